@@ -1,0 +1,153 @@
+import type { Duplex } from 'node:stream';
+
+/** Who a process is. A pid alone is never enough: pids are reused. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Field 22 of /proc/PID/stat: clock ticks after boot. */
+  startTime: number;
+  /** /proc/sys/kernel/random/boot_id. */
+  bootId: string;
+}
+
+/** A disk of the machine, in the order in which the guest sees it (vda, vdb, …). */
+export interface DiskSpec {
+  /** Serial number the guest finds it by, at most 20 bytes: `layers`, `root`. */
+  serial: string;
+  path: string;
+  format: 'raw' | 'qcow2' | 'vmdk';
+  readOnly: boolean;
+}
+
+export interface NicSpec {
+  mac: string;
+  /** User-mode network: its subnet in CIDR form; the guest has `.2`-style address `ip`, the gateway `gateway`. */
+  backend: { kind: 'user'; subnet: string; ip: string; gateway: string; dns: string };
+}
+
+/** Port to listen on for a guest port. `preferred` ports fall back to a free one; `required` ones fail with `port_in_use`. */
+export interface PublishSpec {
+  hostAddress: string;
+  hostPort: number;
+  guestPort: number;
+  binding: 'required' | 'preferred';
+}
+
+/** All that a driver needs to know of a machine. Paths are absolute. */
+export interface MachineSpec {
+  instanceId: string;
+  /** The machine's own directory, mode 0700: sockets, logs, exit record. Exists before launch. */
+  dir: string;
+  cpus: number;
+  memoryBytes: number;
+  boot:
+    | { kind: 'direct'; kernel: string; initramfs: string; cmdline: string }
+    | { kind: 'firmware' };
+  /** `agent`: our agent answers on the channels. `none`: a foreign guest; Running is what the VMM says. */
+  guest: 'agent' | 'none';
+  disks: DiskSpec[];
+  nic?: NicSpec;
+  publish: PublishSpec[];
+  /** False: the VMM is made ready and its vCPUs do not run until {@link Machine.resume} (state Created). */
+  run: boolean;
+  /** False: the machine ends when this process does. */
+  detached: boolean;
+  logs: { maxBytes: number; keep: number };
+}
+
+/** What a VMM says of itself; the engine maps it to a lifecycle state together with what the agent says. */
+export type MachineStatus = 'created' | 'running' | 'paused' | 'shutdown' | 'panicked' | 'exited';
+
+/** How a VMM process ended, as its shim saw it. */
+export interface ExitRecord {
+  /** Exit code, when it exited by itself. */
+  code?: number;
+  /** `SIGKILL`, … when a signal ended it. */
+  signal?: string;
+  /** RFC 3339. */
+  at: string;
+  /** Last lines of the VMM's own log, at most 4 KiB. */
+  stderr: string;
+  /** True when nobody saw it end: the shim died, or the host rebooted. */
+  unobserved?: boolean;
+}
+
+/** Everything needed to find a machine again after the daemon has been replaced. Also on disk beside the machine. */
+export interface MachineRecord {
+  driver: string;
+  instanceId: string;
+  dir: string;
+  vmm: ProcessIdentity;
+  shim: ProcessIdentity;
+  vmmName: string;
+  vmmVersion: string;
+  accelerator: string;
+  /** Pinned machine type: `pc-q35-7.2`. */
+  machine: string;
+  ports: { hostAddress: string; hostPort: number; guestPort: number }[];
+  /** RFC 3339. */
+  launchedAt: string;
+}
+
+/**
+ * `control`: exec, stats, shutdown. `bulk`: file copies and TCP tunnels. `console`: the serial line, raw, from now on.
+ * Control and bulk take one reader at a time; a console takes many.
+ */
+export type Channel = 'control' | 'bulk' | 'console';
+
+export interface Machine extends AsyncDisposable {
+  readonly record: MachineRecord;
+  /** Asks the VMM. @throws VivError `vmm_failed` where it doesn't answer within two seconds. */
+  status(): Promise<MachineStatus>;
+  /** The VMM tells of every change by itself; the last call is `exited`. Returns what ends the subscription. */
+  onStatus(listener: (status: MachineStatus) => void): () => void;
+  pause(): Promise<void>;
+  /** Also the first run of a machine launched with `run: false`. */
+  resume(): Promise<void>;
+  /** ACPI power button, for guests without an agent. */
+  powerdown(): Promise<void>;
+  /** What a guest power-off does from now on: end the VMM (default), or keep it (state Shutdown). */
+  onGuestOff(then: 'exit' | 'keep'): Promise<void>;
+  /** Ends the VMM by force; resolves once it is proven gone. Idempotent. */
+  kill(): Promise<ExitRecord>;
+  open(channel: Channel, signal?: AbortSignal): Promise<Duplex>;
+  readonly exited: Promise<ExitRecord>;
+  /** Lets go of the machine without touching it; the VM goes on. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a driver can do beyond {@link Machine}; published by the API. */
+export interface Capabilities {
+  pause: boolean;
+  prepare: boolean;
+  shutdownKeepsVmm: boolean;
+  consoleInput: boolean;
+  diskGrowLive: boolean;
+  networks: ('user' | 'none')[];
+  maxCpus: number;
+}
+
+/** Optional: grows a disk of a live machine. */
+export interface DiskGrower {
+  growDisk(serial: string, bytes: number): Promise<void>;
+}
+
+export interface Driver {
+  readonly name: string;
+  capabilities(): Capabilities;
+  /**
+   * Starts a VMM. Once it resolves the machine can be adopted; when it rejects or the signal fires first, no process and
+   * no socket is left.
+   *
+   * @throws VivError `vmm_missing`, `vmm_failed`, `port_in_use`, `cancelled`.
+   */
+  launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine>;
+  /**
+   * Finds the machine that lives in a directory, whether or not anyone recorded it: the same pids, never new ones.
+   * Answers an exit record where it has ended, and undefined where none was ever launched there.
+   */
+  adopt(dir: string): Promise<Machine | ExitRecord | undefined>;
+}
+
+export function isDiskGrower(machine: Machine): machine is Machine & DiskGrower {
+  return 'growDisk' in machine;
+}

@@ -1,0 +1,114 @@
+import type { Duplex } from 'node:stream';
+import type { ExecConnection, FileStat, InstanceStats, TerminalSize } from '@vivarium/model';
+
+/** Who this VM is; sent at boot, and again after every restore or fork. See docs/protocol.md, `configure`. */
+export interface GuestIdentity {
+  hostname: string;
+  /** 32 hex digits. */
+  machineId: string;
+  generation: number;
+  /** Fresh random bytes for the kernel's pool, at least 64. */
+  entropy: Uint8Array;
+  /** Wall clock, nanoseconds since 1970. */
+  clockNanos: bigint;
+  network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
+}
+
+export interface GuestConfig extends GuestIdentity {
+  root: { layers: number; layersSerial: string; overlaySerial: string };
+}
+
+export interface WorkloadSpec {
+  /** `root` is the image's own. */
+  id: string;
+  argv: string[];
+  env: Record<string, string>;
+  cwd: string;
+  user: string;
+  tty?: TerminalSize;
+  stdin: 'open' | 'null';
+  /** `retain`: output waits for a reader. `ring`: it goes on without one; the log has it all. */
+  output: 'retain' | 'ring';
+  stopSignal?: string;
+}
+
+export interface GuestExecSpec {
+  execId: string;
+  /** `vm`, or a workload's id. */
+  target: string;
+  argv: readonly string[];
+  env: Record<string, string>;
+  cwd?: string;
+  user?: string;
+  tty?: TerminalSize;
+  /** False: the command reads end of file at once. */
+  stdin: boolean;
+}
+
+/** Where to go on with a session whose connection was lost. */
+export interface ResumePoint {
+  stdout: bigint;
+  stderr: bigint;
+}
+
+/** A session as the agent lists it. */
+export interface GuestSession {
+  execId: string;
+  target: string;
+  argv: string[];
+  running: boolean;
+  exit?: { code: number; signal?: string };
+}
+
+/** {@link ExecConnection} with what is needed to go on after a lost connection. */
+export interface GuestExecConnection extends ExecConnection {
+  readonly pid: number;
+  /** Bytes delivered so far on each output. */
+  readonly delivered: Readonly<ResumePoint>;
+  /** Stdin bytes the agent has taken. */
+  readonly stdinAccepted: bigint;
+  /** Lets go without killing: the session stays in the guest and can be resumed. */
+  detach(): void;
+}
+
+export interface WorkloadExit {
+  id: string;
+  code: number;
+  signal?: string;
+  oom: boolean;
+}
+
+/** What the engine says to the agent of one guest. Every call takes a deadline from its signal. */
+export interface Guest extends AsyncDisposable {
+  readonly agentVersion: string;
+  /** Settles when the control channel is lost. */
+  readonly closed: Promise<void>;
+  ping(signal?: AbortSignal): Promise<void>;
+  configure(config: GuestConfig, signal?: AbortSignal): Promise<{ stages: { name: string; milliseconds: number }[] }>;
+  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
+  startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
+  /** Undefined while it runs. */
+  workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;
+  onWorkloadExit(listener: (exit: WorkloadExit) => void): () => void;
+  signalWorkload(id: string, signalName: string): Promise<void>;
+  freeze(signal?: AbortSignal): Promise<void>;
+  thaw(signal?: AbortSignal): Promise<void>;
+  exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;
+  /** Joins a session: the root workload's is `workload:root`. Without a point: from the oldest byte still held. */
+  resumeExec(execId: string, from?: ResumePoint, signal?: AbortSignal): Promise<GuestExecConnection>;
+  sessions(signal?: AbortSignal): Promise<GuestSession[]>;
+  copyIn(target: string, guestDir: string, tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<{ bytes: number; entries: number }>;
+  copyOut(target: string, guestPath: string, options?: { followLinks?: boolean; signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  stat(target: string, guestPath: string, followLinks: boolean, signal?: AbortSignal): Promise<FileStat>;
+  stats(signal?: AbortSignal): Promise<Omit<InstanceStats, 'at' | 'vmm'>>;
+  connect(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;
+  growRoot(signal?: AbortSignal): Promise<void>;
+  /** Resolves when the agent has agreed; the guest is off when the machine says so. */
+  shutdown(options: { graceMs: number; signal?: AbortSignal }): Promise<void>;
+}
+
+/** Opens the channels of a machine, shakes hands under a new epoch, and answers once the agent does. */
+export type ConnectGuest = (
+  open: (channel: 'control' | 'bulk') => Promise<Duplex>,
+  signal?: AbortSignal,
+) => Promise<Guest>;

@@ -1,0 +1,7 @@
+export * from './errors.ts';
+export * from './exec.ts';
+export * from './image.ts';
+export * from './instance.ts';
+export * from './progress.ts';
+export * from './size.ts';
+export * from './vivarium.ts';

@@ -1,0 +1,128 @@
+import type { Duplex } from 'node:stream';
+import type { State } from '@vivarium/lifecycle';
+import type { Exec, ExecConnection, ExecOptions } from './exec.ts';
+import type { ImageInfo } from './image.ts';
+import type {
+  ActionResult,
+  CreateOptions,
+  InstanceEvent,
+  InstanceInfo,
+  InstanceStats,
+  ListOptions,
+  LogLine,
+  LogOptions,
+  Page,
+  TerminalSize,
+} from './instance.ts';
+import type { CallOptions, Task } from './progress.ts';
+
+/** One virtual machine, by whichever door it was reached. */
+export interface Vm extends AsyncDisposable {
+  readonly id: string;
+  readonly name: string;
+  /** As of the last call that returned it; {@link Vm.refresh} asks again. */
+  readonly info: InstanceInfo;
+  refresh(): Promise<InstanceInfo>;
+
+  /** VMM alive, guest not booted: Stopped -> Created. */
+  prepare(options?: CallOptions): Task<ActionResult>;
+  start(options?: CallOptions): Task<ActionResult>;
+  /** Asks the guest, waits `timeoutMs` (default: the instance's), then forces. `force` skips the asking. */
+  stop(options?: CallOptions & { timeoutMs?: number; force?: boolean }): Task<ActionResult>;
+  /** Guest off, VMM kept: Running -> Shutdown. */
+  shutdown(options?: CallOptions): Task<ActionResult>;
+  pause(options?: CallOptions): Promise<ActionResult>;
+  resume(options?: CallOptions): Promise<ActionResult>;
+  restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
+  /** A live VM is refused unless `force`. */
+  delete(options?: CallOptions & { force?: boolean }): Task<void>;
+  rename(name: string): Promise<InstanceInfo>;
+  /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */
+  resizeDisk(size: number | string): Promise<InstanceInfo>;
+
+  /** Runs a command. See {@link Exec}. */
+  exec(argv: readonly string[], options?: ExecOptions): Exec;
+  /** The entrypoint's own stdin and output, from the start of what is still held. */
+  attach(options?: { signal?: AbortSignal; tty?: TerminalSize }): Promise<ExecConnection>;
+  readonly files: VmFiles;
+  logs(options?: LogOptions): AsyncIterable<LogLine>;
+  stats(): Promise<InstanceStats>;
+  /** The serial console, both ways, from now on. */
+  console(options?: { signal?: AbortSignal }): Promise<Duplex>;
+  /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
+  connect(port: number, options?: { host?: string; signal?: AbortSignal }): Promise<Duplex>;
+  /** Resolves in one of the states; rejects with `invalid_state` where it can't be reached any more. Default deadline 60 s. */
+  waitFor(states: State | State[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<InstanceInfo>;
+}
+
+/** What lies at a path in the guest. */
+export interface FileStat {
+  path: string;
+  kind: 'file' | 'directory' | 'symlink' | 'other';
+  sizeBytes: number;
+  /** Permission bits, setuid and sticky among them (0o7777). */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** RFC 3339. */
+  modifiedAt: string;
+  linkTarget?: string;
+}
+
+export interface CopyOptions {
+  signal?: AbortSignal;
+  /** Follow a symbolic link at the source path. Default false. */
+  followLinks?: boolean;
+  /** Called with the bytes moved so far. */
+  onBytes?: (bytes: number) => void;
+}
+
+/** Files of the image's workload. Paths are the guest's; relative ones start at the workload's working directory. */
+export interface VmFiles {
+  /** Copies a file or tree from this machine: `cp -a` rules, as `docker cp` does for existing and missing targets. */
+  copyIn(hostPath: string, guestPath: string, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
+  copyOut(guestPath: string, hostPath: string, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
+  /** A tar stream unpacked below an existing directory of the guest. Entries that would leave it are refused. */
+  putArchive(guestDir: string, tar: AsyncIterable<Uint8Array>, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
+  /** A file or tree of the guest as a tar stream whose names start at the path's last component. */
+  getArchive(guestPath: string, options?: CopyOptions): AsyncIterable<Uint8Array>;
+  /** @throws VivError `path_not_found`. */
+  stat(guestPath: string, options?: { followLinks?: boolean }): Promise<FileStat>;
+  readFile(guestPath: string): Promise<Buffer>;
+  writeFile(guestPath: string, data: string | Uint8Array, options?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+}
+
+export interface Images {
+  list(): Promise<ImageInfo[]>;
+  /** By reference, digest or digest prefix. */
+  get(reference: string): Promise<ImageInfo>;
+  pull(reference: string, options?: CallOptions & { insecure?: boolean }): Task<ImageInfo>;
+  /** An OCI layout (directory or tar) or a `docker save` file. The reference names it where the archive doesn't. */
+  import(path: string, options?: CallOptions & { reference?: string }): Task<ImageInfo[]>;
+  tag(reference: string, newReference: string): Promise<ImageInfo>;
+  /** Refused while an instance uses it; frees the layers no other image has. */
+  remove(reference: string): Promise<{ digest: string; untagged: string[]; deleted: boolean; freedBytes: number }>;
+}
+
+/** What this host can do, and what stands in the way. */
+export interface DoctorReport {
+  ok: boolean;
+  checks: { name: string; status: 'ok' | 'warning' | 'failed'; message: string; hint?: string }[];
+}
+
+/** The whole of Vivarium: the in-process engine and the SDK over the daemon both are one of these. */
+export interface Vivarium extends AsyncDisposable {
+  readonly images: Images;
+  /** Makes an instance without starting it; pulls the image when it is missing. */
+  create(options: CreateOptions, call?: CallOptions): Task<Vm>;
+  /** Create and start. On failure nothing is left behind. */
+  run(image: string, options?: Omit<CreateOptions, 'image'>, call?: CallOptions): Task<Vm>;
+  /** By exact id, then exact name, then id prefix. @throws VivError `not_found` or `ambiguous`. */
+  get(idOrName: string): Promise<Vm>;
+  list(options?: ListOptions): Promise<Page<InstanceInfo>>;
+  /** Every instance, page after page. */
+  all(options?: Omit<ListOptions, 'cursor'>): AsyncIterable<InstanceInfo>;
+  /** Stored events after `since` (default: from now), then new ones as they come. */
+  events(options?: { since?: number; instance?: string; signal?: AbortSignal }): AsyncIterable<InstanceEvent>;
+  doctor(options?: { rebuild?: boolean }): Promise<DoctorReport>;
+}
