@@ -1,0 +1,89 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import type { ErrorRecord, ExitInfo, PublishedPort, TerminalSize } from '@vivarium/model';
+import type { NicSpec } from '../drivers/driver.ts';
+
+/** What was asked for, with every default filled in. Never changes but by rename and resize. */
+export interface InstanceSpec {
+  image: { reference: string; digest: string };
+  cpus: number;
+  memoryBytes: number;
+  diskBytes: number;
+  env: Record<string, string>;
+  /** Entrypoint and Cmd together; empty: a VM without a process of its own. */
+  command: string[];
+  user: string;
+  cwd: string;
+  hostname: string;
+  tags: Record<string, string>;
+  /** `hostPort` 0: any free one. */
+  ports: PublishedPort[];
+  network: 'user' | 'none';
+  tty?: TerminalSize;
+  stdin: 'open' | 'null';
+  attach: boolean;
+  stopSignal?: string;
+  stopTimeoutMs: number;
+  autoRemove: boolean;
+  detached: boolean;
+}
+
+/** All that is kept of an instance: in the database, and as `record.json` beside its disks. */
+export interface InstanceRecord {
+  format: 1;
+  id: string;
+  name: string;
+  spec: InstanceSpec;
+  /**
+   * How far the last operation got: `defined` without disks, `made` with disks and no VMM, `live` when a VMM may be there.
+   * It only says where to look: whether a VMM is alive is always observed.
+   */
+  phase: 'defined' | 'made' | 'live';
+  /** 32 hex digits, for the guest's /etc/machine-id. */
+  machineId: string;
+  generation: number;
+  nic?: NicSpec;
+  /** As they were bound last; the same ports are preferred at the next start. */
+  ports: PublishedPort[];
+  /** RFC 3339. */
+  createdAt: string;
+  startedAt?: string;
+  stoppedAt?: string;
+  exit?: ExitInfo;
+  /** Latches the state Error. */
+  error?: ErrorRecord;
+}
+
+const fileName = 'record.json';
+
+/** Writes beside and renames, so that a reader finds the old record or the new one. */
+export async function writeRecord(dir: string, record: InstanceRecord): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const temporary = path.join(dir, `.${fileName}.${process.pid}`);
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(`${JSON.stringify(record, null, 2)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path.join(dir, fileName));
+}
+
+/** Undefined where there is none, or where it is no record of this format. */
+export async function readRecord(dir: string): Promise<InstanceRecord | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path.join(dir, fileName), 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+  try {
+    const record = JSON.parse(text) as InstanceRecord;
+    return record.format === 1 && typeof record.id === 'string' && typeof record.name === 'string' ? record : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
