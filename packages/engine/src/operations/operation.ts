@@ -1,0 +1,105 @@
+import { createId } from '@paralleldrive/cuid2';
+import { type OperationInfo, type Progress, type ProgressListener, VivError } from '@vivarium/model';
+import { Reverter, type Undo } from './reverter.ts';
+
+/** Who waits for an operation, and how. */
+export interface Caller {
+  /** When every caller has gone, the operation is cancelled. */
+  signal?: AbortSignal;
+  onProgress?: ProgressListener;
+}
+
+/** One action under way on one instance. Its steps run under `signal` and say how they are taken back. */
+export class Operation {
+  readonly id = createId();
+  readonly action: string;
+  /** Two requests with the same key do the same thing. */
+  readonly key: string;
+  readonly startedAt = new Date().toISOString();
+  readonly reverter = new Reverter();
+  readonly #abort = new AbortController();
+  readonly #callers = new Set<Caller>();
+  readonly #settled = Promise.withResolvers<unknown>();
+  #step: string | undefined;
+
+  constructor(action: string, key: string, deadlineMs: number) {
+    this.action = action;
+    this.key = key;
+    const timer = setTimeout(
+      () => this.#abort.abort(new VivError('timeout', `${action} did not end within ${deadlineMs / 1000} s`)),
+      deadlineMs,
+    );
+    timer.unref();
+    const settle = () => clearTimeout(timer);
+    this.#settled.promise.then(settle, settle);
+  }
+
+  /** Fires on a deadline, on an interruption, and when the last caller has gone. Its reason is a VivError. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get info(): OperationInfo {
+    return {
+      id: this.id,
+      action: this.action,
+      startedAt: this.startedAt,
+      ...(this.#step === undefined ? {} : { step: this.#step }),
+    };
+  }
+
+  /** Names the step that follows, and refuses to begin it when the operation has been cancelled. */
+  step(name: string): void {
+    this.signal.throwIfAborted();
+    this.#step = name;
+  }
+
+  /** How the step just done is taken back. */
+  undo(what: string, undo: Undo): void {
+    this.reverter.add(what, undo);
+  }
+
+  progress(progress: Progress): void {
+    for (const caller of this.#callers) caller.onProgress?.(progress);
+  }
+
+  interrupt(by: string): void {
+    this.#abort.abort(new VivError('cancelled', `The ${this.action} was interrupted by a ${by}.`));
+  }
+
+  /** Settles when the operation has; never rejects. */
+  get ended(): Promise<void> {
+    return this.#settled.promise.then(
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  settle(outcome: Promise<unknown>): void {
+    outcome.then(this.#settled.resolve, this.#settled.reject);
+    // Every caller hears of a failure through `join`; with no caller left nobody does, and the journal has it.
+    this.#settled.promise.catch(() => undefined);
+  }
+
+  /** Waits with the others. A caller that goes away stops waiting at once; the last one takes the operation along. */
+  async join<T>(caller: Caller): Promise<T> {
+    caller.signal?.throwIfAborted();
+    this.#callers.add(caller);
+    const gone = Promise.withResolvers<never>();
+    const leave = () => {
+      this.#callers.delete(caller);
+      const last = this.#callers.size === 0;
+      const error = new VivError('cancelled', `The ${this.action} was cancelled.`, { cause: caller.signal?.reason });
+      if (!last) gone.reject(error);
+      // The last caller waits for the undo: when its call has ended, nothing is left of it.
+      else this.#abort.abort(error);
+    };
+    caller.signal?.addEventListener('abort', leave, { once: true });
+    try {
+      return (await Promise.race([this.#settled.promise, gone.promise])) as T;
+    } finally {
+      caller.signal?.removeEventListener('abort', leave);
+      this.#callers.delete(caller);
+    }
+  }
+}
