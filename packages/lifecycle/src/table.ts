@@ -197,7 +197,7 @@ const observationRows: ObservationRow[] = [
     ],
     'failed',
     'Error',
-    { note: 'with the evidence, and a list of what is still there' },
+    { note: 'with the evidence' },
   ),
   ...see(
     [
