@@ -24,7 +24,11 @@ const rule = (status: number, exit: number, meaning: string, retryable = false):
 export const errorTable = {
   // What the caller said.
   invalid_request: rule(400, 2, 'The request is malformed or a field has a wrong value.'),
-  invalid_name: rule(400, 2, 'A name does not match ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$ or is over 63 characters.'),
+  invalid_name: rule(
+    400,
+    2,
+    'A name does not match ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$ or is over 63 characters.',
+  ),
   invalid_size: rule(400, 2, 'A size is not a number of bytes or a number with a unit, or is out of range.'),
   invalid_reference: rule(400, 2, 'An image reference cannot be parsed.'),
   unauthorized: rule(401, 77, 'No credentials, or credentials that are not accepted.'),
@@ -124,7 +128,8 @@ export class VivError extends Error {
   /** The error behind a record; an unknown code becomes `internal` and keeps its message. */
   static fromRecord(record: { code: string; message: string; hint?: string; details?: unknown }): VivError {
     const known = Object.hasOwn(errorTable, record.code);
-    const details = typeof record.details === 'object' && record.details !== null ? record.details : undefined;
+    const details =
+      typeof record.details === 'object' && record.details !== null ? record.details : undefined;
     return new VivError(known ? (record.code as ErrorCode) : 'internal', record.message, {
       hint: record.hint,
       details: details as Record<string, unknown> | undefined,
@@ -139,8 +144,10 @@ export class VivError extends Error {
       if (errno === 'ENOSPC' || errno === 'EDQUOT') {
         return new VivError('disk_full', `No space left: ${error.message}`, { cause: error });
       }
-      if (error.name === 'AbortError') return new VivError('cancelled', 'The operation was cancelled.', { cause: error });
-      if (error.name === 'TimeoutError') return new VivError('timeout', 'The deadline passed.', { cause: error });
+      if (error.name === 'AbortError')
+        return new VivError('cancelled', 'The operation was cancelled.', { cause: error });
+      if (error.name === 'TimeoutError')
+        return new VivError('timeout', 'The deadline passed.', { cause: error });
       return new VivError('internal', error.message, { cause: error });
     }
     return new VivError('internal', String(error));

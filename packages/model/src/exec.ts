@@ -66,6 +66,22 @@ export interface ExecConnection {
   close(): Promise<void>;
 }
 
+/** How far the outputs of a session have come, in bytes since its start. */
+export interface ExecOffsets {
+  stdout: bigint;
+  stderr: bigint;
+}
+
+/** A session that can be left and joined again: after a lost connection nothing is missing and nothing comes twice. */
+export interface ResumableExecConnection extends ExecConnection {
+  /** Bytes delivered so far on each output. */
+  readonly delivered: Readonly<ExecOffsets>;
+  /** Bytes of stdin the guest has taken: where a writer goes on after it has joined again. */
+  readonly stdinAccepted: bigint;
+  /** Lets go without killing: the session stays in the guest. */
+  detach(): void;
+}
+
 const defaultMaxBuffer = 100 * 1024 * 1024;
 
 /**
@@ -208,9 +224,13 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
         size[stream] += data.byteLength;
         if (size[stream] > max) {
           await connection.close();
-          throw new VivError('payload_too_large', `${this.argv[0]} printed more than ${max} bytes on ${stream}`, {
-            hint: 'Iterate the command instead of awaiting it, or raise maxBufferBytes.',
-          });
+          throw new VivError(
+            'payload_too_large',
+            `${this.argv[0]} printed more than ${max} bytes on ${stream}`,
+            {
+              hint: 'Iterate the command instead of awaiting it, or raise maxBufferBytes.',
+            },
+          );
         }
         chunks[stream].push(data);
       }
@@ -237,11 +257,15 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
   }
 }
 
-async function feed(connection: ExecConnection, stdin: Exclude<ExecOptions['stdin'], 'open-stream'>): Promise<void> {
+async function feed(
+  connection: ExecConnection,
+  stdin: Exclude<ExecOptions['stdin'], 'open-stream'>,
+): Promise<void> {
   if (typeof stdin === 'string') await connection.write(Buffer.from(stdin));
   else if (stdin instanceof Uint8Array) await connection.write(stdin);
   else if (stdin !== undefined) {
-    for await (const chunk of stdin) await connection.write(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    for await (const chunk of stdin)
+      await connection.write(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   }
   await connection.end();
 }

@@ -61,7 +61,8 @@ export class Task<T> implements PromiseLike<T>, AsyncIterable<Progress> {
 
   async *[Symbol.asyncIterator](): AsyncIterator<Progress> {
     for (let next = 0; ; ) {
-      for (let progress = this.#seen[next]; progress !== undefined; progress = this.#seen[++next]) yield progress;
+      for (let progress = this.#seen[next]; progress !== undefined; progress = this.#seen[++next])
+        yield progress;
       if (this.#ended) return;
       await this.#wake.promise;
     }

@@ -15,9 +15,14 @@ const units: Readonly<Record<string, number>> = {
  * @throws VivError `invalid_size` for anything else, for negatives and for sizes past 2^53.
  */
 export function parseSize(size: number | string, what = 'size'): number {
-  const match = typeof size === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?\s*$/i.exec(size) : null;
+  const match =
+    typeof size === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?\s*$/i.exec(size) : null;
   const bytes =
-    typeof size === 'number' ? size : match ? Math.round(Number(match[1]) * (units[(match[2] ?? 'b').toLowerCase()] ?? 1)) : NaN;
+    typeof size === 'number'
+      ? size
+      : match
+        ? Math.round(Number(match[1]) * (units[(match[2] ?? 'b').toLowerCase()] ?? 1))
+        : NaN;
   if (!Number.isSafeInteger(bytes) || bytes < 0) {
     throw new VivError('invalid_size', `Not a ${what}: ${JSON.stringify(size)}`, {
       hint: 'Use bytes or a number with a unit, as in 512MB or 10GB.',

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
-import type { Exec, ExecConnection, ExecOptions } from './exec.ts';
+import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
 import type { ImageInfo } from './image.ts';
 import type {
   ActionResult,
@@ -42,6 +42,24 @@ export interface Vm extends AsyncDisposable {
 
   /** Runs a command. See {@link Exec}. */
   exec(argv: readonly string[], options?: ExecOptions): Exec;
+  /**
+   * The session under {@link Vm.exec}, for doors that carry it further. `stdin: 'open-stream'` gives it a stdin, anything
+   * else end of file; time-outs and buffers are the caller's. `execId` names it (default: a new id).
+   */
+  openExec?(
+    argv: readonly string[],
+    options?: ExecOptions & { execId?: string },
+  ): Promise<ResumableExecConnection>;
+  /**
+   * Joins a session again, at the given offsets (default: the oldest byte still held). The entrypoint's is
+   * `workload:root`. @throws VivError `not_found` where the guest has no such session, `conflict` where it no longer
+   * holds those bytes.
+   */
+  resumeExec?(
+    execId: string,
+    from?: ExecOffsets,
+    options?: { signal?: AbortSignal },
+  ): Promise<ResumableExecConnection>;
   /** The entrypoint's own stdin and output, from the start of what is still held. */
   attach(options?: { signal?: AbortSignal; tty?: TerminalSize }): Promise<ExecConnection>;
   readonly files: VmFiles;
@@ -52,7 +70,10 @@ export interface Vm extends AsyncDisposable {
   /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
   connect(port: number, options?: { host?: string; signal?: AbortSignal }): Promise<Duplex>;
   /** Resolves in one of the states; rejects with `invalid_state` where it can't be reached any more. Default deadline 60 s. */
-  waitFor(states: State | State[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<InstanceInfo>;
+  waitFor(
+    states: State | State[],
+    options?: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<InstanceInfo>;
 }
 
 /** What lies at a path in the guest. */
@@ -80,16 +101,32 @@ export interface CopyOptions {
 /** Files of the image's workload. Paths are the guest's; relative ones start at the workload's working directory. */
 export interface VmFiles {
   /** Copies a file or tree from this machine: `cp -a` rules, as `docker cp` does for existing and missing targets. */
-  copyIn(hostPath: string, guestPath: string, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
-  copyOut(guestPath: string, hostPath: string, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
+  copyIn(
+    hostPath: string,
+    guestPath: string,
+    options?: CopyOptions,
+  ): Promise<{ bytes: number; entries: number }>;
+  copyOut(
+    guestPath: string,
+    hostPath: string,
+    options?: CopyOptions,
+  ): Promise<{ bytes: number; entries: number }>;
   /** A tar stream unpacked below an existing directory of the guest. Entries that would leave it are refused. */
-  putArchive(guestDir: string, tar: AsyncIterable<Uint8Array>, options?: CopyOptions): Promise<{ bytes: number; entries: number }>;
+  putArchive(
+    guestDir: string,
+    tar: AsyncIterable<Uint8Array>,
+    options?: CopyOptions,
+  ): Promise<{ bytes: number; entries: number }>;
   /** A file or tree of the guest as a tar stream whose names start at the path's last component. */
   getArchive(guestPath: string, options?: CopyOptions): AsyncIterable<Uint8Array>;
   /** @throws VivError `path_not_found`. */
   stat(guestPath: string, options?: { followLinks?: boolean }): Promise<FileStat>;
   readFile(guestPath: string): Promise<Buffer>;
-  writeFile(guestPath: string, data: string | Uint8Array, options?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+  writeFile(
+    guestPath: string,
+    data: string | Uint8Array,
+    options?: { mode?: number; uid?: number; gid?: number },
+  ): Promise<void>;
 }
 
 export interface Images {
@@ -101,7 +138,9 @@ export interface Images {
   import(path: string, options?: CallOptions & { reference?: string }): Task<ImageInfo[]>;
   tag(reference: string, newReference: string): Promise<ImageInfo>;
   /** Refused while an instance uses it; frees the layers no other image has. */
-  remove(reference: string): Promise<{ digest: string; untagged: string[]; deleted: boolean; freedBytes: number }>;
+  remove(
+    reference: string,
+  ): Promise<{ digest: string; untagged: string[]; deleted: boolean; freedBytes: number }>;
 }
 
 /** What this host can do, and what stands in the way. */
