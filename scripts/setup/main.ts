@@ -1,0 +1,125 @@
+import { mkdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Checklist } from '../../packages/engine/src/setup/checklist.ts';
+import { run, SetupError } from '../../packages/engine/src/setup/command.ts';
+import { refresh } from '../../packages/engine/src/setup/debian.ts';
+import { underLock } from '../../packages/engine/src/setup/lock.ts';
+import {
+  installPackages,
+  missingPackages,
+  type Requirement,
+  runtimeRequirements,
+} from '../../packages/engine/src/setup/packages.ts';
+import { isInstalledAsLocked } from './npm.ts';
+import { findToolchain, rustPackages } from './rust.ts';
+
+/*
+ * Set-up of a checkout, run by ./viv with the Node in .viv/node. Until the npm step is done nothing here may import
+ * a package, which is why set-up's own modules are imported by path, and what builds the assets only later.
+ */
+
+const root = path.resolve(import.meta.dirname, '../..');
+const home = path.join(root, '.viv');
+const assets = process.env.VIV_ASSETS ?? path.join(home, 'assets');
+
+const buildRequirements: readonly Requirement[] = [
+  { program: 'cc', package: 'gcc' },
+  { file: '/usr/include/stdlib.h', package: 'libc6-dev' },
+];
+
+const testRequirements: readonly Requirement[] = [
+  { program: 'docker-registry', package: 'docker-registry' },
+  { program: 'skopeo', package: 'skopeo' },
+  { program: 'mmdebstrap', package: 'mmdebstrap' },
+  { program: 'unsquashfs', package: 'squashfs-tools' },
+];
+
+async function planPackages(tests: boolean): Promise<string[]> {
+  const requirements = [...runtimeRequirements, ...buildRequirements, ...(tests ? testRequirements : [])];
+  const packages = await missingPackages(requirements);
+  if (await findToolchain(root)) return packages;
+  try {
+    return [...packages, ...(await rustPackages(root))];
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    // A fresh machine has no package lists yet; with them the second answer is final.
+    await refresh({});
+    return [...packages, ...(await rustPackages(root))];
+  }
+}
+
+function announce(checklist: Checklist, packages: readonly string[], npm: boolean): void {
+  const relative = path.relative(process.cwd(), home) || '.';
+  checklist.say(`Setting up Vivarium (once; everything but Debian packages goes to ${relative})`);
+  if (packages.length > 0) checklist.say(`  apt-get install: ${packages.join(' ')}`);
+  if (npm) checklist.say('  npm packages of this workspace, into node_modules');
+  checklist.say("  a Linux kernel and busybox, out of the distribution's packages without installing them");
+  checklist.say('  guest agent and shim, built from native/ with cargo');
+}
+
+async function setUp(tests: boolean, upgradeKernel: boolean, checklist: Checklist): Promise<void> {
+  const startedAt = new Date();
+  const packages = await planPackages(tests);
+  const npm = !(await isInstalledAsLocked(root));
+  announce(checklist, packages, npm);
+  await checklist.step('System packages', (step) => installPackages(packages, step));
+  await checklist.step('npm packages', async (step) => {
+    if (!npm) return;
+    // The system's npm on the system's Node: distributions patch both to find each other.
+    await run(['npm', 'ci', '--no-audit', '--no-fund'], {
+      cwd: root,
+      env: { PATH: process.env.VIV_SYSTEM_PATH },
+      log: step.log,
+    });
+  });
+  const { buildAssets } = await import('../../packages/engine/src/setup/build.ts');
+  const { buildNative } = await import('./native.ts');
+  const native = {
+    title: 'Guest agent and shim',
+    provide: (step: Parameters<typeof buildNative>[2]) => buildNative(root, assets, step),
+  };
+  await buildAssets({ dir: assets, checklist, native, upgradeKernel });
+  // Dated at the beginning: a source that was changed meanwhile is newer.
+  for (const name of tests ? ['stamp', 'stamp-tests'] : ['stamp']) {
+    const temporary = path.join(home, `tmp/${name}`);
+    await writeFile(temporary, '');
+    await utimes(temporary, startedAt, startedAt);
+    await rename(temporary, path.join(home, name));
+  }
+}
+
+/** True where another process has done the work while this one waited for the lock. */
+async function doneSince(time: number, stamp: string): Promise<boolean> {
+  return await stat(path.join(home, stamp)).then(
+    (found) => found.mtimeMs >= time,
+    () => false, // No stamp: not done.
+  );
+}
+
+const askedAt = Date.now();
+const tests = process.argv.includes('--tests');
+await rm(path.join(home, 'tmp/node'), { recursive: true, force: true });
+await mkdir(path.join(home, 'tmp'), { recursive: true });
+let waited = false;
+try {
+  await underLock(
+    path.join(home, 'setup.lock'),
+    () => {
+      waited = true;
+      process.stderr.write('Another set-up of this checkout is running; waiting for it …\n');
+    },
+    async () => {
+      if (waited && (await doneSince(askedAt - 600_000, tests ? 'stamp-tests' : 'stamp'))) return;
+      const checklist = new Checklist(path.join(home, 'setup.log'));
+      try {
+        await setUp(tests, process.argv.includes('--upgrade'), checklist);
+      } finally {
+        await checklist.close();
+      }
+    },
+  );
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`\nviv: ${error.message}\n${error.hint ? `\n${error.hint}\n` : ''}`);
+  process.exitCode = error.exitStatus;
+}

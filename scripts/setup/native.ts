@@ -1,0 +1,61 @@
+import { copyFile, readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { NativeBinaries } from '../../packages/engine/src/setup/build.ts';
+import type { StepHandle } from '../../packages/engine/src/setup/checklist.ts';
+import { run, SetupError } from '../../packages/engine/src/setup/command.ts';
+import { fileDigest, keyed } from '../../packages/engine/src/setup/keyed.ts';
+import { findToolchain, requiredRust } from './rust.ts';
+
+const binaries = ['viv-agent', 'viv-shim'] as const;
+const targets: Partial<Record<NodeJS.Architecture, string>> = {
+  x64: 'x86_64-unknown-linux-gnu',
+  arm64: 'aarch64-unknown-linux-gnu',
+};
+
+/** Digest of every file under native/ that a build reads. */
+async function sources(dir: string): Promise<[string, string][]> {
+  const files = (await readdir(dir, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(dir, path.join(entry.parentPath, entry.name)))
+    .filter((file) => !file.startsWith('target/') && /(\.rs|Cargo\.(toml|lock)|\.cbor|\.json)$/.test(file))
+    .sort();
+  return await Promise.all(
+    files.map(async (file): Promise<[string, string]> => [file, await fileDigest(path.join(dir, file))]),
+  );
+}
+
+/** The Rust programs, statically linked, built where their sources, or the compiler, have changed. */
+export async function buildNative(root: string, dir: string, step: StepHandle): Promise<NativeBinaries> {
+  const native = path.join(root, 'native');
+  const target = targets[process.arch];
+  const toolchain = await findToolchain(root);
+  if (!target || !toolchain) {
+    throw new SetupError(`No Rust ${await requiredRust(root)} or later for ${process.arch}`, {
+      exitStatus: 69,
+    });
+  }
+  const version = /^version = "([^"]+)"/m.exec(await readFile(path.join(native, 'Cargo.toml'), 'utf8'))?.[1];
+  if (!version) throw new SetupError('native/Cargo.toml names no version');
+  const inputs = { sources: await sources(native), rustc: toolchain.version, target };
+  const built = await keyed(dir, 'native', inputs, async (into) => {
+    const targetDir = path.join(root, '.viv/target');
+    const argv = [toolchain.cargo, 'build', '--release', '--locked', '--target', target];
+    await run([...argv, ...binaries.flatMap((name) => ['--package', name])], {
+      cwd: native,
+      env: {
+        PATH: `${toolchain.dir}${path.delimiter}${process.env.PATH}`,
+        CARGO_TARGET_DIR: targetDir,
+        RUSTFLAGS: '-C target-feature=+crt-static',
+      },
+      log: (chunk) => {
+        step.log(chunk);
+        const crate = /Compiling (\S+)/.exec(chunk.toString())?.[1];
+        if (crate) step.note(`compiling ${crate}`);
+      },
+    });
+    for (const name of binaries)
+      await copyFile(path.join(targetDir, target, 'release', name), path.join(into, name));
+  });
+  step.note(toolchain.version.split(' ').slice(0, 2).join(' '));
+  return { agent: path.join(built, 'viv-agent'), shim: path.join(built, 'viv-shim'), version };
+}
