@@ -1,0 +1,42 @@
+//! File descriptors: what the shim inherits, and the two numbers it keeps for the VMM.
+
+use std::os::fd::RawFd;
+
+/// The VMM finds its serial console here.
+pub const CONSOLE: RawFd = 3;
+/// The VMM finds the other end of its log port here.
+pub const LOG: RawFd = 4;
+
+/// Closes everything inherited beyond stdio and reserves the VMM's numbers, so that no file of the shim's
+/// (nor the pipe on which std reports a failed exec) ever lies where the child will put its own.
+pub fn sanitise() {
+    // SAFETY: runs before anything else has opened a descriptor.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) != 0 {
+            for fd in 3..1024 {
+                libc::close(fd);
+            }
+        }
+        // 0, 1 and 2 too, where the launcher gave none.
+        while libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) < LOG {}
+        libc::umask(0o177);
+    }
+}
+
+/// Tells the launcher that nothing more will come.
+pub fn close_stdout() {
+    // SAFETY: plain system calls on descriptors this process owns.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        libc::dup2(null, 1);
+        libc::close(null);
+    }
+}
+
+pub fn set_nonblocking(fd: RawFd) {
+    // SAFETY: fcntl on an open descriptor.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+    }
+}

@@ -1,0 +1,150 @@
+//! The VMM as a child process: spawning it and telling how it ended.
+
+use crate::descriptors::{CONSOLE, LOG};
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::launch::Launch;
+use serde_json::{json, Map, Value};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// The shim's ends of everything the VMM writes to.
+pub struct Streams {
+    pub console: UnixStream,
+    pub log: UnixStream,
+    /// Its stdout and stderr.
+    pub output: File,
+}
+
+pub struct Vmm {
+    pub identity: Identity,
+    pub streams: Streams,
+}
+
+pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
+    let failed = |what: &'static str| move |error: io::Error| Failure::io(what, &error);
+    let (console, vmm_console) = UnixStream::pair().map_err(failed("socketpair"))?;
+    let (log, vmm_log) = UnixStream::pair().map_err(failed("socketpair"))?;
+    let (output, vmm_output) = pipe().map_err(failed("pipe"))?;
+    let argv: Vec<String> = launch.argv.iter().map(|argument| with_descriptors(argument)).collect();
+
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).env_clear().envs(&launch.env).stdin(Stdio::null());
+    command.stderr(Stdio::from(vmm_output.try_clone().map_err(failed("dup"))?));
+    command.stdout(Stdio::from(vmm_output));
+    let (console_fd, log_fd) = (vmm_console.as_raw_fd(), vmm_log.as_raw_fd());
+    let parent = std::process::id() as i32;
+    // SAFETY: only async-signal-safe calls between fork and exec. All other descriptors are close-on-exec.
+    unsafe {
+        command.pre_exec(move || become_vmm(parent, console_fd, log_fd));
+    }
+    let child = command.spawn().map_err(|error| not_started(&argv[0], &error))?;
+    let pid = child.id() as i32;
+    let identity = Identity::of(pid).map_err(|error| {
+        kill_group(pid);
+        Failure::io("/proc of the VMM", &error)
+    })?;
+    Ok(Vmm { identity, streams: Streams { console, log, output } })
+}
+
+/// In the child: a session of its own, gone when the shim is, no signal blocked, and its two descriptors in place.
+fn become_vmm(parent: i32, console: i32, log: i32) -> io::Result<()> {
+    // SAFETY: system calls on plain values.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+        if libc::setsid() < 0
+            || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
+            || libc::dup2(console, CONSOLE) < 0
+            || libc::dup2(log, LOG) < 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+        // The shim may have died before the death signal was asked for.
+        if libc::getppid() != parent {
+            libc::_exit(1);
+        }
+    }
+    Ok(())
+}
+
+fn with_descriptors(argument: &str) -> String {
+    argument.replace("{fd:console}", &CONSOLE.to_string()).replace("{fd:log}", &LOG.to_string())
+}
+
+fn not_started(program: &str, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "vmm_missing",
+        _ => "vmm_failed",
+    };
+    Failure::new(code, format!("{program} cannot be started: {error}"))
+}
+
+fn pipe() -> io::Result<(File, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: pipe2 fills the array; both descriptors are then owned here.
+    unsafe {
+        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}
+
+/// The VMM leads a session, so its process group has its pid. It is our child and not yet reaped: the pid is its own.
+pub fn kill_group(pid: i32) {
+    // SAFETY: plain system calls.
+    unsafe {
+        libc::kill(-pid, libc::SIGKILL);
+        libc::kill(pid, libc::SIGKILL);
+    }
+}
+
+/// What `waitpid` said, as `{"code":0}` or `{"signal":"SIGKILL"}`.
+pub fn exit_fields(status: i32) -> Map<String, Value> {
+    let fields = if libc::WIFSIGNALED(status) {
+        json!({"signal": signal_name(libc::WTERMSIG(status))})
+    } else {
+        json!({"code": libc::WEXITSTATUS(status)})
+    };
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    match usize::try_from(number - 1).ok().and_then(|index| NAMES.get(index)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("SIG{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses_are_told_apart() {
+        assert_eq!(Value::Object(exit_fields(7 << 8)), json!({"code": 7}));
+        assert_eq!(Value::Object(exit_fields(9)), json!({"signal": "SIGKILL"}));
+        assert_eq!(Value::Object(exit_fields(11 | 0x80)), json!({"signal": "SIGSEGV"}));
+        assert_eq!(signal_name(40), "SIG40");
+    }
+
+    #[test]
+    fn descriptor_numbers_are_put_in() {
+        assert_eq!(with_descriptors("socket,fd={fd:console}"), "socket,fd=3");
+        assert_eq!(with_descriptors("{fd:log}"), "4");
+    }
+}
