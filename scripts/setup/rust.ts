@@ -45,7 +45,7 @@ export async function findToolchain(root: string): Promise<Toolchain | undefined
     '/usr/bin',
   ];
   for (const dir of new Set(dirs)) {
-    const names = await readdir(dir).catch(() => []); // A PATH may name directories that do not exist.
+    const names = await readdir(dir).catch((): string[] => []); // A PATH may name directories that do not exist.
     if (!names.includes('cargo') || !names.includes('rustc')) continue;
     // rustup's proxies fail where no default toolchain is set: that is no toolchain.
     const version = await output([path.join(dir, 'rustc'), '--version']).catch(() => '');

@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Headers, pack } from 'tar-stream';
+import { type Header, pack } from 'tar-stream';
 import type { StepHandle } from './checklist.ts';
 import { output, SetupError } from './command.ts';
 import { unpack } from './debian.ts';
@@ -57,8 +57,10 @@ async function writeLayer(busybox: string, destination: string): Promise<void> {
   if (!applets.includes('bin/sh')) throw new SetupError('The busybox of the distribution has no shell');
   const layer = pack();
   const written = pipeline(layer, createWriteStream(destination));
-  const add = (header: Headers, body?: Buffer | string): void => {
-    layer.entry({ uid: 0, gid: 0, mtime: new Date(0), ...header }, body as string | undefined);
+  const add = (header: Partial<Header> & { name: string }, body?: Buffer | string): void => {
+    const full = { uid: 0, gid: 0, mtime: new Date(0), ...header };
+    if (body === undefined) layer.entry(full);
+    else layer.entry(full, body);
   };
   for (const [name, mode] of directories) add({ name: `${name}/`, type: 'directory', mode });
   add({ name: 'bin/busybox', mode: 0o755 }, await readFile(busybox));

@@ -34,10 +34,9 @@ export async function candidate(name: string): Promise<string | undefined> {
 }
 
 export async function isInstalled(name: string): Promise<boolean> {
-  return await succeeds(['dpkg-query', '--show', '--showformat=${db:Status-Status}', name]).then(
-    async (known) =>
-      known &&
-      (await output(['dpkg-query', '--show', '--showformat=${db:Status-Status}', name])) === 'installed',
+  if (!(await succeeds(['dpkg-query', '--status', name]))) return false;
+  return /^Status: install ok installed$/m.test(
+    await output(['dpkg-query', '--status', name], { env: quiet }),
   );
 }
 

@@ -85,7 +85,7 @@ export async function writeOciArchive(destination: string, image: OciImage): Pro
 
   const archive = pack();
   const add = (name: string, body: Buffer | string): void => {
-    archive.entry({ name, mtime: epoch, mode: 0o644 }, body as string);
+    archive.entry({ name, mtime: epoch, mode: 0o644 }, body);
   };
   const blob = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`;
   const temporary = `${destination}.tmp-${process.pid}`;
