@@ -1,6 +1,6 @@
 import { VivError } from '@vivarium/model';
-import type { InstanceRecord } from '../store/record.ts';
 import type { Journal, Outcome } from '../store/journal.ts';
+import type { InstanceRecord } from '../store/record.ts';
 import { type Caller, Operation } from './operation.ts';
 
 /** What the door needs of an instance. */
@@ -56,12 +56,19 @@ export class OperationDoor {
    * @throws VivError `busy` naming the operation that holds the instance, what `check` throws, and what `body`
    * throws, after its steps were taken back.
    */
-  async run<T>(instance: Holdable, request: Request<T>, body: (operation: Operation) => Promise<T>): Promise<T> {
+  async run<T>(
+    instance: Holdable,
+    request: Request<T>,
+    body: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
     const key = `${request.action} ${JSON.stringify(request.parameters ?? null)}`;
     for (let holder = instance.operation; holder !== undefined; holder = instance.operation) {
-      if (request.joins && holder.key === key && !holder.signal.aborted) return holder.join<T>(request);
-      if (!request.interrupts?.includes(holder.action)) throw busy(instance, holder);
-      holder.interrupt(request.action);
+      // One that has been cancelled is only taking its steps back: the way is free as soon as it has.
+      if (!holder.signal.aborted) {
+        if (request.joins && holder.key === key) return holder.join<T>(request);
+        if (!request.interrupts?.includes(holder.action)) throw busy(instance, holder);
+        holder.interrupt(request.action);
+      }
       await holder.ended;
     }
     request.signal?.throwIfAborted();
@@ -75,10 +82,19 @@ export class OperationDoor {
     return operation.join<T>(request);
   }
 
-  async #drive<T>(instance: Holdable, operation: Operation, body: (operation: Operation) => Promise<T>): Promise<T> {
+  async #drive<T>(
+    instance: Holdable,
+    operation: Operation,
+    body: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
     try {
       this.#journal.begin(
-        { id: operation.id, instanceId: instance.id, action: operation.action, startedAt: operation.startedAt },
+        {
+          id: operation.id,
+          instanceId: instance.id,
+          action: operation.action,
+          startedAt: operation.startedAt,
+        },
         instance.record,
       );
       instance.operationChanged(operation, 'begun');
@@ -94,7 +110,12 @@ export class OperationDoor {
         instance.latch(
           new VivError('internal', `${operation.action} failed and could not be undone: ${failure.what}`, {
             hint: 'Force a stop, or delete the instance.',
-            details: { operation: operation.action, undo: failure.what, undoError: String(failure.error), error: error.toJSON() },
+            details: {
+              operation: operation.action,
+              undo: failure.what,
+              undoError: String(failure.error),
+              error: error.toJSON(),
+            },
             cause: failure.error,
           }),
         );
@@ -108,21 +129,34 @@ export class OperationDoor {
   }
 
   #end(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): void {
-    this.#journal.end(operation.id, instance.id, outcome, instance.gone ? undefined : instance.record, error?.toJSON());
+    this.#journal.end(
+      operation.id,
+      instance.id,
+      outcome,
+      instance.gone ? undefined : instance.record,
+      error?.toJSON(),
+    );
     instance.operationChanged(operation, outcome, error);
   }
 }
 
 /** True for what an aborted signal makes other code throw; the reason behind it says more. */
 function isCancellation(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || (error instanceof VivError && error.code === 'cancelled'));
+  return (
+    error instanceof Error &&
+    (error.name === 'AbortError' || (error instanceof VivError && error.code === 'cancelled'))
+  );
 }
 
 function busy(instance: Holdable, holder: Operation): VivError {
   const { info } = holder;
   const step = info.step === undefined ? '' : `, at "${info.step}"`;
-  return new VivError('busy', `${instance.record.name} is held by ${info.action} since ${info.startedAt}${step}`, {
-    hint: 'Wait for it to end, and try again.',
-    details: { operation: info },
-  });
+  return new VivError(
+    'busy',
+    `${instance.record.name} is held by ${info.action} since ${info.startedAt}${step}`,
+    {
+      hint: 'Wait for it to end, and try again.',
+      details: { operation: info },
+    },
+  );
 }

@@ -89,7 +89,9 @@ export class Operation {
     const leave = () => {
       this.#callers.delete(caller);
       const last = this.#callers.size === 0;
-      const error = new VivError('cancelled', `The ${this.action} was cancelled.`, { cause: caller.signal?.reason });
+      const error = new VivError('cancelled', `The ${this.action} was cancelled.`, {
+        cause: caller.signal?.reason,
+      });
       if (!last) gone.reject(error);
       // The last caller waits for the undo: when its call has ended, nothing is left of it.
       else this.#abort.abort(error);

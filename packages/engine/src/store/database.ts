@@ -74,9 +74,13 @@ function connect(file: string, fresh: boolean): Database {
     if (fresh) chmodSync(file, 0o600);
     const found = records.prepare('PRAGMA user_version').get() as { user_version: number };
     if (found.user_version > version) {
-      throw new VivError('internal', `${file} was written by a newer Vivarium (schema ${found.user_version})`, {
-        hint: 'Use that version.',
-      });
+      throw new VivError(
+        'internal',
+        `${file} was written by a newer Vivarium (schema ${found.user_version})`,
+        {
+          hint: 'Use that version.',
+        },
+      );
     }
     const check = records.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
     if (check.quick_check !== 'ok') throw Object.assign(new Error(check.quick_check), { errcode: 11 });

@@ -26,9 +26,13 @@ export class EventLog {
 
   /** `keep`: how many of the newest events are held. Default 100,000. */
   constructor(database: DatabaseSync, keep = 100_000) {
-    this.#insert = database.prepare('INSERT INTO events (at, instance_id, instance_name, type, data) VALUES (?, ?, ?, ?, ?)');
+    this.#insert = database.prepare(
+      'INSERT INTO events (at, instance_id, instance_name, type, data) VALUES (?, ?, ?, ?, ?)',
+    );
     this.#after = database.prepare(`SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ${batch}`);
-    this.#afterOne = database.prepare(`SELECT * FROM events WHERE instance_id = ? AND seq > ? ORDER BY seq LIMIT ${batch}`);
+    this.#afterOne = database.prepare(
+      `SELECT * FROM events WHERE instance_id = ? AND seq > ? ORDER BY seq LIMIT ${batch}`,
+    );
     this.#trim = database.prepare('DELETE FROM events WHERE seq <= ?');
     this.#last = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'");
     this.#keep = keep;
@@ -65,7 +69,9 @@ export class EventLog {
    * Events after `since` from the store, then the new ones. A slow reader holds nothing in memory: it always reads from
    * the store, and is only woken by what is new.
    */
-  async *read(options: { since?: number; instanceId?: string; signal?: AbortSignal } = {}): AsyncGenerator<InstanceEvent> {
+  async *read(
+    options: { since?: number; instanceId?: string; signal?: AbortSignal } = {},
+  ): AsyncGenerator<InstanceEvent> {
     let since = options.since ?? this.#seq;
     let wake = Promise.withResolvers<void>();
     const off = this.subscribe(() => wake.resolve());

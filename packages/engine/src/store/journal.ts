@@ -38,7 +38,9 @@ export class Journal {
       ),
       drop: database.prepare('DELETE FROM instances WHERE id = ?'),
       all: database.prepare('SELECT record FROM instances'),
-      begin: database.prepare('INSERT INTO operations (id, instance_id, action, started_at) VALUES (?, ?, ?, ?)'),
+      begin: database.prepare(
+        'INSERT INTO operations (id, instance_id, action, started_at) VALUES (?, ?, ?, ?)',
+      ),
       end: database.prepare('UPDATE operations SET ended_at = ?, outcome = ?, error = ? WHERE id = ?'),
       open: database.prepare('SELECT * FROM operations WHERE ended_at IS NULL ORDER BY started_at'),
       get: database.prepare('SELECT * FROM operations WHERE id = ?'),
@@ -70,11 +72,22 @@ export class Journal {
   }
 
   /** The end. `record` undefined: the instance is gone with it. */
-  end(id: string, instanceId: string, outcome: Outcome, record: InstanceRecord | undefined, error?: ErrorRecord): void {
+  end(
+    id: string,
+    instanceId: string,
+    outcome: Outcome,
+    record: InstanceRecord | undefined,
+    error?: ErrorRecord,
+  ): void {
     this.#transaction(() => {
       if (record === undefined) this.#statements.drop.run(instanceId);
       else this.#statements.put.run(record.id, record.name, JSON.stringify(record));
-      this.#statements.end.run(new Date().toISOString(), outcome, error === undefined ? null : JSON.stringify(error), id);
+      this.#statements.end.run(
+        new Date().toISOString(),
+        outcome,
+        error === undefined ? null : JSON.stringify(error),
+        id,
+      );
     });
   }
 

@@ -81,7 +81,9 @@ export async function readRecord(dir: string): Promise<InstanceRecord | undefine
   }
   try {
     const record = JSON.parse(text) as InstanceRecord;
-    return record.format === 1 && typeof record.id === 'string' && typeof record.name === 'string' ? record : undefined;
+    return record.format === 1 && typeof record.id === 'string' && typeof record.name === 'string'
+      ? record
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -1,0 +1,49 @@
+import type { Driver } from '../drivers/driver.ts';
+import type { ConnectGuest } from '../guest/guest.ts';
+import type { ImageStore } from '../images/store.ts';
+import type { NetworkBackend } from '../network/network.ts';
+import type { OperationDoor } from '../operations/door.ts';
+import type { EventLog } from '../store/events.ts';
+import type { Journal } from '../store/journal.ts';
+import type { Instance } from './instance.ts';
+import type { BootFiles } from './machine-spec.ts';
+
+/** Root disks, as far as instances care. */
+export interface RootDisks {
+  /** Makes `<dir>/root.qcow2`. */
+  create(dir: string, bytes: number, signal?: AbortSignal): Promise<void>;
+  /** Grows it while no VMM has it open. */
+  grow(dir: string, bytes: number): Promise<void>;
+  path(dir: string): string;
+}
+
+/** Everything an operation on an instance may use. */
+export interface Context {
+  /** `<data directory>/instances`. */
+  dir: string;
+  driver: Driver;
+  images: ImageStore;
+  disks: RootDisks;
+  network: NetworkBackend;
+  door: OperationDoor;
+  journal: Journal;
+  events: EventLog;
+  connectGuest: ConnectGuest;
+  boot: BootFiles;
+  /** Bytes of memory of this host. */
+  hostMemoryBytes: number;
+  /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
+  embedded: boolean;
+  instances: Instances;
+}
+
+/** The instances of a data directory, by id and by name. */
+export interface Instances {
+  all(): Iterable<Instance>;
+  /** By exact id, then exact name, then id prefix. @throws VivError `not_found`, `ambiguous`. */
+  find(idOrName: string): Instance;
+  /** Takes the name, or throws `name_conflict`. */
+  add(instance: Instance): void;
+  remove(instance: Instance): void;
+  rename(instance: Instance, name: string): void;
+}

@@ -1,0 +1,74 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { createId } from '@paralleldrive/cuid2';
+import type { CallOptions, CreateOptions } from '@vivarium/model';
+import { writeRecord } from '../store/record.ts';
+import { deadlines } from './actions.ts';
+import type { Context } from './context.ts';
+import { Instance } from './instance.ts';
+import { newMachineId } from './launch.ts';
+import { inventName } from './names.ts';
+import { checkOptions, resolveSpec } from './resolve.ts';
+
+/**
+ * Makes an instance and leaves it Stopped. What is wrong with the options is said before anything is fetched; when
+ * anything fails nothing is left.
+ */
+export async function createInstance(
+  context: Context,
+  options: CreateOptions,
+  call: CallOptions = {},
+): Promise<Instance> {
+  checkOptions(options, {
+    memoryBytes: context.hostMemoryBytes,
+    maxCpus: context.driver.capabilities().maxCpus,
+  });
+  const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
+  const name =
+    options.name ??
+    inventName((taken) => [...context.instances.all()].some(({ record }) => record.name === taken));
+  const id = createId();
+  const instance = new Instance(
+    {
+      format: 1,
+      id,
+      name,
+      spec: resolveSpec(
+        options,
+        name,
+        image,
+        image.references.find((known) => known === options.image) ?? options.image,
+      ),
+      phase: 'defined',
+      machineId: newMachineId(),
+      generation: 0,
+      ports: [],
+      createdAt: new Date().toISOString(),
+    },
+    context.dir,
+    context.events,
+  );
+  // Synchronous from the check of the name to the lock: of two creates with one name one loses here.
+  context.instances.add(instance);
+  await context.door.run(
+    instance,
+    { action: 'create', deadlineMs: deadlines.create, signal: call.signal, onProgress: call.onProgress },
+    async (operation) => {
+      operation.undo('forget the instance', () => {
+        instance.gone = true;
+        context.instances.remove(instance);
+      });
+      instance.enter('Cloning');
+      operation.progress({ stage: 'creating', name, id });
+      operation.step('make the directory');
+      operation.undo('remove the directory', () => rm(instance.dir, { recursive: true, force: true }));
+      await mkdir(instance.dir, { recursive: true, mode: 0o700 });
+      operation.step('make the root disk');
+      await context.disks.create(instance.dir, instance.record.spec.diskBytes, operation.signal);
+      operation.step('write the record');
+      instance.change({ phase: 'made' });
+      await writeRecord(instance.dir, instance.record);
+      instance.emit('created', { image: instance.record.spec.image });
+    },
+  );
+  return instance;
+}

@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import { VivError } from '@vivarium/model';
+import type { Machine } from '../drivers/driver.ts';
+import type { Guest } from '../guest/guest.ts';
+import type { Operation } from '../operations/operation.ts';
+import { writeRecord } from '../store/record.ts';
+import type { Context } from './context.ts';
+import { consoleLines, panicIn } from './evidence.ts';
+import type { Instance } from './instance.ts';
+import { guestConfig, machineSpec } from './machine-spec.ts';
+import { watchMachine } from './watch.ts';
+
+/** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. */
+export async function launch(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  run: boolean,
+): Promise<Machine> {
+  const { record } = instance;
+  operation.step('launch the VMM');
+  operation.progress({ stage: 'launching' });
+  const inUse = [...context.instances.all()].flatMap(({ record: { nic }, id }) =>
+    nic && id !== record.id ? [nic] : [],
+  );
+  instance.workloadExit = undefined;
+  instance.ending = undefined;
+  instance.change({
+    phase: 'live',
+    generation: record.generation + 1,
+    startedAt: new Date().toISOString(),
+    exit: undefined,
+    stoppedAt: undefined,
+    nic:
+      record.spec.network === 'none' ? undefined : (record.nic ?? context.network.allocate(record.id, inUse)),
+  });
+  // Before the VMM is there: should this process die in between, the next one knows where to look for it.
+  context.journal.save(instance.record);
+  operation.undo('go back to a stopped record', () => {
+    instance.change({ phase: 'made' });
+  });
+  const machine = await context.driver.launch(await machineSpec(context, instance, run), operation.signal);
+  operation.undo('end the VMM', async () => {
+    await machine.kill();
+    await instance.machineGone(machine);
+  });
+  instance.change({ ports: machine.record.ports });
+  instance.observeMachine(machine, await machine.status());
+  watchMachine(context, instance, machine);
+  await writeRecord(instance.dir, instance.record);
+  return machine;
+}
+
+/** Boots a running machine up to its workload. Every failure names its stage and shows the console. */
+export async function bringUp(
+  context: Context,
+  instance: Instance,
+  machine: Machine,
+  operation: Operation,
+): Promise<Guest> {
+  const { record } = instance;
+  const died = machine.exited.then(() => {
+    throw new VivError('vmm_failed', 'The VMM exited while the guest was booting');
+  });
+  died.catch(() => undefined);
+  let stage = 'kernel';
+  let guest: Guest | undefined;
+  try {
+    operation.step('boot the guest');
+    operation.progress({ stage: 'booting' });
+    const { signal } = operation;
+    guest = await Promise.race([
+      context.connectGuest((channel) => machine.open(channel, signal), signal),
+      died,
+    ]);
+    operation.step('configure the guest');
+    operation.progress({ stage: 'configuring' });
+    stage = 'configuration';
+    await Promise.race([guest.configure(await guestConfig(context, record), signal), died]);
+    operation.step('start the workload');
+    stage = 'entrypoint';
+    await Promise.race([guest.startWorkload(workload(record), signal), died]);
+    return guest;
+  } catch (error) {
+    await guest?.[Symbol.asyncDispose]();
+    if (operation.signal.aborted && (operation.signal.reason as VivError).code === 'cancelled') throw error;
+    throw await bootFailure(instance, machine, stage, error);
+  }
+}
+
+function workload({ spec }: Instance['record']) {
+  return {
+    id: 'root',
+    argv: spec.command,
+    env: spec.env,
+    cwd: spec.cwd,
+    user: spec.user,
+    ...(spec.tty === undefined ? {} : { tty: spec.tty }),
+    stdin: spec.stdin,
+    output: spec.attach ? ('retain' as const) : ('ring' as const),
+    ...(spec.stopSignal === undefined ? {} : { stopSignal: spec.stopSignal }),
+  };
+}
+
+const ofTheCaller: readonly string[] = [
+  'command_not_found',
+  'command_not_executable',
+  'user_not_found',
+  'path_not_found',
+];
+
+async function bootFailure(
+  instance: Instance,
+  machine: Machine,
+  at: string,
+  thrown: unknown,
+): Promise<VivError> {
+  const error = VivError.from(thrown);
+  // What the caller asked for is not there: that is no failure of the boot.
+  if (at === 'entrypoint' && ofTheCaller.includes(error.code)) return error;
+  // A dying VMM is about to flush its console; its last words are the evidence.
+  if (error.code === 'vmm_failed') await machine.exited;
+  const console = await consoleLines(instance.dir);
+  const panic = panicIn(console);
+  const stage = typeof error.details?.stage === 'string' ? error.details.stage : at;
+  const shown = console.length === 0 ? '' : `\n${console.slice(-5).join('\n')}`;
+  return new VivError(
+    panic === undefined ? 'boot_failed' : 'guest_panicked',
+    panic === undefined
+      ? `The guest did not come up (${stage}): ${error.message}${shown}`
+      : `The kernel panicked: ${panic}${shown}`,
+    {
+      hint: `\`viv logs --source console ${instance.record.name}\` shows the whole console.`,
+      details: { stage, console, reason: error.toJSON() },
+      cause: error,
+    },
+  );
+}
+
+/** 32 hex digits for /etc/machine-id. */
+export function newMachineId(): string {
+  return randomBytes(16).toString('hex');
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
+import type { GuestConfig } from '../guest/guest.ts';
+import type { InstanceRecord } from '../store/record.ts';
+import type { Context } from './context.ts';
+import type { Instance } from './instance.ts';
+
+/** What every guest of ours is booted from. */
+export interface BootFiles {
+  kernel: string;
+  initramfs: string;
+}
+
+const MiB = 1024 ** 2;
+
+/**
+ * `panic=-1`: reboot at once, which ends the VMM and so is seen. `quiet`: each line costs an emulated UART write a byte.
+ */
+const cmdline = 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on';
+
+const layersSerial = 'layers';
+const rootSerial = 'root';
+
+/** The machine of an instance, and the shape its agent is told of. */
+export async function machineSpec(context: Context, instance: Instance, run: boolean): Promise<MachineSpec> {
+  const { record } = instance;
+  const { spec } = record;
+  const layers = await context.images.disk(spec.image.digest);
+  return {
+    instanceId: record.id,
+    dir: instance.dir,
+    cpus: spec.cpus,
+    memoryBytes: spec.memoryBytes,
+    boot: { kind: 'direct', ...context.boot, cmdline },
+    guest: 'agent',
+    disks: [
+      { ...layers.disk, serial: layersSerial },
+      { serial: rootSerial, path: context.disks.path(instance.dir), format: 'qcow2', readOnly: false },
+    ],
+    ...(record.nic === undefined ? {} : { nic: record.nic }),
+    publish: spec.ports.map((port, index) => ({
+      ...port,
+      // A port we chose once is asked for again, and given up when somebody else has it by now.
+      hostPort: port.hostPort || (record.ports[index]?.hostPort ?? 0),
+      binding: port.hostPort === 0 ? 'preferred' : 'required',
+    })),
+    run,
+    detached: !context.embedded || spec.detached,
+    logs: { maxBytes: 10 * MiB, keep: 1 },
+  };
+}
+
+export async function guestConfig(context: Context, record: InstanceRecord): Promise<GuestConfig> {
+  const { layers } = await context.images.disk(record.spec.image.digest);
+  return {
+    hostname: record.spec.hostname,
+    machineId: record.machineId,
+    generation: record.generation,
+    entropy: randomBytes(256),
+    clockNanos: BigInt(Date.now()) * 1_000_000n,
+    ...(record.nic === undefined ? {} : { network: guestNetwork(record.nic) }),
+    root: { layers, layersSerial, overlaySerial: rootSerial },
+  };
+}
+
+function guestNetwork({ mac, backend }: NicSpec): NonNullable<GuestConfig['network']> {
+  const prefix = backend.subnet.split('/')[1] ?? '24';
+  return { mac, address: `${backend.ip}/${prefix}`, gateway: backend.gateway, dns: [backend.dns] };
+}

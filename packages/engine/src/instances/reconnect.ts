@@ -1,0 +1,39 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { VivError } from '@vivarium/model';
+import type { Machine } from '../drivers/driver.ts';
+import type { Guest } from '../guest/guest.ts';
+import type { Context } from './context.ts';
+import type { Instance } from './instance.ts';
+import { watchGuest } from './watch.ts';
+
+const attemptMs = 5000;
+const longestPauseMs = 10_000;
+
+/** Shakes hands with the agent of a machine that is there. @throws VivError `agent_unreachable` after `timeoutMs`. */
+export async function greet(context: Context, machine: Machine, timeoutMs: number): Promise<Guest> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    return await context.connectGuest((channel) => machine.open(channel, signal), signal);
+  } catch (cause) {
+    throw new VivError('agent_unreachable', `The agent did not answer: ${VivError.from(cause).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Tries until the agent answers or the machine is gone; the state is Unknown meanwhile, unless the guest is paused or off. */
+export async function reconnect(context: Context, instance: Instance, machine: Machine): Promise<void> {
+  for (let pause = 100; instance.machine === machine; pause = Math.min(2 * pause, longestPauseMs)) {
+    try {
+      const guest = await greet(context, machine, attemptMs);
+      if (instance.machine !== machine) return await guest[Symbol.asyncDispose]();
+      watchGuest(context, instance, machine, guest);
+      return;
+    } catch (error) {
+      if (instance.machine !== machine) return;
+      if (['Running', 'Initializing', 'Unknown'].includes(instance.state))
+        instance.observeNothing(VivError.from(error));
+    }
+    await Promise.race([delay(pause, undefined, { ref: false }), machine.exited]);
+  }
+}

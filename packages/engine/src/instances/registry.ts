@@ -1,0 +1,81 @@
+import { VivError } from '@vivarium/model';
+import type { Instances } from './context.ts';
+import type { Instance } from './instance.ts';
+
+/** All instances of a data directory in memory; look-ups by id and name take no time worth counting. */
+export class InstanceRegistry implements Instances {
+  readonly #byId = new Map<string, Instance>();
+  readonly #byName = new Map<string, Instance>();
+
+  all(): Iterable<Instance> {
+    return this.#byId.values();
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  byId(id: string): Instance | undefined {
+    return this.#byId.get(id);
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  find(idOrName: string): Instance {
+    const exact = this.#byId.get(idOrName) ?? this.#byName.get(idOrName);
+    if (exact !== undefined) return exact;
+    const fitting =
+      idOrName.length < 2 ? [] : [...this.#byId.values()].filter(({ id }) => id.startsWith(idOrName));
+    const [first, second] = fitting;
+    if (first === undefined) {
+      throw new VivError('not_found', `No instance is called ${JSON.stringify(idOrName)}`, {
+        hint: 'List them with `viv ps -a`.',
+      });
+    }
+    if (second !== undefined) {
+      throw new VivError(
+        'ambiguous',
+        `${JSON.stringify(idOrName)} begins the id of ${fitting.length} instances`,
+        {
+          hint: `Give more of the id: ${fitting
+            .slice(0, 3)
+            .map(({ id }) => id)
+            .join(', ')}`,
+        },
+      );
+    }
+    return first;
+  }
+
+  add(instance: Instance): void {
+    this.#free(instance.record.name);
+    this.#byId.set(instance.id, instance);
+    this.#byName.set(instance.record.name, instance);
+  }
+
+  remove(instance: Instance): void {
+    this.#byId.delete(instance.id);
+    if (this.#byName.get(instance.record.name) === instance) this.#byName.delete(instance.record.name);
+  }
+
+  rename(instance: Instance, name: string): void {
+    this.#free(name);
+    this.#byName.delete(instance.record.name);
+    instance.change({ name });
+    this.#byName.set(name, instance);
+  }
+
+  #free(name: string): void {
+    const holder = this.#byName.get(name);
+    if (holder === undefined) return;
+    throw new VivError(
+      'name_conflict',
+      `The name ${JSON.stringify(name)} is taken by instance ${holder.id}`,
+      {
+        hint: 'Choose another name, or delete that instance.',
+      },
+    );
+  }
+}

@@ -1,0 +1,70 @@
+import { mayHaveVmm, type State } from '@vivarium/lifecycle';
+import { VivError } from '@vivarium/model';
+import type { Instance } from './instance.ts';
+
+/** Milliseconds. */
+const defaultTimeout = 60_000;
+
+/**
+ * Resolves as soon as the instance is in one of the states.
+ *
+ * @throws VivError `invalid_state` when it has come to rest in a state that none of them follows by itself, `timeout`,
+ * `cancelled`, and `not_found` when it is deleted while `Deleted` isn't asked for.
+ */
+export function waitForInstance(
+  instance: Instance,
+  states: readonly State[],
+  { timeoutMs = defaultTimeout, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const wanted = states.join(' or ');
+  const began = mayHaveVmm(instance.state);
+  let moved = began || instance.operation !== undefined;
+  const look = () => {
+    const { state } = instance;
+    moved ||= mayHaveVmm(state);
+    if (states.includes(state)) return resolve();
+    if (state === 'Deleted') {
+      return reject(
+        new VivError(
+          'not_found',
+          `${instance.record.name} was deleted while it was waited for to be ${wanted}`,
+        ),
+      );
+    }
+    // What has ended does not begin again by itself. One that nobody has started yet may still be started.
+    const ended = (state === 'Stopped' && moved && instance.operation === undefined) || state === 'Error';
+    if (ended) {
+      const why = instance.stateError?.message ?? instance.record.exit?.message;
+      reject(
+        new VivError(
+          'invalid_state',
+          `${instance.record.name} is ${state}${why ? ` (${why})` : ''} and will not become ${wanted}`,
+          {
+            details: { state },
+          },
+        ),
+      );
+    }
+  };
+  const timer = setTimeout(
+    () =>
+      reject(
+        new VivError(
+          'timeout',
+          `${instance.record.name} is ${instance.state}, not ${wanted}, after ${timeoutMs / 1000} s`,
+        ),
+      ),
+    timeoutMs,
+  );
+  const abort = () => reject(new VivError('cancelled', 'The wait was cancelled.', { cause: signal?.reason }));
+  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) abort();
+  const off = instance.onChange(look);
+  look();
+  return promise.finally(() => {
+    clearTimeout(timer);
+    off();
+    signal?.removeEventListener('abort', abort);
+  });
+}

@@ -1,0 +1,97 @@
+import { VivError } from '@vivarium/model';
+import type { ExitRecord, Machine } from '../drivers/driver.ts';
+import type { Guest } from '../guest/guest.ts';
+import { writeRecord } from '../store/record.ts';
+import type { Context } from './context.ts';
+import { deleteInstance } from './delete.ts';
+import { exitInfo } from './exit-info.ts';
+import type { Instance } from './instance.ts';
+import { reconnect } from './reconnect.ts';
+
+/** Milliseconds a foreground run's output may wait for its first reader once the command has ended. */
+const firstReaderMs = 30_000;
+
+/** From here on the instance knows what its machine does, without asking. */
+export function watchMachine(context: Context, instance: Instance, machine: Machine): void {
+  machine.onStatus((status) => {
+    if (instance.machine === machine && status !== 'exited') instance.observeMachine(machine, status);
+  });
+  machine.exited.then(
+    (record) => machineExited(context, instance, machine, record),
+    (error: unknown) =>
+      instance.latch(new VivError('internal', 'The end of the VMM could not be observed', { cause: error })),
+  );
+}
+
+/** Keeps the agent's channel: a lost one makes the state Unknown until it is back, or the VMM is gone. */
+export function watchGuest(context: Context, instance: Instance, machine: Machine, guest: Guest): void {
+  instance.observeGuest(guest);
+  guest.onWorkloadExit((exit) => {
+    if (exit.id !== 'root') return;
+    instance.workloadExit = exit;
+    void endAfterWorkload(instance, guest);
+  });
+  void guest.closed.then(() => {
+    if (instance.guest !== guest) return;
+    instance.observeGuest(undefined);
+    if (instance.machine === machine) void reconnect(context, instance, machine);
+  });
+}
+
+/** The image's own process has ended, and with it the VM; but first whoever reads its output gets the rest of it. */
+export async function endAfterWorkload(instance: Instance, guest: Guest): Promise<void> {
+  if (instance.record.spec.attach) await instance.readers.drained(firstReaderMs);
+  if (
+    instance.guest !== guest ||
+    instance.operation?.action === 'stop' ||
+    instance.operation?.action === 'delete'
+  )
+    return;
+  try {
+    await guest.shutdown({ graceMs: 1000, signal: AbortSignal.timeout(5000) });
+  } catch (error) {
+    // The agent powers the guest off by itself when nobody tells it to; if it can't, a stop by force can.
+    instance.emit('warning', {
+      message: `The agent did not take the shutdown: ${VivError.from(error).message}`,
+    });
+  }
+}
+
+async function machineExited(
+  context: Context,
+  instance: Instance,
+  machine: Machine,
+  record: ExitRecord,
+): Promise<void> {
+  if (instance.machine !== machine) return;
+  const exit = await exitInfo(instance, record);
+  const guest = instance.guest;
+  instance.guest = undefined;
+  await guest?.[Symbol.asyncDispose]();
+  instance.change({ phase: 'made', exit, stoppedAt: exit.at });
+  instance.ending = undefined;
+  instance.readers.clear();
+  instance.emit('exit', { ...exit });
+  // The record first: whoever sees Stopped finds the exit there.
+  if (!instance.gone) {
+    context.journal.save(instance.record);
+    await writeRecord(instance.dir, instance.record).catch((error: unknown) => {
+      instance.emit('warning', {
+        message: `The record beside the disks could not be written: ${VivError.from(error).message}`,
+      });
+    });
+  }
+  instance.observeMachine(undefined);
+  if (instance.record.spec.autoRemove) await removeAfterExit(context, instance);
+}
+
+async function removeAfterExit(context: Context, instance: Instance): Promise<void> {
+  // A start that failed is undone by whoever started it; a stop has to be over before its instance may go.
+  await instance.operation?.ended;
+  if (instance.gone || instance.machine !== undefined) return;
+  try {
+    await deleteInstance(context, instance, { force: false });
+  } catch (error) {
+    instance.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
+  }
+}

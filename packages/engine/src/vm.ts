@@ -1,0 +1,191 @@
+import type { Duplex } from 'node:stream';
+import type { State } from '@vivarium/lifecycle';
+import {
+  type ActionResult,
+  type CallOptions,
+  Exec,
+  type ExecConnection,
+  type ExecOffsets,
+  type ExecOptions,
+  type InstanceInfo,
+  type InstanceStats,
+  type LogLine,
+  type LogOptions,
+  type ResumableExecConnection,
+  Task,
+  type TerminalSize,
+  VivError,
+  type Vm,
+  type VmFiles,
+} from '@vivarium/model';
+import { GuestFiles } from './files.ts';
+import { invalidState } from './instances/actions.ts';
+import type { Context } from './instances/context.ts';
+import { deleteInstance } from './instances/delete.ts';
+import { attach, guestOf, resumeExec, startExec } from './instances/exec.ts';
+import type { Instance } from './instances/instance.ts';
+import { renameInstance } from './instances/rename.ts';
+import { resizeDisk } from './instances/resize.ts';
+import { shutdownInstance } from './instances/shutdown.ts';
+import { prepareInstance, startInstance } from './instances/start.ts';
+import { instanceStats } from './instances/stats.ts';
+import { stopInstance } from './instances/stop.ts';
+import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
+import { instanceInfo } from './instances/view.ts';
+import { waitForInstance } from './instances/wait.ts';
+import { readLog } from './logs/read.ts';
+
+/** Milliseconds the agent has to answer a small question. */
+const answerMs = 10_000;
+
+/** A VM of the in-process engine. */
+export class EngineVm implements Vm {
+  readonly #context: Context;
+  readonly #instance: Instance;
+  readonly files: VmFiles;
+
+  constructor(context: Context, instance: Instance) {
+    this.#context = context;
+    this.#instance = instance;
+    this.files = new GuestFiles(instance);
+  }
+
+  get id(): string {
+    return this.#instance.id;
+  }
+
+  get name(): string {
+    return this.#instance.record.name;
+  }
+
+  get info(): InstanceInfo {
+    return instanceInfo(this.#instance, this.#context.driver.name);
+  }
+
+  async refresh(): Promise<InstanceInfo> {
+    if (this.#instance.gone) throw new VivError('not_found', `${this.name} has been deleted`);
+    return this.info;
+  }
+
+  prepare(options: CallOptions = {}): Task<ActionResult> {
+    return this.#task(options, (call) => prepareInstance(this.#context, this.#instance, call));
+  }
+
+  start(options: CallOptions = {}): Task<ActionResult> {
+    return this.#task(options, (call) => startInstance(this.#context, this.#instance, call));
+  }
+
+  stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
+    return this.#task(options, (call) =>
+      stopInstance(this.#context, this.#instance, { ...options, ...call }),
+    );
+  }
+
+  shutdown(options: CallOptions = {}): Task<ActionResult> {
+    return this.#task(options, (call) => shutdownInstance(this.#context, this.#instance, call));
+  }
+
+  pause(options: CallOptions = {}): Promise<ActionResult> {
+    return pauseInstance(this.#context, this.#instance, options);
+  }
+
+  resume(options: CallOptions = {}): Promise<ActionResult> {
+    return resumeInstance(this.#context, this.#instance, options);
+  }
+
+  restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {
+    return this.#task(options, async (call) => {
+      await stopInstance(this.#context, this.#instance, { ...options, ...call });
+      return startInstance(this.#context, this.#instance, call);
+    });
+  }
+
+  delete(options: CallOptions & { force?: boolean } = {}): Task<void> {
+    return this.#task(options, (call) =>
+      deleteInstance(this.#context, this.#instance, { ...options, ...call }),
+    );
+  }
+
+  async rename(name: string): Promise<InstanceInfo> {
+    await renameInstance(this.#context, this.#instance, name);
+    return this.info;
+  }
+
+  async resizeDisk(size: number | string): Promise<InstanceInfo> {
+    await resizeDisk(this.#context, this.#instance, size);
+    return this.info;
+  }
+
+  exec(argv: readonly string[], options: ExecOptions = {}): Exec {
+    return new Exec(argv, options, () => this.openExec(argv, options));
+  }
+
+  async openExec(
+    argv: readonly string[],
+    options: ExecOptions & { execId?: string } = {},
+  ): Promise<ResumableExecConnection> {
+    return startExec(
+      this.#instance,
+      { ...options, argv, stdin: options.stdin !== undefined },
+      options.signal,
+    );
+  }
+
+  async resumeExec(
+    execId: string,
+    from?: ExecOffsets,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<ResumableExecConnection> {
+    return resumeExec(this.#instance, execId, from, options.signal);
+  }
+
+  async attach(options: { signal?: AbortSignal; tty?: TerminalSize } = {}): Promise<ExecConnection> {
+    return attach(this.#instance, options);
+  }
+
+  logs(options: LogOptions = {}): AsyncIterable<LogLine> {
+    return readLog(this.#instance, this.#context.events, options);
+  }
+
+  stats(): Promise<InstanceStats> {
+    return instanceStats(this.#instance, AbortSignal.timeout(answerMs));
+  }
+
+  async console({ signal }: { signal?: AbortSignal } = {}): Promise<Duplex> {
+    const { machine } = this.#instance;
+    if (machine === undefined) throw invalidState(this.#instance, 'open the console of', 'Start it first.');
+    return machine.open('console', signal);
+  }
+
+  async connect(
+    port: number,
+    { host = '127.0.0.1', signal }: { host?: string; signal?: AbortSignal } = {},
+  ): Promise<Duplex> {
+    return guestOf(this.#instance, 'connect to').connect(host, port, signal);
+  }
+
+  async waitFor(
+    states: State | State[],
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    await waitForInstance(this.#instance, [states].flat(), options);
+    return this.info;
+  }
+
+  /** Ends the VM and removes it: an `await using` VM leaves nothing behind. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#instance.gone) await this.delete({ force: true });
+  }
+
+  #task<T>(options: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {
+    return new Task((onProgress) =>
+      work({
+        signal: options.signal,
+        onProgress: (progress) => {
+          options.onProgress?.(progress);
+          onProgress(progress);
+        },
+      }),
+    );
+  }
+}
