@@ -44,11 +44,10 @@ export async function copyOut(
     { name, directory: found.kind === 'directory', contents: source.contents },
     { path: hostPath, existing },
   );
-  const root = name;
   return extractTree(door.getArchive(source.path, options), plan.directory, {
     signal: options.signal,
     onBytes: options.onBytes,
-    rename: (entry) => nameRoot(entry, root, plan.name),
+    rename: (entry) => nameRoot(entry, name, plan.name),
   });
 }
 
