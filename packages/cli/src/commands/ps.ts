@@ -1,0 +1,29 @@
+import type { InstanceInfo } from '@vivarium/model';
+import { defineCommand, repeat } from '../command.ts';
+import { type ListFlags, listInstances, showInstances } from '../listing.ts';
+
+/** Nothing runs and nothing is wrong: what `ps` leaves away. */
+const down: readonly InstanceInfo['state'][] = ['Defined', 'Stopped', 'Suspended', 'Deleted'];
+
+export const command = defineCommand<ListFlags & { all?: boolean }>({
+  arguments: '',
+  options(parser) {
+    parser
+      .option('-a, --all', 'stopped ones too')
+      .option('-f, --filter <key=value>', 'only state=…, tag=KEY[=VALUE], name=PART or image=PART', repeat)
+      .option('-q, --quiet', 'names only')
+      .option('--format <template>', 'a line for each, as in {{.name}} {{.network.ip}}')
+      .option('--json', 'print JSON');
+  },
+  examples: [
+    ['viv ps', 'what is up'],
+    ['viv ps -a --filter tag=team=web', 'stopped ones too, with a tag'],
+    ['viv rm -f $(viv ps -aq --filter state=error)', 'remove what is broken'],
+  ],
+  async run(context, _args, flags) {
+    const found = await listInstances(await context.vivarium(), flags.filter ?? []);
+    const asked = flags.all || flags.filter?.some((filter) => filter.startsWith('state='));
+    await showInstances(context, asked ? found : found.filter(({ state }) => !down.includes(state)), flags);
+    return 0;
+  },
+});

@@ -1,0 +1,41 @@
+import { VivError } from '@vivarium/model';
+import type { Context } from './context.ts';
+import { printable } from './render/style.ts';
+
+/** A command that has already said what went wrong and only has a status left to give. */
+export class ExitStatus extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`exit status ${status}`);
+    this.status = status;
+  }
+}
+
+/** True where the reader of our output has gone away: no failure, and nobody to tell. */
+export function isBrokenPipe(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
+}
+
+/** Lines keep their breaks (a boot failure shows the console); everything else is made harmless. */
+function harmless(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
+
+/** Says `viv: message` and `hint: …` on stderr and answers the exit status of the error table. */
+export function reportFailure(context: Context, thrown: unknown, about?: string): number {
+  if (thrown instanceof ExitStatus) return thrown.status;
+  if (isBrokenPipe(thrown)) return 0;
+  const error = VivError.from(thrown);
+  // Whoever pressed Ctrl-C knows.
+  if (error.code === 'cancelled' && context.signal.aborted) return error.rule.exit;
+  const style = context.errorStyle;
+  const subject = about === undefined ? '' : `${about}: `;
+  context.note(`${style('red', 'viv:')} ${subject}${harmless(error.message)}`);
+  if (error.hint !== undefined) context.note(`${style('cyan', 'hint:')} ${harmless(error.hint)}`);
+  if (error.code === 'internal' && context.env.VIV_DEBUG) {
+    context.note(thrown instanceof Error ? (thrown.stack ?? '') : String(thrown));
+  }
+  return error.rule.exit;
+}

@@ -1,0 +1,61 @@
+import type { InstanceInfo, PublishedPort } from '@vivarium/model';
+import type { Column } from './table.ts';
+import { ageOf } from './time.ts';
+
+/** `docker.io/library/busybox:latest` as people write it: `busybox`. */
+export function shortReference(reference: string): string {
+  const short = reference.replace(/^docker\.io\/(library\/)?/, '');
+  return short.includes('@')
+    ? short.replace(/@sha256:([0-9a-f]{12})[0-9a-f]*/, '@$1')
+    : short.replace(/:latest$/, '');
+}
+
+export function formatPort({ hostAddress, hostPort, guestPort }: PublishedPort): string {
+  const address = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
+  return `${address}:${hostPort}->${guestPort}`;
+}
+
+/** State with what makes it understandable: since when, the exit code, the operation under way. */
+export function formatStatus(info: InstanceInfo, now = Date.now()): string {
+  const { state, operation, exit, startedAt, stoppedAt } = info;
+  if (operation !== undefined)
+    return `${state} (${operation.action}${operation.step ? `: ${operation.step}` : ''})`;
+  if (state === 'Running' || state === 'Paused') {
+    return startedAt === undefined ? state : `${state} ${ageOf(startedAt, now)}`;
+  }
+  if (state === 'Stopped' && exit !== undefined) {
+    const how = exit.code === undefined ? exit.reason : `exit ${exit.code}`;
+    return `Stopped (${how}) ${ageOf(stoppedAt ?? exit.at, now)} ago`;
+  }
+  if ((state === 'Error' || state === 'Unknown') && info.stateError !== undefined) {
+    return `${state}: ${info.stateError.message}`;
+  }
+  return state;
+}
+
+const colours: Partial<Record<InstanceInfo['state'], 'green' | 'yellow' | 'red' | 'dim'>> = {
+  Running: 'green',
+  Paused: 'yellow',
+  Suspended: 'yellow',
+  Stopped: 'dim',
+  Defined: 'dim',
+  Error: 'red',
+  Unknown: 'red',
+};
+
+/** The columns of `ps` and `ls`. */
+export function instanceColumns(now = Date.now()): Column<InstanceInfo>[] {
+  return [
+    { title: 'NAME', value: ({ name }) => name },
+    { title: 'IMAGE', value: ({ image }) => shortReference(image.reference), shrinks: true },
+    {
+      title: 'STATUS',
+      value: (info) => formatStatus(info, now),
+      colour: ({ state }) => colours[state],
+      shrinks: true,
+    },
+    { title: 'CREATED', value: ({ createdAt }) => `${ageOf(createdAt, now)} ago` },
+    { title: 'PORTS', value: ({ ports }) => ports.map(formatPort).join(', '), shrinks: true },
+    { title: 'COMMAND', value: ({ command }) => command.join(' '), shrinks: true },
+  ];
+}

@@ -1,0 +1,116 @@
+import { formatSize, type Progress } from '@vivarium/model';
+import { printable } from './style.ts';
+import { truncate } from './table.ts';
+
+interface Layer {
+  received: number;
+  total: number | undefined;
+  state: 'downloading' | 'downloaded' | 'converting' | 'ready';
+}
+
+/** 12 hexadecimal digits are enough to tell layers apart. */
+export function shortDigest(digest: string): string {
+  return digest.replace(/^sha256:/, '').slice(0, 12);
+}
+
+/** The layers of one pull, as far as they have been heard of. */
+export class LayerBoard {
+  readonly #layers = new Map<string, Layer>();
+
+  take(progress: Progress): void {
+    if (progress.stage === 'layer') {
+      const { digest, receivedBytes, totalBytes, done } = progress;
+      this.#layers.set(digest, {
+        received: receivedBytes,
+        total: totalBytes,
+        state: done ? 'downloaded' : 'downloading',
+      });
+    } else if (progress.stage === 'converting') {
+      const layer = this.#layers.get(progress.digest) ?? {
+        received: 0,
+        total: undefined,
+        state: 'downloaded',
+      };
+      layer.state = progress.done ? 'ready' : 'converting';
+      this.#layers.set(progress.digest, layer);
+    } else if (progress.stage === 'image-ready') {
+      this.#layers.clear();
+    }
+  }
+
+  /** One line per layer, at most `limit`: those under way first, and a line that counts the others. */
+  lines(width: number, limit: number): string[] {
+    const entries = [...this.#layers];
+    const active = entries.filter(([, { state }]) => state === 'downloading' || state === 'converting');
+    const shown = (entries.length <= limit ? entries : active).slice(
+      0,
+      entries.length <= limit ? limit : limit - 1,
+    );
+    const lines = shown.map(([digest, layer]) =>
+      truncate(`  ${shortDigest(digest)}  ${describe(layer)}`, width),
+    );
+    if (entries.length > shown.length) {
+      const ready = entries.length - active.length;
+      lines.push(truncate(`  ${ready} of ${entries.length} layers are here`, width));
+    }
+    return lines;
+  }
+}
+
+const barWidth = 20;
+
+function describe({ received, total, state }: Layer): string {
+  if (state !== 'downloading') return state;
+  if (total === undefined || total === 0) return `${formatSize(received)}`;
+  const filled = Math.min(barWidth, Math.floor((received / total) * barWidth));
+  return `[${'='.repeat(filled)}${' '.repeat(barWidth - filled)}] ${formatSize(received)} / ${formatSize(total)}`;
+}
+
+/** What is going on, in a few words; undefined where the layers say it. */
+export function statusOf(progress: Progress): string | undefined {
+  switch (progress.stage) {
+    case 'resolving':
+      return `resolving ${printable(progress.reference)}`;
+    case 'layer':
+      return 'downloading layers';
+    case 'converting':
+      return 'converting layers to disks';
+    case 'image-ready':
+      return 'image is ready';
+    case 'creating':
+      return `creating ${printable(progress.name)}`;
+    case 'launching':
+      return progress.accelerator === undefined ? 'launching' : `launching (${progress.accelerator})`;
+    case 'booting':
+      return 'booting';
+    case 'configuring':
+      return 'configuring the guest';
+    case 'running':
+      return `running after ${progress.milliseconds} ms`;
+    case 'stopping':
+      return `stopping: ${printable(progress.step)}`;
+    case 'stopped':
+      return progress.exit === undefined ? 'stopped' : `stopped: ${printable(progress.exit.message)}`;
+  }
+}
+
+/** The sparse lines of a log: a pull's beginning, each finished layer, its end. A start says nothing. */
+export function plainLine(progress: Progress, seen: Set<string>): string | undefined {
+  if (progress.stage === 'layer' && !seen.has('pulling')) {
+    seen.add('pulling');
+    return `pulling ${[...seen].find((key) => key.startsWith('reference ')) ?? 'image'}`.replace(
+      'reference ',
+      '',
+    );
+  }
+  if (progress.stage === 'resolving') {
+    seen.add(`reference ${printable(progress.reference)}`);
+    return undefined;
+  }
+  if (progress.stage === 'layer' && progress.done && !seen.has(progress.digest)) {
+    seen.add(progress.digest);
+    return `layer ${shortDigest(progress.digest)} downloaded (${formatSize(progress.totalBytes ?? progress.receivedBytes)})`;
+  }
+  if (progress.stage === 'image-ready' && seen.delete('pulling')) return `image ${progress.digest} is ready`;
+  return undefined;
+}

@@ -1,0 +1,73 @@
+import { printable, type Style } from './style.ts';
+
+export interface Column<Row> {
+  readonly title: string;
+  readonly value: (row: Row) => string;
+  readonly align?: 'right';
+  /** Colours the finished cell. */
+  readonly colour?: (row: Row) => Parameters<Style>[0] | undefined;
+  /** Gives up width first, where the terminal is narrow. */
+  readonly shrinks?: boolean;
+}
+
+const gap = '  ';
+/** A shrinking column keeps at least this many characters. */
+const narrowest = 8;
+
+/** Cuts to a number of characters, the last of which then is an ellipsis. */
+export function truncate(text: string, width: number): string {
+  const characters = [...text];
+  if (characters.length <= width) return text;
+  return width <= 0 ? '' : `${characters.slice(0, width - 1).join('')}…`;
+}
+
+/** Aligned lines with a heading. With a width no line is longer; without one nothing is cut. */
+export function renderTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  options: { width?: number; style?: Style } = {},
+): string {
+  const style: Style = options.style ?? ((_, text) => text);
+  const cells = rows.map((row) => columns.map(({ value }) => printable(value(row))));
+  const widths = fit(columns, cells, options.width);
+  const line = (texts: readonly string[], row?: Row): string => {
+    const padded = texts.map((text, index) => {
+      const width = widths[index] ?? 0;
+      const column = columns[index];
+      const cut = truncate(text, width);
+      const space = ' '.repeat(Math.max(0, width - [...cut].length));
+      const colour = row === undefined ? undefined : column?.colour?.(row);
+      const shown = colour === undefined ? cut : style(colour, cut);
+      if (column?.align === 'right') return space + shown;
+      return index === columns.length - 1 ? shown : shown + space;
+    });
+    const joined = padded.join(gap).trimEnd();
+    return options.width === undefined ||
+      widths.reduce((a, b) => a + b + gap.length, 0) <= options.width + gap.length
+      ? joined
+      : truncate(texts.map((text, index) => text.slice(0, widths[index])).join(gap), options.width);
+  };
+  const heading = line(columns.map(({ title }) => title));
+  return `${[heading, ...cells.map((texts, index) => line(texts, rows[index]))].join('\n')}\n`;
+}
+
+function fit<Row>(
+  columns: readonly Column<Row>[],
+  cells: readonly string[][],
+  limit: number | undefined,
+): number[] {
+  const widths = columns.map(({ title }, index) =>
+    cells.reduce((widest, row) => Math.max(widest, [...(row[index] ?? '')].length), title.length),
+  );
+  if (limit === undefined) return widths;
+  const total = () => widths.reduce((sum, width) => sum + width, 0) + gap.length * (columns.length - 1);
+  while (total() > limit) {
+    const candidates = columns.flatMap(({ shrinks }, index) =>
+      shrinks && (widths[index] ?? 0) > narrowest ? [index] : [],
+    );
+    const widest = candidates.sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
+    if (widest === undefined) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}

@@ -1,0 +1,95 @@
+import type { ExecConnection, ExecExit } from '@vivarium/model';
+import { type Context, type SignalName, write } from '../context.ts';
+import { isBrokenPipe } from '../failure.ts';
+import { detachKeys, KeyWatch } from './detach-keys.ts';
+import { rawMode, terminalSize } from './raw.ts';
+
+/** What a foreground command needs of the one it shows; an attached entrypoint and an exec both have it. */
+export type Driven = Pick<ExecConnection, 'output' | 'exit' | 'write' | 'end' | 'resize' | 'signal'>;
+
+export interface DriveOptions {
+  /** Our stdin goes to the command. */
+  readonly interactive: boolean;
+  /** Keys go to the guest as they are typed. */
+  readonly tty: boolean;
+  /** Ends the command without asking: the second signal, or when nobody reads our output any more. */
+  readonly force: () => Promise<unknown>;
+}
+
+/** How a foreground command ended for us. */
+export type DriveEnd = { kind: 'exit'; exit: ExecExit } | { kind: 'detached' } | { kind: 'broken-pipe' };
+
+/**
+ * Shows a command in the guest as if it ran here, until it ends or the keys to detach are typed: its outputs on ours,
+ * our input, signals and window size to it. The terminal is as before afterwards, however this ends.
+ */
+export async function drive(context: Context, command: Driven, options: DriveOptions): Promise<DriveEnd> {
+  using cleanup = new DisposableStack();
+  cleanup.use(forwardSignals(context, command, options));
+  if (options.tty) {
+    cleanup.use(rawMode(context.stdin));
+    cleanup.use(context.onSignals(['SIGWINCH'], () => void quietly(command.resize(terminalSize(context)))));
+  }
+  const detached = Promise.withResolvers<DriveEnd>();
+  if (options.interactive)
+    cleanup.use(pumpInput(context, command, options.tty, () => detached.resolve({ kind: 'detached' })));
+  return await Promise.race([show(context, command, options), detached.promise]);
+}
+
+/** The command may have ended in the meantime; then there is nobody left to tell, and its exit says the rest. */
+async function quietly(call: Promise<unknown>): Promise<void> {
+  await call.catch(() => undefined);
+}
+
+function forwardSignals(context: Context, command: Driven, options: DriveOptions): Disposable {
+  let told = 0;
+  const names: SignalName[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
+  return context.onSignals(names, (name) => {
+    told += 1;
+    void quietly(told === 1 ? command.signal(name) : options.force());
+  });
+}
+
+async function show(context: Context, command: Driven, options: DriveOptions): Promise<DriveEnd> {
+  try {
+    for await (const { stream, data } of command.output) {
+      await write(stream === 'stderr' ? context.stderr : context.stdout, data);
+    }
+  } catch (error) {
+    if (!isBrokenPipe(error)) throw error;
+    await quietly(options.force());
+    return { kind: 'broken-pipe' };
+  }
+  return { kind: 'exit', exit: await command.exit };
+}
+
+/** Our stdin to the command, at the pace it reads. Disposing stops reading. */
+function pumpInput(context: Context, command: Driven, tty: boolean, onDetach: () => void): Disposable {
+  const { stdin } = context;
+  const keys = new KeyWatch(detachKeys);
+  let queue: Promise<void> = Promise.resolve();
+  const send = (call: () => Promise<void>): void => {
+    stdin.pause();
+    queue = queue.then(call).then(
+      () => void stdin.resume(),
+      // The command has ended or does not read: what is typed from here on goes nowhere.
+      () => undefined,
+    );
+  };
+  const onData = (data: Buffer): void => {
+    const { pass, detached } = tty ? keys.scan(data) : { pass: data, detached: false };
+    if (pass.byteLength > 0) send(() => command.write(pass));
+    if (detached) void queue.finally(onDetach);
+  };
+  const onEnd = (): void => {
+    queue = queue.then(() => quietly(command.end()));
+  };
+  stdin.on('data', onData).once('end', onEnd).once('error', onEnd);
+  stdin.resume();
+  return {
+    [Symbol.dispose]() {
+      stdin.off('data', onData).off('end', onEnd).off('error', onEnd);
+      stdin.pause();
+    },
+  };
+}
