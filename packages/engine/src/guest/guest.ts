@@ -84,7 +84,10 @@ export interface Guest extends AsyncDisposable {
   /** Settles when the control channel is lost. */
   readonly closed: Promise<void>;
   ping(signal?: AbortSignal): Promise<void>;
-  configure(config: GuestConfig, signal?: AbortSignal): Promise<{ stages: { name: string; milliseconds: number }[] }>;
+  configure(
+    config: GuestConfig,
+    signal?: AbortSignal,
+  ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
   identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Undefined while it runs. */
@@ -97,8 +100,17 @@ export interface Guest extends AsyncDisposable {
   /** Joins a session: the root workload's is `workload:root`. Without a point: from the oldest byte still held. */
   resumeExec(execId: string, from?: ResumePoint, signal?: AbortSignal): Promise<GuestExecConnection>;
   sessions(signal?: AbortSignal): Promise<GuestSession[]>;
-  copyIn(target: string, guestDir: string, tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<{ bytes: number; entries: number }>;
-  copyOut(target: string, guestPath: string, options?: { followLinks?: boolean; signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  copyIn(
+    target: string,
+    guestDir: string,
+    tar: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<{ bytes: number; entries: number }>;
+  copyOut(
+    target: string,
+    guestPath: string,
+    options?: { followLinks?: boolean; signal?: AbortSignal },
+  ): AsyncIterable<Uint8Array>;
   stat(target: string, guestPath: string, followLinks: boolean, signal?: AbortSignal): Promise<FileStat>;
   stats(signal?: AbortSignal): Promise<Omit<InstanceStats, 'at' | 'vmm'>>;
   connect(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;

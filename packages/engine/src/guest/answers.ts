@@ -1,0 +1,89 @@
+import type { FileStat, InstanceStats } from '@vivarium/model';
+import { type Fields, ProtocolError } from '@vivarium/protocol';
+import type { GuestSession, WorkloadExit } from './guest.ts';
+
+/** How the agent's answers become the model's shapes. All throw ProtocolError where a field is missing or wrong. */
+
+const kinds: readonly string[] = ['file', 'directory', 'symlink', 'other'] satisfies FileStat['kind'][];
+
+export function readStat(result: Fields): FileStat {
+  const kind = result.text('kind');
+  if (!kinds.includes(kind)) throw new ProtocolError('invalid_field', `stat: there is no kind "${kind}"`);
+  const link = result.optionalText('link');
+  return {
+    path: result.text('path'),
+    kind: kind as FileStat['kind'],
+    sizeBytes: count(result, 'size'),
+    mode: result.uint('mode') & 0o7777,
+    uid: result.uint('uid'),
+    gid: result.uint('gid'),
+    // 64 bits of nanoseconds reach from 1677 to 2554: any of them is a date.
+    modifiedAt: new Date(Number(result.bigint('mtimeNanos') / 1_000_000n)).toISOString(),
+    ...(link === undefined ? {} : { linkTarget: link }),
+  };
+}
+
+export function readStats(result: Fields): Omit<InstanceStats, 'at' | 'vmm'> {
+  const memory = result.map('memory');
+  const disk = result.map('disk');
+  const network = result.map('network');
+  return {
+    cpuNanos: count(result, 'cpuNanos'),
+    memory: {
+      totalBytes: count(memory, 'total'),
+      usedBytes: count(memory, 'used'),
+      availableBytes: count(memory, 'available'),
+    },
+    disk: {
+      totalBytes: count(disk, 'total'),
+      usedBytes: count(disk, 'used'),
+      readBytes: count(disk, 'read'),
+      writtenBytes: count(disk, 'written'),
+    },
+    network: { receivedBytes: count(network, 'received'), sentBytes: count(network, 'sent') },
+    processes: result.uint('processes'),
+  };
+}
+
+export function readStages(result: Fields): { stages: { name: string; milliseconds: number }[] } {
+  const stages = result
+    .maps('stages')
+    .map((stage) => ({ name: stage.text('name'), milliseconds: stage.number('ms') }));
+  return { stages };
+}
+
+export function readSessions(result: Fields): GuestSession[] {
+  return result.maps('sessions').map((session) => {
+    const exit = session.optionalMap('exit');
+    return {
+      execId: session.text('execId'),
+      target: session.text('target'),
+      argv: session.texts('argv'),
+      running: session.bool('running'),
+      ...(exit === undefined ? {} : { exit: { code: exit.uint('code'), ...signalOf(exit) } }),
+    };
+  });
+}
+
+/** Of `workload.status`; undefined while it runs. */
+export function readWorkloadStatus(id: string, result: Fields): WorkloadExit | undefined {
+  if (result.bool('running')) return undefined;
+  const exit = result.optionalMap('exit');
+  return exit === undefined ? undefined : readWorkloadExit(id, exit);
+}
+
+export function readWorkloadExit(id: string, exit: Fields): WorkloadExit {
+  return { id, code: exit.uint('code'), ...signalOf(exit), oom: exit.optionalBool('oom') ?? false };
+}
+
+function signalOf(exit: Fields): { signal?: string } {
+  const signal = exit.optionalText('signal');
+  return signal === undefined ? {} : { signal };
+}
+
+/** A counter of 64 bits as a number; above 2^53 its last digits are lost, which is no reason to refuse it. */
+function count(fields: Fields, key: string): number {
+  const value = fields.bigint(key);
+  if (value < 0n) throw new ProtocolError('invalid_field', `${key} is negative`);
+  return Number(value);
+}

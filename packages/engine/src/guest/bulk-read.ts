@@ -1,0 +1,49 @@
+import { Channel, type HostStream, type StreamHandler } from '@vivarium/protocol';
+import type { GuestChannel } from './channel.ts';
+import { abortError, guestError } from './guest-errors.ts';
+import { ReceiveQueue } from './receive-queue.ts';
+
+/** `copy.out`: the bytes of a tar stream as they come; reading slowly slows the guest. Leaving the loop ends the copy. */
+export async function* readCopy(
+  channel: GuestChannel,
+  params: object,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  if (signal?.aborted) throw abortError(signal);
+  const received = new ReceiveQueue();
+  const stream: HostStream = channel.open(
+    'copy.out',
+    params,
+    handlerFor(received, () => stream.release()),
+  );
+  const abort = () => received.end(abortError(signal as AbortSignal), true);
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    for (;;) {
+      const piece = await received.next();
+      if (piece === undefined) return;
+      stream.consumed(Channel.stdin, piece.data.length);
+      yield piece.data;
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    stream.reset({ code: 'cancelled', message: 'the reader left' });
+  }
+}
+
+function handlerFor(received: ReceiveQueue, release: () => void): StreamHandler {
+  return {
+    response: (response) => {
+      if (response.ok) return;
+      release();
+      received.end(guestError(response.error));
+    },
+    data: (_, payload) => received.push(Channel.stdin, payload),
+    end: () => {
+      release();
+      received.end();
+    },
+    reset: (error) => received.end(guestError(error)),
+    lost: (error) => received.end(error),
+  };
+}

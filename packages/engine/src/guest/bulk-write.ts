@@ -1,0 +1,105 @@
+import { Channel, type Fields, type HostStream, maxPayloadBytes, ProtocolError } from '@vivarium/protocol';
+import type { GuestChannel } from './channel.ts';
+import { CreditGate } from './credit-gate.ts';
+import { abortError, guestError } from './guest-errors.ts';
+
+export interface CopyInResult {
+  /** Bytes of the tar stream. */
+  bytes: number;
+  entries: number;
+}
+
+/** Chunks below this are gathered into full frames; larger ones are passed on as they are. */
+const gatherBelowBytes = 32_768;
+
+/** `copy.in`: sends a tar stream as the guest takes it, and waits until it is unpacked. */
+export async function writeCopy(
+  channel: GuestChannel,
+  params: object,
+  tar: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): Promise<CopyInResult> {
+  if (signal?.aborted) throw abortError(signal);
+  const answer = Promise.withResolvers<CopyInResult>();
+  answer.promise.catch(() => undefined); // Awaited below, unless sending failed for the same reason first.
+  const fail = (error: unknown) => {
+    gate.fail(error);
+    answer.reject(error);
+  };
+  const stream: HostStream = channel.open('copy.in', params, {
+    response: (response) => {
+      const result = response.ok ? readResult(response.result) : undefined;
+      stream.release();
+      if (result !== undefined && !ended)
+        fail(new ProtocolError('unexpected_frame', 'copy.in ended before its data'));
+      else if (result !== undefined) answer.resolve(result);
+      else if (!response.ok) fail(guestError(response.error));
+    },
+    credit: () => gate.open(),
+    reset: (error) => fail(guestError(error)),
+    lost: fail,
+  });
+  const gate = new CreditGate(stream, Channel.stdin);
+  let ended = false;
+  const abort = () => fail(abortError(signal as AbortSignal));
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await sendAll(channel, gate, tar, answer.promise);
+    ended = true;
+    stream.end(Channel.stdin);
+    return await answer.promise;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    // Nothing to do where it was answered; else the source or the caller gave up, and the guest is told.
+    stream.reset({ code: 'cancelled', message: 'the copy was given up' });
+  }
+}
+
+async function sendAll(
+  channel: GuestChannel,
+  gate: CreditGate,
+  tar: AsyncIterable<Uint8Array>,
+  answer: Promise<unknown>,
+): Promise<void> {
+  // A guest that refuses must not wait for a source that is slow to give its next chunk.
+  const refused = answer.then(() => Promise.reject(new Error('answered early')));
+  refused.catch(() => undefined);
+  let gathered = Buffer.alloc(0);
+  let filled = 0;
+  const flush = async () => {
+    const full = gathered.subarray(0, filled);
+    gathered = Buffer.alloc(0);
+    filled = 0;
+    if (full.length > 0) await gate.send(full);
+  };
+  const source = tar[Symbol.asyncIterator]();
+  let done = false;
+  try {
+    for (;;) {
+      const next = await Promise.race([source.next(), refused]);
+      if (next.done) break;
+      const chunk = next.value;
+      if (chunk.byteLength < gatherBelowBytes) {
+        if (filled + chunk.byteLength > maxPayloadBytes) await flush();
+        if (gathered.length === 0) gathered = Buffer.allocUnsafeSlow(maxPayloadBytes);
+        gathered.set(chunk, filled);
+        filled += chunk.byteLength;
+        continue;
+      }
+      await flush();
+      await gate.send(chunk);
+      // The chunk is the source's again once it asks for the next.
+      await channel.flushed();
+    }
+    done = true;
+    await flush();
+  } finally {
+    // Not awaited: a source that hangs must not hold up the error.
+    if (!done) source.return?.()?.catch(() => undefined);
+  }
+}
+
+const readResult = (result: Fields): CopyInResult => ({
+  bytes: result.uint('bytes'),
+  entries: result.uint('entries'),
+});

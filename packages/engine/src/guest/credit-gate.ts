@@ -1,0 +1,46 @@
+import { type ChannelCode, type HostStream, maxPayloadBytes } from '@vivarium/protocol';
+
+/** Sends on one channel of a stream as credit comes. One writer at a time. */
+export class CreditGate {
+  readonly #stream: HostStream;
+  readonly #channel: ChannelCode;
+  #waiting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+  #error: unknown;
+
+  constructor(stream: HostStream, channel: ChannelCode) {
+    this.#stream = stream;
+    this.#channel = channel;
+  }
+
+  /** More may be sent: to be called on the stream's `credit`. */
+  open(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.resolve();
+  }
+
+  /** Nothing more can be sent; the writer that waits, and every later one, gets the error. */
+  fail(error: unknown): void {
+    this.#error ??= error;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.reject(this.#error);
+  }
+
+  /** Sends all of it, in frames of at most 64 KiB; waits while there is no credit. */
+  async send(data: Uint8Array): Promise<void> {
+    for (let at = 0; at < data.byteLength; ) {
+      if (this.#error !== undefined) throw this.#error;
+      const size = Math.min(this.#stream.sendable(this.#channel), maxPayloadBytes, data.byteLength - at);
+      if (size === 0) {
+        await new Promise<void>((resolve, reject) => {
+          this.#waiting = { resolve, reject };
+        });
+        continue;
+      }
+      this.#stream.send(this.#channel, data.subarray(at, at + size));
+      at += size;
+    }
+    if (this.#error !== undefined) throw this.#error;
+  }
+}

@@ -1,0 +1,2 @@
+export { connectGuest } from './connect.ts';
+export type * from './guest.ts';

@@ -1,0 +1,107 @@
+import { Duplex } from 'node:stream';
+import { Channel, type HostStream } from '@vivarium/protocol';
+import type { GuestChannel } from './channel.ts';
+import { CreditGate } from './credit-gate.ts';
+import { abortError, guestError } from './guest-errors.ts';
+import { ReceiveQueue } from './receive-queue.ts';
+
+/** A TCP connection made inside the guest. Half-closes go through in both directions; destroying it resets the guest's. */
+class Tunnel extends Duplex {
+  readonly #channel: GuestChannel;
+  readonly #stream: HostStream;
+  readonly #gate: CreditGate;
+  readonly #received = new ReceiveQueue();
+  #pulling = false;
+
+  constructor(channel: GuestChannel, params: object, opened: PromiseWithResolvers<void>) {
+    super({ allowHalfOpen: true });
+    this.#channel = channel;
+    const fail = (error: unknown) => {
+      opened.reject(error);
+      this.destroy(error as Error);
+    };
+    this.#stream = channel.open('tcp.connect', params, {
+      response: (response) => {
+        if (response.ok) opened.resolve();
+        else fail(guestError(response.error));
+      },
+      data: (_, payload) => this.#received.push(Channel.stdin, payload),
+      end: () => this.#received.end(),
+      credit: () => this.#gate.open(),
+      reset: (error) => fail(guestError(error)),
+      lost: fail,
+    });
+    this.#gate = new CreditGate(this.#stream, Channel.stdin);
+  }
+
+  override _read(): void {
+    if (this.#pulling) return;
+    this.#pulling = true;
+    this.#pull().then(
+      () => {
+        this.#pulling = false;
+      },
+      (error) => this.destroy(error),
+    );
+  }
+
+  async #pull(): Promise<void> {
+    for (;;) {
+      const piece = await this.#received.next();
+      if (this.destroyed) return;
+      if (piece === undefined) {
+        this.push(null);
+        return;
+      }
+      this.#stream.consumed(Channel.stdin, piece.data.length);
+      if (!this.push(piece.data)) return;
+    }
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#gate
+      .send(chunk)
+      .then(() => this.#channel.flushed())
+      .then(() => callback(), callback);
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#stream.end(Channel.stdin);
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    const over = this.readableEnded && this.writableFinished;
+    if (over) this.#stream.release();
+    else this.#stream.reset({ code: 'cancelled', message: 'the tunnel was closed' });
+    this.#received.end(undefined, true);
+    this.#gate.fail(error ?? new Error('the tunnel is closed'));
+    callback(error);
+  }
+}
+
+/** `tcp.connect`: resolves once the guest is connected. A signal that fires first gives the attempt up. */
+export async function openTunnel(
+  channel: GuestChannel,
+  params: object,
+  signal?: AbortSignal,
+): Promise<Duplex> {
+  if (signal?.aborted) throw abortError(signal);
+  const opened = Promise.withResolvers<void>();
+  const tunnel = new Tunnel(channel, params, opened);
+  const abort = () => {
+    opened.reject(abortError(signal as AbortSignal));
+    tunnel.destroy();
+  };
+  signal?.addEventListener('abort', abort, { once: true });
+  // Until it is handed out its errors are told by the promise alone.
+  const untold = () => undefined;
+  tunnel.on('error', untold);
+  try {
+    await opened.promise;
+    return tunnel;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    queueMicrotask(() => tunnel.off('error', untold));
+  }
+}
