@@ -1,0 +1,76 @@
+import { VivError } from '@vivarium/model';
+import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec } from '../driver.ts';
+import { injectedError } from './faults.ts';
+import type { SimulatedHost } from './host.ts';
+import { bootGuest, meetFault, passing, SimulatedMachine } from './machine.ts';
+import type { SimulatedVmm } from './vmm.ts';
+
+/** Machines without hardware: all of the {@link Driver} contract, in this process, with faults on request. */
+export class SimulatedDriver implements Driver {
+  readonly name = 'simulated';
+  readonly #host: SimulatedHost;
+
+  /** Drivers come and go; the host keeps the machines. */
+  constructor(host: SimulatedHost) {
+    this.#host = host;
+  }
+
+  capabilities(): Capabilities {
+    return {
+      pause: true,
+      prepare: true,
+      shutdownKeepsVmm: true,
+      consoleInput: true,
+      diskGrowLive: true,
+      networks: ['user', 'none'],
+      maxCpus: 16,
+    };
+  }
+
+  async launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
+    let vmm: SimulatedVmm | undefined;
+    try {
+      signal?.throwIfAborted();
+      await this.#beforeSpawn(spec, signal);
+      vmm = this.#host.spawn(spec, this.name);
+      await this.#afterSpawn(vmm, signal);
+      return new SimulatedMachine(this.#host, vmm);
+    } catch (error) {
+      if (vmm !== undefined) {
+        vmm.end({ signal: 'SIGKILL' });
+        this.#host.forget(spec.dir);
+      }
+      if (!signal?.aborted) throw error;
+      throw new VivError('cancelled', `The launch of ${spec.instanceId} was cancelled`, { cause: error });
+    }
+  }
+
+  async #beforeSpawn(spec: MachineSpec, signal?: AbortSignal): Promise<void> {
+    const fault = this.#host.faults.take('launch.before-spawn', spec.dir);
+    if (fault?.effect === 'error') throw injectedError('launch.before-spawn', fault);
+    if (fault?.effect === 'delay') await passing(fault.milliseconds, [], signal);
+    if (fault?.effect === 'hang') await passing(undefined, [this.#host.faults.cleared], signal);
+    // A launch is never over in the turn in which it was asked for.
+    await Promise.resolve();
+    signal?.throwIfAborted();
+  }
+
+  async #afterSpawn(vmm: SimulatedVmm, signal?: AbortSignal): Promise<void> {
+    await meetFault(this.#host, vmm, 'launch.after-spawn', { signal });
+    if (vmm.exit === undefined && vmm.spec.run && vmm.run()) void bootGuest(this.#host, vmm);
+    await meetFault(this.#host, vmm, 'launch.before-ready', { signal });
+    signal?.throwIfAborted();
+    if (vmm.exit === undefined) return;
+    throw new VivError('vmm_failed', `The VMM of ${vmm.spec.instanceId} ended while it was being launched`, {
+      details: { exit: vmm.exit },
+    });
+  }
+
+  async adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
+    const vmm = this.#host.find(dir);
+    if (vmm === undefined) return undefined;
+    if (vmm.exit === undefined)
+      await meetFault(this.#host, vmm, 'adopt', { patienceMs: this.#host.answerMs });
+    return vmm.exit ?? new SimulatedMachine(this.#host, vmm);
+  }
+}

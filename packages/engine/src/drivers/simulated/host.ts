@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { VivError } from '@vivarium/model';
+import type { ExitRecord, MachineSpec } from '../driver.ts';
+import { Faults } from './faults.ts';
+import type { MakeGuest } from './hardware.ts';
+import { MachineLogs } from './logs.ts';
+import { SimulatedPorts } from './ports.ts';
+import { SimulatedVmm } from './vmm.ts';
+
+export interface SimulatedHostOptions {
+  makeGuest: MakeGuest;
+  /** `files`: console.log and app.log in the machine's directory, as the shim keeps them. `none`: no file at all. Default `files`. */
+  logs?: 'files' | 'none';
+  /** Milliseconds after which a VMM that doesn't answer has failed. Default 2000. */
+  answerMs?: number;
+}
+
+/** Above any pid Linux gives (2^22), so that a simulated pid is never a real process. */
+const firstPid = 5_000_000;
+
+/**
+ * The host that simulated machines live on. It outlives drivers: a new driver over the same host finds every machine again,
+ * with the pids it had.
+ */
+export class SimulatedHost {
+  readonly faults = new Faults();
+  readonly ports = new SimulatedPorts();
+  readonly answerMs: number;
+  readonly bootId = randomUUID();
+  readonly #options: SimulatedHostOptions;
+  readonly #vmms = new Map<string, SimulatedVmm>();
+  #nextPid = firstPid;
+
+  constructor(options: SimulatedHostOptions) {
+    this.#options = options;
+    this.answerMs = options.answerMs ?? 2000;
+  }
+
+  /** The processes of a machine come to be. @throws VivError `conflict`, `port_in_use`. */
+  spawn(spec: MachineSpec, driver: string): SimulatedVmm {
+    const before = this.#vmms.get(spec.dir);
+    if (before !== undefined && before.exit === undefined) {
+      throw new VivError('conflict', `A machine is alive in ${spec.dir}`, {
+        hint: 'Adopt it, or end it first.',
+      });
+    }
+    const ports = this.ports.bind(spec.publish);
+    const identity = () => ({
+      pid: this.#nextPid,
+      startTime: this.#nextPid++ - firstPid,
+      bootId: this.bootId,
+    });
+    const record = {
+      driver,
+      instanceId: spec.instanceId,
+      dir: spec.dir,
+      shim: identity(),
+      vmm: identity(),
+      vmmName: 'simulated',
+      vmmVersion: '1',
+      accelerator: 'none',
+      machine: 'simulated',
+      ports,
+      launchedAt: new Date().toISOString(),
+    };
+    const logs = this.#options.logs === 'none' ? undefined : new MachineLogs(spec);
+    const vmm = new SimulatedVmm(spec, record, {
+      makeGuest: this.#options.makeGuest,
+      log: (name, data) => logs?.append(name, data),
+      ended: () => this.ports.release(ports),
+    });
+    this.#vmms.set(spec.dir, vmm);
+    return vmm;
+  }
+
+  /** The VMM that lives, or last lived, in a directory. */
+  find(dir: string): SimulatedVmm | undefined {
+    return this.#vmms.get(dir);
+  }
+
+  /** A launch that never was: nothing is found in the directory any more. */
+  forget(dir: string): void {
+    this.#vmms.delete(dir);
+  }
+
+  /** Every VMM that is alive. */
+  alive(): SimulatedVmm[] {
+    return [...this.#vmms.values()].filter((vmm) => vmm.exit === undefined);
+  }
+
+  /** A VMM dies, by itself or by somebody's hand. @throws VivError `not_found` where none is alive. */
+  crash(dir: string, { signal = 'SIGKILL', unobserved = false } = {}): ExitRecord {
+    const vmm = this.find(dir);
+    if (vmm === undefined || vmm.exit !== undefined)
+      throw new VivError('not_found', `No machine is alive in ${dir}`);
+    return this.end(vmm, unobserved ? { unobserved } : { signal });
+  }
+
+  /** Ends a VMM; the fault `exit.unobserved` hides how. */
+  end(vmm: SimulatedVmm, how: { code?: number; signal?: string; unobserved?: boolean }): ExitRecord {
+    if (vmm.exit !== undefined) return vmm.exit;
+    const hidden = this.faults.take('exit.unobserved', vmm.spec.dir) !== undefined;
+    return vmm.end(hidden ? { unobserved: true } : how);
+  }
+
+  /** The process that drove the machines is killed: its connections are cut, and what was not detached ends with it. */
+  driverProcessDied(): void {
+    for (const vmm of this.alive()) {
+      if (vmm.spec.detached) vmm.disconnect();
+      else vmm.end({ signal: 'SIGKILL' });
+    }
+  }
+
+  /** The host reboots: every VMM is gone and nobody saw it go. */
+  reboot(): void {
+    for (const vmm of this.alive()) vmm.end({ unobserved: true });
+  }
+}
