@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { findToolchain } from './setup/rust.ts';
+import { type Check, passes } from './step.ts';
+import type { TestCounts } from './test-reporter.ts';
+
+/* Everything a change has to pass, in one go; set-up has been done. Ends with the sum of all. */
+
+const root = path.resolve(import.meta.dirname, '..');
+const native = path.join(root, 'native');
+let passed = 0;
+let failed = 0;
+
+async function runCheck(check: Check): Promise<void> {
+  if (await passes(check)) passed += 1;
+  else failed += 1;
+}
+
+/** The command that README tells people to run, with its output as they see it. */
+async function runTests(): Promise<void> {
+  const countsFile = path.join(root, '.viv/test-counts.json');
+  await rm(countsFile, { force: true });
+  const child = spawn('npm', ['test'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  const counts = await readFile(countsFile, 'utf8').then(
+    (text) => JSON.parse(text) as TestCounts,
+    () => ({ passed: 0, failed: 1 }), // It never came to its end.
+  );
+  passed += counts.passed;
+  failed += counts.failed > 0 || code === 0 ? counts.failed : 1;
+}
+
+async function runNative(): Promise<void> {
+  const toolchain = await findToolchain(root);
+  if (!toolchain) throw new Error('Set-up left no Rust toolchain');
+  const env = {
+    PATH: `${toolchain.dir}${path.delimiter}${process.env.PATH}`,
+    CARGO_TARGET_DIR: path.join(root, '.viv/target'),
+  };
+  const cargo = (title: string, ...args: string[]): Check => ({
+    title,
+    argv: [toolchain.cargo, ...args],
+    cwd: native,
+    env,
+  });
+  // rustfmt and clippy come with rustup; a distribution's toolchain may lack them.
+  for (const tool of ['fmt', 'clippy']) {
+    const available = await new Promise<boolean>((resolve) => {
+      const child = spawn(toolchain.cargo, [tool, '--version'], {
+        stdio: 'ignore',
+        env: { ...process.env, ...env },
+      });
+      child.once('error', () => resolve(false));
+      child.once('close', (code) => resolve(code === 0));
+    });
+    if (!available) {
+      process.stdout.write(`- cargo ${tool} is not installed; left out\n`);
+    } else if (tool === 'fmt') {
+      await runCheck(cargo('Rust format', 'fmt', '--all', '--check'));
+    } else {
+      await runCheck(
+        cargo('Rust lint', 'clippy', '--workspace', '--all-targets', '--locked', '--', '-D', 'warnings'),
+      );
+    }
+  }
+  await runCheck(cargo('Rust tests', 'test', '--workspace', '--locked'));
+}
+
+await runTests();
+process.stdout.write('\nChecks\n');
+await runCheck({
+  title: 'Types, lint, format, layers, documents',
+  argv: [process.execPath, '--disable-warning=ExperimentalWarning', path.join(root, 'scripts/check.ts')],
+});
+await runNative();
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
