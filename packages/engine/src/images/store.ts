@@ -18,7 +18,11 @@ export interface ImageStore {
   /** Concurrent pulls of one reference share the work. A built-in image needs no registry. */
   pull(reference: string, options?: CallOptions & { insecure?: boolean }): Promise<StoredImage>;
   /** The stored image, or what `pull` brings, as the policy says. @throws VivError `image_not_found`. */
-  ensure(reference: string, policy: 'missing' | 'always' | 'never', options?: CallOptions): Promise<StoredImage>;
+  ensure(
+    reference: string,
+    policy: 'missing' | 'always' | 'never',
+    options?: CallOptions,
+  ): Promise<StoredImage>;
   import(path: string, options?: CallOptions & { reference?: string }): Promise<StoredImage[]>;
   tag(reference: string, newReference: string): Promise<StoredImage>;
   /** `inUse` names the holders of a digest; the image is kept, and `conflict` thrown, where there are any. */

@@ -1,0 +1,10 @@
+export { baseDisk, cleanBases } from './base.ts';
+export {
+  checkRootSize,
+  createRootDisk,
+  growRootDisk,
+  maximumRootBytes,
+  minimumRootBytes,
+  type RootDiskInfo,
+  rootDiskInfo,
+} from './root-disk.ts';

@@ -1,0 +1,144 @@
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { VivError } from '@vivarium/model';
+import { type ParsedConfig, parseConfig } from './config.ts';
+import { type Digest, digestHex } from './digest.ts';
+import { readIfThere, replaceFile } from './durable.ts';
+import type { StoredImage } from './store.ts';
+
+/** What an image's directory says of it, in `image.json`. */
+export interface ImageRecord {
+  format: 1;
+  digest: Digest;
+  /** RFC 3339. */
+  importedAt: string;
+  /** Base first. `digest` is the blob's, `key` the file's. */
+  layers: { digest: Digest; key: string; sizeBytes: number }[];
+  /** First layer on the disk: those before it are hidden by an opaque root. */
+  firstLayer: number;
+}
+
+interface CatalogFile {
+  format: 1;
+  references: Record<string, Digest>;
+  images: Digest[];
+}
+
+export interface CatalogImage {
+  record: ImageRecord;
+  parsed: ParsedConfig;
+}
+
+export const imageFiles = { record: 'image.json', manifest: 'manifest.json', config: 'config.json' } as const;
+
+/**
+ * Which images there are and what they are called. Answers from memory; `index.json` is the truth on disk and is replaced
+ * as a whole, so that a crash leaves the old or the new.
+ */
+export class Catalog {
+  readonly #dir: string;
+  #images = new Map<Digest, CatalogImage>();
+  #references = new Map<string, Digest>();
+
+  /** @param dir `<data directory>/images`. */
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  imageDir(digest: Digest): string {
+    return path.join(this.#dir, 'manifests', digestHex(digest));
+  }
+
+  async #readImage(digest: Digest): Promise<CatalogImage | undefined> {
+    const dir = this.imageDir(digest);
+    const record = await readIfThere(path.join(dir, imageFiles.record));
+    const config = await readIfThere(path.join(dir, imageFiles.config));
+    if (!record || !config) return undefined;
+    const parsed = JSON.parse(record.toString('utf8')) as ImageRecord;
+    return {
+      record: parsed,
+      parsed: parseConfig(config, JSON.parse(config.toString('utf8')).rootfs?.diff_ids?.length ?? 0),
+    };
+  }
+
+  /** Reads the index and removes image directories that are not in it. An image that lost its directory is dropped. */
+  async load(): Promise<void> {
+    const data = await readIfThere(path.join(this.#dir, 'index.json'));
+    const file: CatalogFile = data
+      ? JSON.parse(data.toString('utf8'))
+      : { format: 1, references: {}, images: [] };
+    if (file.format !== 1) {
+      throw new VivError('internal', `${this.#dir}/index.json was written by a newer Vivarium`, {
+        hint: 'Update Vivarium.',
+      });
+    }
+    const images = new Map<Digest, CatalogImage>();
+    for (const digest of file.images) {
+      const image = await this.#readImage(digest);
+      if (image) images.set(digest, image);
+    }
+    this.#images = images;
+    this.#references = new Map(Object.entries(file.references).filter(([, digest]) => images.has(digest)));
+    const known = new Set([...images.keys()].map((digest) => digestHex(digest)));
+    const manifests = path.join(this.#dir, 'manifests');
+    for (const name of await readdir(manifests)) {
+      if (!known.has(name)) await rm(path.join(manifests, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Changes what is on disk first, and memory only when that worked. */
+  async update(
+    change: (images: Map<Digest, CatalogImage>, references: Map<string, Digest>) => void,
+  ): Promise<void> {
+    const images = new Map(this.#images);
+    const references = new Map(this.#references);
+    change(images, references);
+    const file: CatalogFile = {
+      format: 1,
+      references: Object.fromEntries([...references].sort()),
+      images: [...images.keys()],
+    };
+    await replaceFile(path.join(this.#dir, 'index.json'), `${JSON.stringify(file, undefined, 2)}\n`);
+    this.#images = images;
+    this.#references = references;
+  }
+
+  image(digest: Digest): CatalogImage | undefined {
+    return this.#images.get(digest);
+  }
+
+  digestOf(reference: string): Digest | undefined {
+    return this.#references.get(reference);
+  }
+
+  digests(): Digest[] {
+    return [...this.#images.keys()];
+  }
+
+  referencesOf(digest: Digest): string[] {
+    return [...this.#references].filter(([, of]) => of === digest).map(([reference]) => reference);
+  }
+
+  /** Keys of all layers that some image has. */
+  layerKeys(): Set<string> {
+    return new Set(
+      [...this.#images.values()].flatMap(({ record }) => record.layers.map((layer) => layer.key)),
+    );
+  }
+
+  stored(digest: Digest): StoredImage | undefined {
+    const image = this.#images.get(digest);
+    if (!image) return undefined;
+    const { record, parsed } = image;
+    return {
+      digest,
+      references: this.referencesOf(digest),
+      config: structuredClone(parsed.config),
+      architecture: parsed.architecture,
+      layers: record.layers.map((layer) => ({ digest: layer.digest, sizeBytes: layer.sizeBytes })),
+      sizeBytes: record.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
+      ...(parsed.createdAt === undefined ? {} : { createdAt: parsed.createdAt }),
+      importedAt: record.importedAt,
+    };
+  }
+}

@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { VivError } from '@vivarium/model';
+
+const bufferBytes = 128 * 1024;
+
+function failure(
+  code: number | null,
+  signal: string | null,
+  stderr: string,
+  signalAborted: unknown,
+): VivError {
+  if (signalAborted !== undefined) return VivError.from(signalAborted);
+  if (/No space left|quota exceeded/i.test(stderr))
+    return new VivError('disk_full', `No space left to unpack a layer: ${stderr}`);
+  const how = signal === null ? `exit status ${code}` : signal;
+  return new VivError(
+    'image_invalid',
+    `A layer could not be made into a disk: tar2sqfs ended with ${how}: ${stderr}`,
+  );
+}
+
+/**
+ * Writes a tar into a squashfs file. zstd at a low level: the guest decompresses, and in an emulated CPU that is what counts;
+ * see docs/images.md for the figures.
+ *
+ * @throws VivError `image_invalid` with what tar2sqfs said, `disk_full`, `assets_missing` without tar2sqfs, `cancelled`.
+ */
+export class SquashfsWriter {
+  readonly #child;
+  readonly #ended: Promise<[code: number | null, signal: string | null]>;
+  readonly #signal: AbortSignal | undefined;
+  #stderr = '';
+  #spawnError: Error | undefined;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+
+  constructor(file: string, signal?: AbortSignal) {
+    this.#signal = signal;
+    signal?.throwIfAborted();
+    this.#child = spawn(
+      'tar2sqfs',
+      ['--quiet', '--no-skip', '--compressor', 'zstd', '--comp-extra', 'level=3', '--num-jobs', '2', file],
+      {
+        stdio: ['pipe', 'ignore', 'pipe'],
+        // The time stamp inside: the same layer gives the same bytes.
+        env: { ...process.env, SOURCE_DATE_EPOCH: '0' },
+      },
+    );
+    this.#child.on('error', (error) => {
+      this.#spawnError = error;
+    });
+    this.#child.stdin.on('error', () => undefined); // Its end is told by 'close', with the reason.
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-4096);
+    });
+    this.#ended = new Promise((resolve) => this.#child.once('close', (code, how) => resolve([code, how])));
+    signal?.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  readonly #abort = (): void => void this.#child.kill('SIGKILL');
+
+  async #flush(): Promise<void> {
+    const bytes = Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (bytes.length === 0 || this.#child.stdin.write(bytes)) return;
+    const waiting = new AbortController();
+    const drained = once(this.#child.stdin, 'drain', { signal: waiting.signal }).catch(() => undefined);
+    await Promise.race([drained, this.#ended]);
+    waiting.abort();
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#spawnError)
+      await this.#settle();
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes >= bufferBytes) await this.#flush();
+  }
+
+  async #settle(): Promise<void> {
+    const [code, how] = await this.#ended;
+    this.#signal?.removeEventListener('abort', this.#abort);
+    if (this.#spawnError) {
+      throw new VivError('assets_missing', 'tar2sqfs cannot be run', {
+        hint: 'Install the package squashfs-tools-ng, or run `viv setup`.',
+        cause: this.#spawnError,
+      });
+    }
+    if (code !== 0)
+      throw failure(code, how, this.#stderr.trim(), this.#signal?.aborted ? this.#signal.reason : undefined);
+  }
+
+  /** The tar is complete; resolves when the file is. */
+  async finish(): Promise<void> {
+    await this.#flush();
+    this.#child.stdin.end();
+    await this.#settle();
+  }
+
+  /** Ends the process, whatever it does; the file is the caller's to remove. */
+  async abandon(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+    this.#signal?.removeEventListener('abort', this.#abort);
+  }
+}
