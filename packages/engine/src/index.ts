@@ -1,1 +1,5 @@
-export {};
+export * from './drivers/driver.ts';
+export { Engine } from './engine.ts';
+export { type EngineOptions, openEngine } from './open.ts';
+export { type Parts, qemuParts, simulatedParts } from './parts.ts';
+export { EngineVm } from './vm.ts';

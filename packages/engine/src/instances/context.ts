@@ -1,3 +1,4 @@
+import type { DoctorReport } from '@vivarium/model';
 import type { Driver } from '../drivers/driver.ts';
 import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
@@ -35,6 +36,8 @@ export interface Context {
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;
+  /** What this host lacks. */
+  doctor(home: string): Promise<DoctorReport['checks']>;
 }
 
 /** The instances of a data directory, by id and by name. */

@@ -11,6 +11,13 @@ export class InstanceRegistry implements Instances {
     return this.#byId.values();
   }
 
+  /** In the order of creation, from behind a {@link positionOf}; the instance it names need not exist any more. */
+  *after(position: string | undefined): Generator<Instance> {
+    for (const instance of this.#byId.values()) {
+      if (position === undefined || positionOf(instance) > position) yield instance;
+    }
+  }
+
   get size(): number {
     return this.#byId.size;
   }
@@ -78,4 +85,9 @@ export class InstanceRegistry implements Instances {
       },
     );
   }
+}
+
+/** Where an instance stands in the order of creation; compares as text. */
+export function positionOf({ record }: Instance): string {
+  return `${record.createdAt} ${record.id}`;
 }

@@ -1,0 +1,74 @@
+import { type CallOptions, type ImageInfo, type Images, Task, VivError } from '@vivarium/model';
+import type { StoredImage } from './images/store.ts';
+import type { Context } from './instances/context.ts';
+
+/** The image store, with what only the instances know: who uses what. */
+export class EngineImages implements Images {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async list(): Promise<ImageInfo[]> {
+    const users = this.#users();
+    return this.#context.images.list().map((image) => withUsers(image, users));
+  }
+
+  async get(reference: string): Promise<ImageInfo> {
+    const image = this.#context.images.find(reference);
+    if (image === undefined) {
+      throw new VivError('image_not_found', `No image ${JSON.stringify(reference)} in the store`, {
+        hint: `Fetch it with \`viv pull ${reference}\`.`,
+      });
+    }
+    return withUsers(image, this.#users());
+  }
+
+  pull(reference: string, options: CallOptions & { insecure?: boolean } = {}): Task<ImageInfo> {
+    return new Task(async (listener) => {
+      const image = await this.#context.images.pull(reference, withListener(options, listener));
+      return withUsers(image, this.#users());
+    });
+  }
+
+  import(path: string, options: CallOptions & { reference?: string } = {}): Task<ImageInfo[]> {
+    return new Task(async (listener) => {
+      const images = await this.#context.images.import(path, withListener(options, listener));
+      return images.map((image) => withUsers(image, this.#users()));
+    });
+  }
+
+  async tag(reference: string, newReference: string): Promise<ImageInfo> {
+    return withUsers(await this.#context.images.tag(reference, newReference), this.#users());
+  }
+
+  remove(reference: string): ReturnType<Images['remove']> {
+    return this.#context.images.remove(reference, (digest) => this.#users().get(digest) ?? []);
+  }
+
+  #users(): Map<string, string[]> {
+    const users = new Map<string, string[]>();
+    for (const { record } of this.#context.instances.all()) {
+      const { digest } = record.spec.image;
+      const names = users.get(digest);
+      if (names === undefined) users.set(digest, [record.name]);
+      else names.push(record.name);
+    }
+    return users;
+  }
+}
+
+function withUsers(image: StoredImage, users: Map<string, string[]>): ImageInfo {
+  return { ...image, usedBy: users.get(image.digest) ?? [] };
+}
+
+function withListener<T extends CallOptions>(options: T, listener: NonNullable<CallOptions['onProgress']>): T {
+  return {
+    ...options,
+    onProgress: (progress) => {
+      options.onProgress?.(progress);
+      listener(progress);
+    },
+  };
+}

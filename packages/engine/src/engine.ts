@@ -1,0 +1,178 @@
+import {
+  type CallOptions,
+  type CreateOptions,
+  type DoctorReport,
+  type Images,
+  type InstanceEvent,
+  type InstanceInfo,
+  isVivError,
+  type ListOptions,
+  type Page,
+  type ProgressListener,
+  Task,
+  type Vivarium,
+  VivError,
+} from '@vivarium/model';
+import type { Capabilities } from './drivers/driver.ts';
+import { EngineImages } from './engine-images.ts';
+import type { Context } from './instances/context.ts';
+import { createInstance } from './instances/create.ts';
+import type { Instance } from './instances/instance.ts';
+import { listInstances } from './instances/list.ts';
+import type { InstanceRegistry } from './instances/registry.ts';
+import { startInstance } from './instances/start.ts';
+import { rebuild, strayDirectories } from './rebuild.ts';
+import type { JournalEntry } from './store/journal.ts';
+import { EngineVm } from './vm.ts';
+
+/** Milliseconds that operations under way have to end before closing takes them back. */
+const closeMs = 5000;
+
+/** The in-process Vivarium: owns a data directory and everything in it. Made by {@link openEngine}. */
+export class Engine implements Vivarium {
+  /** The data directory. */
+  readonly home: string;
+  readonly images: Images;
+  readonly #context: Context;
+  readonly #registry: InstanceRegistry;
+  readonly #resources: AsyncDisposableStack;
+  #closed: Promise<void> | undefined;
+
+  constructor(home: string, context: Context, registry: InstanceRegistry, resources: AsyncDisposableStack) {
+    this.home = home;
+    this.#context = context;
+    this.#registry = registry;
+    this.#resources = resources;
+    this.images = new EngineImages(context);
+  }
+
+  get driver(): string {
+    return this.#context.driver.name;
+  }
+
+  capabilities(): Capabilities {
+    return this.#context.driver.capabilities();
+  }
+
+  create(options: CreateOptions, call: CallOptions = {}): Task<EngineVm> {
+    return this.#task(call, async (inner) => this.#vm(await createInstance(this.#context, options, inner)));
+  }
+
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<EngineVm> {
+    return this.#task(call, async (inner) => {
+      const instance = await createInstance(this.#context, { ...options, image }, inner);
+      const vm = this.#vm(instance);
+      try {
+        await startInstance(this.#context, instance, inner);
+      } catch (error) {
+        if (!instance.gone) {
+          await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
+            if (!isVivError(cause, 'not_found')) throw new AggregateError([error, cause], 'The start failed, and so did its clean-up');
+          });
+        }
+        throw error;
+      }
+      return vm;
+    });
+  }
+
+  async get(idOrName: string): Promise<EngineVm> {
+    return this.#vm(this.#registry.find(idOrName));
+  }
+
+  async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
+    return listInstances(this.#registry, this.driver, options);
+  }
+
+  async *all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.list({ ...options, cursor });
+      yield* page.items;
+      if (page.next === undefined) return;
+      cursor = page.next;
+    }
+  }
+
+  events(options: { since?: number; instance?: string; signal?: AbortSignal } = {}): AsyncIterable<InstanceEvent> {
+    const { instance, since, signal } = options;
+    const instanceId = instance === undefined ? undefined : this.#registry.find(instance).id;
+    return this.#context.events.read({ since, signal, instanceId });
+  }
+
+  /** Number of the newest stored event. */
+  get lastEvent(): number {
+    return this.#context.events.last;
+  }
+
+  /** An operation that is under way or was; they are kept. */
+  operation(id: string): JournalEntry {
+    const entry = this.#context.journal.find(id);
+    if (entry === undefined) throw new VivError('not_found', `No operation has the id ${id}`);
+    return entry;
+  }
+
+  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    const checks = await this.#context.doctor(this.home);
+    if (options.rebuild) checks.push(...(await rebuild(this.#context, this.#registry)));
+    const stray = await strayDirectories(this.#context, this.#registry);
+    if (stray.length > 0) {
+      checks.push({
+        name: 'records',
+        status: 'warning',
+        message: `${stray.length} instance directories are not in the database`,
+        hint: 'Restore them with `viv doctor --rebuild`.',
+      });
+    }
+    return { ok: checks.every(({ status }) => status !== 'failed'), checks };
+  }
+
+  /** Lets go of everything. A daemon's VMs, and detached ones, go on; the others are ended. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { door, embedded } = this.#context;
+    const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
+    await door.quiet();
+    clearTimeout(late);
+    await Promise.all([...this.#registry.all()].map((instance) => this.#release(instance, embedded)));
+    await door.quiet();
+    await this.#resources.disposeAsync();
+  }
+
+  async #release(instance: Instance, embedded: boolean): Promise<void> {
+    const { machine, guest } = instance;
+    if (machine === undefined) return;
+    if (embedded && !instance.record.spec.detached) {
+      await this.#vm(instance).stop({ force: true });
+      return;
+    }
+    // Nobody reconnects to what is let go on purpose.
+    instance.guest = undefined;
+    instance.machine = undefined;
+    await guest?.[Symbol.asyncDispose]();
+    await machine[Symbol.asyncDispose]();
+  }
+
+  #vm(instance: Instance): EngineVm {
+    return new EngineVm(this.#context, instance);
+  }
+
+  #task<T>(call: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {
+    return new Task((listener: ProgressListener) =>
+      work({
+        signal: call.signal,
+        onProgress: (progress) => {
+          call.onProgress?.(progress);
+          listener(progress);
+        },
+      }),
+    );
+  }
+}

@@ -1,0 +1,95 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir, totalmem } from 'node:os';
+import path from 'node:path';
+import { dataDir, VivError } from '@vivarium/model';
+import { Engine } from './engine.ts';
+import { connectGuest } from './guest/index.ts';
+import { readIdentity } from './host/identity.ts';
+import { recoverInstance } from './instances/adopt.ts';
+import type { Context } from './instances/context.ts';
+import { Instance } from './instances/instance.ts';
+import { InstanceRegistry } from './instances/registry.ts';
+import { OperationDoor } from './operations/door.ts';
+import { type Parts, qemuParts, simulatedParts } from './parts.ts';
+import { openDatabase } from './store/database.ts';
+import { EventLog } from './store/events.ts';
+import { Journal } from './store/journal.ts';
+import { DataDirLock } from './store/lock.ts';
+
+export interface EngineOptions {
+  /**
+   * The data directory; one engine owns it at a time. Default for `daemon`: `$VIV_HOME` or its default. Default for
+   * `embedded`: a temporary one, removed when the engine is closed.
+   */
+  home?: string;
+  /** `qemu` (default), `simulated`, or parts of one's own. */
+  driver?: 'qemu' | 'simulated' | Parts;
+  /** `embedded` (default): VMs end with this process unless created `detached`. `daemon`: they outlive it. */
+  mode?: 'daemon' | 'embedded';
+  /** What the owner of the data directory is called to others. Default: `vivd` or this program's name. */
+  program?: string;
+  /** Put a damaged database aside and restore what the records beside the disks say. */
+  rebuild?: boolean;
+}
+
+/** How many instances are looked at at once when an engine opens. */
+const recoverAtOnce = 32;
+
+/**
+ * Opens a data directory: takes its lock, finds every VM where it really is, and finishes or undoes what a predecessor
+ * left half-done.
+ *
+ * @throws VivError `data_dir_locked`, `assets_missing`, and `internal` for a damaged database.
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  const embedded = (options.mode ?? 'embedded') === 'embedded';
+  const temporary = embedded && options.home === undefined;
+  const home = temporary ? await mkdtemp(path.join(tmpdir(), 'vivarium-')) : path.resolve(options.home ?? dataDir());
+  await using undo = new AsyncDisposableStack();
+  if (temporary) undo.defer(() => rm(home, { recursive: true, force: true }));
+  await mkdir(path.join(home, 'instances'), { recursive: true, mode: 0o700 });
+
+  const program = options.program ?? (embedded ? path.basename(process.argv[1] ?? 'node') : 'vivd');
+  const identity = await readIdentity(process.pid);
+  if (identity === undefined) throw new VivError('internal', 'This process is not in /proc');
+  undo.use(DataDirLock.acquire(home, { ...identity, program, since: new Date().toISOString() }));
+  const database = undo.use(openDatabase(home, { rebuild: options.rebuild }));
+
+  const driver = options.driver ?? 'qemu';
+  const parts = await (driver === 'qemu' ? qemuParts(home) : driver === 'simulated' ? simulatedParts() : driver);
+  await parts.images.recover();
+  const journal = new Journal(database.records);
+  const registry = new InstanceRegistry();
+  const context: Context = {
+    dir: path.join(home, 'instances'),
+    ...parts,
+    door: new OperationDoor(journal),
+    journal,
+    events: new EventLog(database.events),
+    connectGuest,
+    hostMemoryBytes: totalmem(),
+    embedded,
+    instances: registry,
+  };
+  await recoverAll(context, registry);
+  const engine = new Engine(home, context, registry, undo.move());
+  if (options.rebuild) await engine.doctor({ rebuild: true });
+  return engine;
+}
+
+async function recoverAll(context: Context, registry: InstanceRegistry): Promise<void> {
+  const unfinished = new Map(context.journal.unfinished().map((entry) => [entry.instanceId, entry]));
+  const uncertain: Instance[] = [];
+  const inOrder = context.journal.records().sort((a, b) => (a.createdAt + a.id < b.createdAt + b.id ? -1 : 1));
+  for (const record of inOrder) {
+    const instance = new Instance(record, context.dir, context.events);
+    registry.add(instance);
+    if (record.phase !== 'made' || unfinished.has(record.id)) uncertain.push(instance);
+  }
+  const recoverNext = async () => {
+    for (let instance = uncertain.pop(); instance !== undefined; instance = uncertain.pop()) {
+      await recoverInstance(context, instance, unfinished.get(instance.id));
+    }
+  };
+  await Promise.all(Array.from({ length: recoverAtOnce }, recoverNext));
+}

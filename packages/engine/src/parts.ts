@@ -1,0 +1,63 @@
+import path from 'node:path';
+import type { DoctorReport } from '@vivarium/model';
+import { createRootDisk, growRootDisk } from './disks/index.ts';
+import type { Driver } from './drivers/driver.ts';
+import { QemuDriver } from './drivers/qemu/index.ts';
+import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
+import { assetsDir, loadAssets } from './host/assets.ts';
+import { hostChecks } from './host/doctor.ts';
+import { createImageStore } from './images/index.ts';
+import { SimulatedImages } from './images/simulated.ts';
+import type { ImageStore } from './images/store.ts';
+import type { RootDisks } from './instances/context.ts';
+import type { BootFiles } from './instances/machine-spec.ts';
+import type { NetworkBackend } from './network/network.ts';
+import { UserNetwork } from './network/user.ts';
+
+/** What an engine is put together from, beside its data directory. */
+export interface Parts {
+  driver: Driver;
+  images: ImageStore;
+  disks: RootDisks;
+  network: NetworkBackend;
+  boot: BootFiles;
+  doctor(home: string): Promise<DoctorReport['checks']>;
+}
+
+/** Real VMs. @throws VivError `assets_missing`. */
+export async function qemuParts(home: string): Promise<Parts> {
+  const assets = await loadAssets();
+  const bases = path.join(home, 'disks');
+  return {
+    driver: new QemuDriver({ shimPath: assets.shim.path, probeDir: path.join(assetsDir(), 'probe') }),
+    images: await createImageStore({ dir: path.join(home, 'images'), builtin: assets.images }),
+    disks: {
+      path: rootDiskPath,
+      create: async (dir, bytes, signal) => {
+        await createRootDisk({ path: rootDiskPath(dir), bytes, bases, signal });
+      },
+      grow: async (dir, bytes) => {
+        await growRootDisk(rootDiskPath(dir), bytes);
+      },
+    },
+    network: new UserNetwork(),
+    boot: { kernel: assets.kernel.path, initramfs: assets.initramfs.path },
+    doctor: (dataDirectory) => hostChecks({ home: dataDirectory }),
+  };
+}
+
+/** VMs that exist in memory only: for tests of everything around them, and of ten thousand at once. */
+export async function simulatedParts(driver: Driver = new SimulatedDriver(new SimulatedHost())): Promise<Parts> {
+  return {
+    driver,
+    images: new SimulatedImages(),
+    disks: { path: rootDiskPath, create: async () => undefined, grow: async () => undefined },
+    network: new UserNetwork(),
+    boot: { kernel: '/simulated/kernel', initramfs: '/simulated/initramfs' },
+    doctor: async () => [{ name: 'driver', status: 'warning', message: 'VMs are simulated; nothing of this host is used' }],
+  };
+}
+
+function rootDiskPath(dir: string): string {
+  return path.join(dir, 'root.qcow2');
+}
