@@ -11,7 +11,7 @@ export function topHelp(style: Style, family?: string): string {
     `${style('bold', 'Usage:')} viv ${family === undefined ? '' : `${family} `}COMMAND [options] [arguments]`,
     '',
     family === undefined
-      ? 'Makes, runs, freezes, copies and destroys virtual machines.'
+      ? 'Makes, runs and destroys virtual machines from OCI images.'
       : `viv ${family} has these commands:`,
   ];
   for (const group of groups) {

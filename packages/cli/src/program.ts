@@ -90,7 +90,7 @@ async function invoke(
       await context.print(commandHelp(parser, command, context.style, context.stdout.columns));
       return 0;
     }
-    throw new VivError('invalid_request', error.message.replace(/^error: /, ''), {
+    throw new VivError('invalid_request', error.message.replace(/^error: /, '').replaceAll('\n', ' '), {
       hint: `See \`viv ${entry.name} --help\`.`,
       cause: error,
     });

@@ -95,22 +95,30 @@ export function statusOf(progress: Progress): string | undefined {
 }
 
 /** The sparse lines of a log: a pull's beginning, each finished layer, its end. A start says nothing. */
-export function plainLine(progress: Progress, seen: Set<string>): string | undefined {
-  if (progress.stage === 'layer' && !seen.has('pulling')) {
-    seen.add('pulling');
-    return `pulling ${[...seen].find((key) => key.startsWith('reference ')) ?? 'image'}`.replace(
-      'reference ',
-      '',
-    );
+export class PlainLog {
+  #reference = 'image';
+  #pulling = false;
+  readonly #finished = new Set<string>();
+
+  take(progress: Progress): string[] {
+    if (progress.stage === 'resolving') this.#reference = printable(progress.reference);
+    if (progress.stage === 'layer') return [...this.#begin(), ...this.#layer(progress)];
+    if (progress.stage === 'image-ready' && this.#pulling) {
+      this.#pulling = false;
+      return [`image ${progress.digest} is ready`];
+    }
+    return [];
   }
-  if (progress.stage === 'resolving') {
-    seen.add(`reference ${printable(progress.reference)}`);
-    return undefined;
+
+  #begin(): string[] {
+    if (this.#pulling) return [];
+    this.#pulling = true;
+    return [`pulling ${this.#reference}`];
   }
-  if (progress.stage === 'layer' && progress.done && !seen.has(progress.digest)) {
-    seen.add(progress.digest);
-    return `layer ${shortDigest(progress.digest)} downloaded (${formatSize(progress.totalBytes ?? progress.receivedBytes)})`;
+
+  #layer({ digest, done, receivedBytes, totalBytes }: Progress & { stage: 'layer' }): string[] {
+    if (!done || this.#finished.has(digest)) return [];
+    this.#finished.add(digest);
+    return [`layer ${shortDigest(digest)} downloaded (${formatSize(totalBytes ?? receivedBytes)})`];
   }
-  if (progress.stage === 'image-ready' && seen.delete('pulling')) return `image ${progress.digest} is ready`;
-  return undefined;
 }

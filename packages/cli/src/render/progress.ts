@@ -1,6 +1,6 @@
 import type { Progress, ProgressListener } from '@vivarium/model';
 import type { Context } from '../context.ts';
-import { LayerBoard, plainLine, statusOf } from './progress-lines.ts';
+import { LayerBoard, PlainLog, statusOf } from './progress-lines.ts';
 import { truncate } from './table.ts';
 
 /** Shows a long action on stderr; disposing takes a live display away again. */
@@ -19,11 +19,10 @@ export function progressView(context: Context, options: { quiet?: boolean } = {}
 }
 
 function plainView(context: Context): ProgressView {
-  const seen = new Set<string>();
+  const log = new PlainLog();
   return {
     onProgress(progress) {
-      const line = plainLine(progress, seen);
-      if (line !== undefined) context.note(line);
+      for (const line of log.take(progress)) context.note(line);
     },
     [Symbol.dispose]: () => undefined,
   };
