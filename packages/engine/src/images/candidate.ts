@@ -8,8 +8,8 @@ export interface CandidateLayer {
   digest: Digest;
   diffId: Digest;
   size?: number;
-  /** Brings the layer within reach. `release` when it is no longer needed; `done` tells whether it has been taken in. */
-  fetch(options: CallOptions): Promise<{ source: LayerSource; release(done: boolean): Promise<void> }>;
+  /** Brings the layer within reach. `release` when it is no longer needed; `keep` what was fetched where it will be asked for again. */
+  fetch(options: CallOptions): Promise<{ source: LayerSource; release(keep: boolean): Promise<void> }>;
 }
 
 /** An image that is about to be taken into the store: from a registry, a layout or an archive. */

@@ -26,7 +26,7 @@ const partialLifetimeMs = 7 * 24 * 3600 * 1000;
 /** Fetches what an image consists of; layers are fetched later, as they are asked for. */
 export type Resolve = (
   reference: Reference,
-  options: CallOptions & { insecure?: boolean; blobs: string },
+  options: CallOptions & { insecure?: boolean },
 ) => Promise<Candidate>;
 
 /** {@link ImageStore} on plain files; see docs/images.md for the layout. */
@@ -147,7 +147,6 @@ export class FileImageStore implements ImageStore {
             signal,
             onProgress: tell,
             insecure: options.insecure,
-            blobs: this.#dirs.blobs,
           });
           return takeIn({ ...candidate, references: [name] }, this.#room, { signal, onProgress: tell });
         },
@@ -243,7 +242,9 @@ export class FileImageStore implements ImageStore {
         digestPrefix(reference) !== undefined && !names.includes(normalizeOrNothing(reference) ?? '');
       const untagged = byDigest ? names : names.filter((name) => name === normalizeOrNothing(reference));
       if (untagged.length < names.length && untagged.length > 0) {
-        await this.#catalog.update((_, references) => untagged.forEach((name) => references.delete(name)));
+        await this.#catalog.update((_, references) => {
+          for (const name of untagged) references.delete(name);
+        });
         return { digest, untagged, deleted: false, freedBytes: 0 };
       }
       const holders = inUse(digest);

@@ -121,7 +121,7 @@ export class LayerCache {
     if (there) return there;
     if (!lower && (await this.#knownToNeedLower(key))) return undefined;
     const fetched = await layer.fetch({ signal, onProgress });
-    let done = false;
+    let keep = false;
     try {
       onProgress?.({ stage: 'converting', digest: layer.digest, done: false });
       const scanned = await inspectLayer(fetched.source, signal);
@@ -130,6 +130,7 @@ export class LayerCache {
           this.#facts(key),
           JSON.stringify({ opaque: [], standsOnLower: true } satisfies LayerFacts),
         );
+        keep = true;
         return undefined;
       }
       const { file, sizeBytes, opaque } = await convertLayer(
@@ -140,11 +141,14 @@ export class LayerCache {
         signal,
       );
       await this.#publish(key, file, { opaque });
-      done = true;
       onProgress?.({ stage: 'converting', digest: layer.digest, done: true });
       return { key, file: this.file(key), sizeBytes, opaque };
+    } catch (error) {
+      // What was fetched serves the next try; what is damaged, or fills the disk, does not.
+      keep = signal?.aborted === true;
+      throw error;
     } finally {
-      await fetched.release(done);
+      await fetched.release(keep);
     }
   }
 

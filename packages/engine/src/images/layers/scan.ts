@@ -81,7 +81,10 @@ class Scanner {
       if (parts.some((part) => part.startsWith('.wh..wh.'))) return; // aufs' own book-keeping
       throw new VivError('image_invalid', `A layer has an entry below the whiteout ${shown(entry.name)}`);
     }
-    if (base.startsWith(whiteout)) return this.#whiteout(parts, base);
+    if (base.startsWith(whiteout)) {
+      this.#whiteout(parts, base);
+      return;
+    }
     check(entry);
     keepAttributes(entry);
     if (entry.kind === 'directory') this.tree.addDirectory(parts, entry);

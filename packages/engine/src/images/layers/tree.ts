@@ -70,7 +70,10 @@ export class LayerTree {
     let here = this.root;
     for (const [depth, part] of parts.entries()) {
       let next = here.children.get(part);
-      if (next === undefined) here.children.set(part, (next = emptyDirectory()));
+      if (next === undefined) {
+        next = emptyDirectory();
+        here.children.set(part, next);
+      }
       if (!isDirectory(next)) {
         const at = shown(parts.slice(0, depth + 1).join('/'));
         if ('entry' in next && next.entry.kind === 'symlink')
