@@ -17,6 +17,9 @@ pub struct Launch {
     pub logs: Logs,
     #[serde(default)]
     pub ports: Vec<PublishRequest>,
+    /// Files of the VMM's in the directory (its sockets) that are unlinked once it has ended.
+    #[serde(default)]
+    pub remove: Vec<String>,
     /// False: the VMM ends when the shim's stdin is closed.
     pub detached: bool,
 }
@@ -70,6 +73,9 @@ fn parse(text: &str) -> Result<Launch, Failure> {
     if launch.logs.max_bytes < 4096 {
         return Err(invalid("logs.max_bytes is under 4096".into()));
     }
+    if launch.remove.iter().any(|name| name.is_empty() || name.contains('/') || name.starts_with('.')) {
+        return Err(invalid("remove takes names of files in the directory".into()));
+    }
     let strings = launch.argv.iter().chain(launch.env.keys()).chain(launch.env.values());
     if strings.into_iter().any(|s| s.contains('\0')) {
         return Err(invalid("a NUL in argv or env".into()));
@@ -94,6 +100,7 @@ mod tests {
             ("\"format\":1", "\"format\":2", "format 2"),
             ("[\"true\"]", "[]", "argv is empty"),
             ("4096", "10", "max_bytes"),
+            ("\"detached\"", "\"remove\":[\"../a\"],\"detached\"", "remove"),
             ("\"true\"", "\"a\\u0000\"", "NUL"),
             ("{\"format\"", "{{", "launch.json"),
         ] {

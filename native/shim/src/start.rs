@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub const CONTROL_SOCKET: &str = "shim.sock";
 pub const CONSOLE_SOCKET: &str = "console.sock";
-const RECORD: &str = "shim.json";
+pub const RECORD: &str = "shim.json";
 
 pub struct Started {
     pub supervisor: Supervisor,
@@ -71,10 +71,9 @@ fn with_sockets(
         vmm::kill_group(identity.pid);
         return Err(Failure::io(RECORD, &error));
     }
-    let announcement =
-        json!({"ok": true, "shim": record["shim"], "vmm": record["vmm"], "ports": record["ports"]});
+    let mut announcement = record.clone();
+    announcement["ok"] = json!(true);
     let supervisor = Supervisor {
-        shim,
         vmm: identity,
         streams,
         logs,
@@ -82,6 +81,8 @@ fn with_sockets(
         signals,
         control_listener,
         console_listener,
+        record,
+        remove: launch.remove.clone(),
         watch_stdin: !launch.detached,
         control: Control::default(),
         console: Console::default(),

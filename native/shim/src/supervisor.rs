@@ -10,7 +10,7 @@ use crate::launch::PublishRequest;
 use crate::logs::{CappedLog, RotatingLog};
 use crate::ports::{self, Port};
 use crate::relay::{Relay, Side};
-use crate::start::{CONSOLE_SOCKET, CONTROL_SOCKET};
+use crate::start::{CONSOLE_SOCKET, CONTROL_SOCKET, RECORD};
 use crate::vmm::{self, exit_fields, Streams};
 use serde::Deserialize;
 use serde_json::{json, Value};
@@ -34,7 +34,8 @@ pub struct Logs {
 }
 
 pub struct Supervisor {
-    pub shim: Identity,
+    /// What `shim.json` says.
+    pub record: Value,
     pub vmm: Identity,
     pub streams: Streams,
     pub logs: Logs,
@@ -42,6 +43,8 @@ pub struct Supervisor {
     pub signals: OwnedFd,
     pub control_listener: UnixListener,
     pub console_listener: UnixListener,
+    /// Files of the VMM's to unlink when it has ended.
+    pub remove: Vec<String>,
     /// The VMM ends when the launcher closes our stdin.
     pub watch_stdin: bool,
     pub control: Control,
@@ -267,9 +270,9 @@ impl Supervisor {
         }
         let result = match request.method.as_str() {
             "status" => Ok(json!({
-                "shim": self.shim,
-                "vmm": self.vmm,
-                "ports": self.ports.iter().map(|port| port.published).collect::<Vec<_>>(),
+                "shim": self.record["shim"],
+                "vmm": self.record["vmm"],
+                "ports": self.record["ports"],
                 "running": true,
             })),
             "subscribe" => {
@@ -294,6 +297,7 @@ impl Supervisor {
         let port = ports::bind(wanted)?;
         let answer = json!(port.published);
         self.ports.push(port);
+        self.record_ports();
         Ok(answer)
     }
 
@@ -304,7 +308,14 @@ impl Supervisor {
         let at = at.ok_or_else(|| Failure::new("not_found", "that port is not published"))?;
         let port = self.ports.remove(at);
         self.relay.close(&port.published);
+        self.record_ports();
         Ok(json!({}))
+    }
+
+    /// Whoever adopts the machine reads its ports there. A full disk is no reason to refuse the port.
+    fn record_ports(&mut self) {
+        self.record["ports"] = self.ports.iter().map(|port| json!(port.published)).collect();
+        let _ = write_durably(RECORD, &self.record);
     }
 
     /// What the VMM and the guest said last is in the logs before anyone hears of the end.
@@ -337,8 +348,9 @@ impl Supervisor {
         exit.insert("stderr".into(), self.logs.vmm.tail().into());
         let exit = Value::Object(exit);
         let written = write_durably("exit.json", &exit);
-        let _ = remove_if_there(CONSOLE_SOCKET);
-        let _ = remove_if_there(CONTROL_SOCKET);
+        for name in self.remove.iter().map(String::as_str).chain([CONSOLE_SOCKET, CONTROL_SOCKET]) {
+            let _ = remove_if_there(name);
+        }
         self.control.announce_exit(&exit);
         let deadline = Instant::now() + FAREWELL;
         while self.control.is_behind() && Instant::now() < deadline {

@@ -1,0 +1,73 @@
+import { VivError } from '@vivarium/model';
+import { type AcceleratorVerdict, probeAccelerator } from '../../host/accelerator.ts';
+import { findQemu, type QemuInfo } from '../../host/qemu.ts';
+import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec } from '../driver.ts';
+import { adopt } from './adopt.ts';
+import type { Accelerator } from './command-line.ts';
+import { launch } from './launch.ts';
+import { checkSpec, maxCpus } from './spec.ts';
+
+export interface QemuDriverOptions {
+  /** The `viv-shim` binary. */
+  shimPath: string;
+  /** Name or path of QEMU. Default `qemu-system-x86_64` on the search path. */
+  qemuPath?: string;
+  /** What runs the vCPUs. Default: KVM where it has been proved to work with the kernel of the first launch, else TCG. */
+  accelerator?: Accelerator;
+  /** Where that proof is kept for as long as the host is up. Without it there is none, and TCG is used. */
+  cacheDir?: string;
+}
+
+/** Machines that are QEMU processes, each below a shim of its own. */
+export class QemuDriver implements Driver {
+  readonly name = 'qemu';
+  readonly #options: QemuDriverOptions;
+  #probe: Promise<AcceleratorVerdict> | undefined;
+
+  constructor(options: QemuDriverOptions) {
+    this.#options = options;
+  }
+
+  capabilities(): Capabilities {
+    return {
+      pause: true,
+      prepare: true,
+      shutdownKeepsVmm: true,
+      consoleInput: true,
+      diskGrowLive: true,
+      networks: ['user', 'none'],
+      maxCpus,
+    };
+  }
+
+  async launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
+    checkSpec(spec);
+    const { shimPath, qemuPath } = this.#options;
+    const cancelled = () => {
+      if (signal?.aborted)
+        throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
+    };
+    cancelled();
+    const qemu = await findQemu(qemuPath);
+    const accelerator = await this.#accelerator(qemu, spec);
+    cancelled();
+    return launch(spec, { shimPath, qemu, accelerator }, signal);
+  }
+
+  adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
+    return adopt(dir);
+  }
+
+  /** Asked once: the first launch waits for the proof, and a failed probe is tried again by the next. */
+  async #accelerator(qemu: QemuInfo, { boot }: MachineSpec): Promise<Accelerator> {
+    const { accelerator, cacheDir } = this.#options;
+    if (accelerator) return accelerator;
+    if (!this.#probe && cacheDir && boot.kind === 'direct') {
+      this.#probe = probeAccelerator({ qemu, kernel: boot.kernel, cacheDir });
+      this.#probe.catch(() => {
+        this.#probe = undefined;
+      });
+    }
+    return (await this.#probe)?.accelerator ?? 'tcg';
+  }
+}

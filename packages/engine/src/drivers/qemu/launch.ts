@@ -1,0 +1,95 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { isVivError, VivError } from '@vivarium/model';
+import { waitUntilGone } from '../../host/identity.ts';
+import type { QemuInfo } from '../../host/qemu.ts';
+import type { MachineSpec, ProcessIdentity } from '../driver.ts';
+import { attach } from './attach.ts';
+import { type Accelerator, qemuArguments, sockets } from './command-line.ts';
+import type { QemuMachine } from './machine.ts';
+import { files, type MachineFile, machineRecord, writeJson } from './record.ts';
+import { ShimClient } from './shim-client.ts';
+import { ShimProcess } from './shim-process.ts';
+
+export interface LaunchContext {
+  shimPath: string;
+  qemu: QemuInfo;
+  accelerator: Accelerator;
+}
+
+/** Starts the shim and through it QEMU. All or nothing: on any failure no process, socket or record is left. */
+export async function launch(
+  spec: MachineSpec,
+  context: LaunchContext,
+  signal?: AbortSignal,
+): Promise<QemuMachine> {
+  const machine = machineFile(spec, context);
+  let shim: ShimProcess | undefined;
+  let vmm: ProcessIdentity | undefined;
+  let client: ShimClient | undefined;
+  try {
+    await writeJson(spec.dir, files.machine, machine);
+    await writeJson(spec.dir, files.launch, launchFile(spec, context));
+    signal?.throwIfAborted();
+    shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
+    const announced = await shim.announcement(signal);
+    vmm = announced.vmm;
+    if (!vmm) throw new VivError('vmm_failed', 'The shim started no VMM');
+    client = await ShimClient.connect(spec.dir, signal);
+    const record = machineRecord(spec.dir, machine, { ...announced, vmm });
+    const launched = await attach(record, client, machine.guestPorts, signal);
+    shim.release();
+    return launched;
+  } catch (error) {
+    client?.close();
+    await shim?.end();
+    if (vmm) await waitUntilGone(vmm, 5_000);
+    // Another shim lives here: everything in the directory is its own.
+    if (!isVivError(error, 'conflict')) await removeTraces(spec.dir);
+    if (signal?.aborted)
+      throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
+    throw VivError.from(error);
+  }
+}
+
+/** Logs stay: they are the evidence of what went wrong. */
+async function removeTraces(dir: string): Promise<void> {
+  const names = [
+    ...Object.values(files),
+    ...Object.values(sockets),
+    'shim.sock',
+    'console.sock',
+    'shim.lock',
+  ];
+  await Promise.all(names.map((name) => rm(path.join(dir, name), { force: true })));
+}
+
+function machineFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): MachineFile {
+  return {
+    format: 1,
+    vmmName: 'qemu',
+    vmmVersion: qemu.version,
+    accelerator,
+    machine: qemu.machine,
+    guestPorts: [...new Set(spec.publish.map((port) => port.guestPort))],
+  };
+}
+
+/** In the shim's spelling: docs/shim.md. */
+function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): object {
+  return {
+    format: 1,
+    instance_id: spec.instanceId,
+    argv: [qemu.path, ...qemuArguments(spec, { accelerator, machine: qemu.machine })],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    logs: { max_bytes: spec.logs.maxBytes, keep: spec.logs.keep },
+    ports: spec.publish.map((port) => ({
+      host_address: port.hostAddress,
+      host_port: port.hostPort,
+      guest_port: port.guestPort,
+      binding: port.binding,
+    })),
+    remove: Object.values(sockets),
+    detached: spec.detached,
+  };
+}

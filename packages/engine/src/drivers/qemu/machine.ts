@@ -1,0 +1,196 @@
+import type { Duplex } from 'node:stream';
+import { isVivError, VivError } from '@vivarium/model';
+import { isAlive, killProcess, waitUntilGone } from '../../host/identity.ts';
+import type { Channel, DiskGrower, ExitRecord, Machine, MachineRecord, MachineStatus } from '../driver.ts';
+import { diskNode, sockets } from './command-line.ts';
+import { readExit, recordUnobservedExit } from './exit-record.ts';
+import { QmpClient } from './qmp.ts';
+import type { ShimClient } from './shim-client.ts';
+import { StatusWatch, statusFrom } from './status.ts';
+import { connectUnix, isNotListening } from './unix-socket.ts';
+
+/** The shim kills and reaps in milliseconds; a VMM that waits for a disk can take longer. */
+const killTimeoutMs = 5_000;
+/** A VMM dies with its shim, by the kernel's hand. */
+const orphanTimeoutMs = 2_000;
+
+/** A machine whose VMM is a QEMU below a shim. */
+export class QemuMachine implements Machine, DiskGrower {
+  readonly record: MachineRecord;
+  readonly exited: Promise<ExitRecord>;
+  readonly #shim: ShimClient;
+  readonly #watch: StatusWatch;
+  #qmp: Promise<QmpClient>;
+  #killing: Promise<ExitRecord> | undefined;
+  #exit: ExitRecord | undefined;
+  #released = false;
+
+  constructor(record: MachineRecord, shim: ShimClient, qmp: QmpClient, status: MachineStatus) {
+    this.record = record;
+    this.#shim = shim;
+    this.#watch = new StatusWatch(status);
+    this.#watch.follow(qmp);
+    this.#qmp = Promise.resolve(qmp);
+    this.exited = this.#awaitExit();
+    this.exited.catch(() => {}); // whoever asks still hears it
+  }
+
+  async status(): Promise<MachineStatus> {
+    if (this.#exit) return 'exited';
+    try {
+      return statusFrom(await this.#execute('query-status'));
+    } catch (error) {
+      if (this.#exit || !(await isAlive(this.record.vmm))) return this.exited.then(() => 'exited');
+      throw error;
+    }
+  }
+
+  onStatus(listener: (status: MachineStatus) => void): () => void {
+    return this.#watch.subscribe(listener);
+  }
+
+  async pause(): Promise<void> {
+    await this.#execute('stop');
+  }
+
+  async resume(): Promise<void> {
+    if ((await this.status()) === 'shutdown') await this.#reset();
+    await this.#execute('cont');
+  }
+
+  async powerdown(): Promise<void> {
+    await this.#execute('system_powerdown');
+  }
+
+  async onGuestOff(then: 'exit' | 'keep'): Promise<void> {
+    await this.#execute('set-action', { shutdown: then === 'keep' ? 'pause' : 'poweroff' });
+  }
+
+  async growDisk(serial: string, bytes: number): Promise<void> {
+    await this.#execute('block_resize', { 'node-name': diskNode(serial), size: bytes });
+  }
+
+  kill(): Promise<ExitRecord> {
+    this.#killing ??= this.#kill();
+    this.#killing.catch(() => {
+      this.#killing = undefined;
+    });
+    return this.#killing;
+  }
+
+  async open(channel: Channel, signal?: AbortSignal): Promise<Duplex> {
+    if (this.#exit) throw this.#gone();
+    try {
+      return await connectUnix(
+        this.record.dir,
+        channel === 'console' ? 'console.sock' : sockets[channel],
+        signal,
+      );
+    } catch (cause) {
+      if (signal?.aborted) throw new VivError('cancelled', `Opening ${channel} was cancelled`, { cause });
+      if (!isNotListening(cause)) throw cause;
+      if (!(await isAlive(this.record.vmm))) throw this.#gone(cause);
+      throw new VivError('not_supported', `The machine has no ${channel} channel`, { cause });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#released = true;
+    this.#watch.close();
+    this.#shim.close();
+    const qmp = await this.#qmp.catch(() => undefined);
+    qmp?.close();
+  }
+
+  async #execute(command: string, args: object = {}): Promise<unknown> {
+    if (this.#exit) throw this.#gone();
+    const qmp = await this.#connection();
+    try {
+      return await qmp.execute(command, args);
+    } catch (error) {
+      // Where the VMM has just ended, that is the reason worth telling.
+      if (!qmp.isOpen && !(await isAlive(this.record.vmm))) throw this.#gone(error);
+      throw error;
+    }
+  }
+
+  /** A lost connection is made again: QEMU does not mind, and the VM is no less alive. */
+  async #connection(): Promise<QmpClient> {
+    const current = await this.#qmp.catch(() => undefined);
+    if (current?.isOpen) return current;
+    if (this.#released) throw new VivError('vmm_failed', 'The machine was let go of');
+    const pending = QmpClient.connect(this.record.dir, sockets.qmp, { timeoutMs: 2_000 });
+    this.#qmp = pending;
+    try {
+      const qmp = await pending;
+      this.#watch.follow(qmp);
+      return qmp;
+    } catch (error) {
+      if (isVivError(error)) throw error;
+      throw new VivError('vmm_failed', 'QEMU cannot be reached', { cause: error });
+    }
+  }
+
+  /**
+   * From Shutdown the machine starts over. `-no-reboot` makes QEMU end on any reset, ours among them, so that is lifted
+   * for this one.
+   */
+  async #reset(): Promise<void> {
+    await this.#execute('set-action', { reboot: 'reset' });
+    try {
+      await this.#execute('system_reset');
+    } finally {
+      await this.#execute('set-action', { reboot: 'shutdown' });
+    }
+  }
+
+  async #kill(): Promise<ExitRecord> {
+    if (this.#exit) return this.#exit;
+    try {
+      await this.#shim.request('kill', {}, killTimeoutMs);
+    } catch (error) {
+      // The shim does not answer, or is gone: the VMM and then the shim are ended by those who they provably are.
+      const { vmm, shim } = this.record;
+      if (!(await killProcess(vmm)) || !(await killProcess(shim))) {
+        throw new VivError('vmm_failed', `QEMU (pid ${vmm.pid}) does not end on SIGKILL`, { cause: error });
+      }
+    }
+    return this.exited;
+  }
+
+  async #awaitExit(): Promise<ExitRecord> {
+    const told = await this.#shim.exit;
+    if (!told && this.#released) return new Promise(() => {}); // nobody watches any more
+    const exit = told ?? (await settleExit(this.record));
+    if (told) await waitUntilGone(this.record.shim, orphanTimeoutMs);
+    this.#exit = exit;
+    this.#watch.ended();
+    const qmp = await this.#qmp.catch(() => undefined);
+    qmp?.close();
+    this.#shim.close();
+    return exit;
+  }
+
+  #gone(cause?: unknown): VivError {
+    const how = this.#exit?.signal ?? this.#exit?.code;
+    return new VivError('vmm_failed', `QEMU has ended${how === undefined ? '' : ` (${how})`}`, { cause });
+  }
+}
+
+/**
+ * How a machine ended whose shim tells nothing more: what the shim wrote down, or that nobody saw it. The VMM is gone
+ * when this resolves.
+ *
+ * @throws VivError `vmm_failed` where it can't be ended.
+ */
+export async function settleExit(
+  record: Pick<MachineRecord, 'dir' | 'shim'> & { vmm?: MachineRecord['vmm'] },
+): Promise<ExitRecord> {
+  const { dir, shim, vmm } = record;
+  // It may still be writing its record.
+  if (!(await waitUntilGone(shim, orphanTimeoutMs))) await killProcess(shim);
+  if (vmm && !(await waitUntilGone(vmm, orphanTimeoutMs)) && !(await killProcess(vmm))) {
+    throw new VivError('vmm_failed', `QEMU (pid ${vmm.pid}) does not end on SIGKILL`);
+  }
+  return (await readExit(dir)) ?? (await recordUnobservedExit(dir));
+}
