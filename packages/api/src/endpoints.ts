@@ -1,0 +1,50 @@
+/**
+ * Method and path of every route, the one place where they are written down. `{id}` is an id, a name or an id prefix;
+ * `{name}` an image reference, percent-encoded as one segment. Kept apart from the schemas so that the client, which needs
+ * nothing else at run time, loads fast.
+ */
+export const endpoints = {
+  health: ['GET', '/health'],
+  capabilities: ['GET', '/capabilities'],
+  openapi: ['GET', '/openapi.json'],
+  doctor: ['GET', '/doctor'],
+  rebuild: ['POST', '/doctor/rebuild'],
+  events: ['GET', '/events'],
+
+  createImage: ['POST', '/images'],
+  listImages: ['GET', '/images'],
+  importImage: ['POST', '/images/import'],
+  getImage: ['GET', '/images/{name}'],
+  deleteImage: ['DELETE', '/images/{name}'],
+  tagImage: ['POST', '/images/{name}/tag'],
+
+  createInstance: ['POST', '/instances'],
+  listInstances: ['GET', '/instances'],
+  getInstance: ['GET', '/instances/{id}'],
+  updateInstance: ['PATCH', '/instances/{id}'],
+  deleteInstance: ['DELETE', '/instances/{id}'],
+  startInstance: ['POST', '/instances/{id}/start'],
+  stopInstance: ['POST', '/instances/{id}/stop'],
+  restartInstance: ['POST', '/instances/{id}/restart'],
+  prepareInstance: ['POST', '/instances/{id}/prepare'],
+  pauseInstance: ['POST', '/instances/{id}/pause'],
+  resumeInstance: ['POST', '/instances/{id}/resume'],
+  shutdownInstance: ['POST', '/instances/{id}/shutdown'],
+  waitInstance: ['GET', '/instances/{id}/wait'],
+  instanceLogs: ['GET', '/instances/{id}/logs'],
+  instanceStats: ['GET', '/instances/{id}/stats'],
+
+  statPath: ['GET', '/instances/{id}/stat'],
+  readFile: ['GET', '/instances/{id}/files'],
+  writeFile: ['PUT', '/instances/{id}/files'],
+  getArchive: ['GET', '/instances/{id}/files/archive'],
+  putArchive: ['PUT', '/instances/{id}/files/archive'],
+
+  exec: ['WS', '/instances/{id}/exec'],
+  attach: ['WS', '/instances/{id}/attach'],
+  copy: ['WS', '/instances/{id}/cp'],
+  console: ['WS', '/instances/{id}/console'],
+  tunnel: ['WS', '/instances/{id}/tunnel'],
+} as const satisfies Record<string, readonly ['GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'WS', string]>;
+
+export type EndpointName = keyof typeof endpoints;

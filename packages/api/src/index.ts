@@ -1,0 +1,18 @@
+export { openApi } from './openapi.ts';
+export { routes } from './routes/index.ts';
+export { isBytes, type Route } from './routes/route.ts';
+export { ErrorBody } from './schemas/error.ts';
+export { PathInfo } from './schemas/file.ts';
+export { Image } from './schemas/image.ts';
+export {
+  CreateInstance,
+  Event,
+  Instance,
+  Stats,
+  unsupportedCreateFields,
+  WaitAnswer,
+} from './schemas/instance.ts';
+export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
+export { Capabilities } from './schemas/system.ts';
+export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
+export * from './wire/index.ts';

@@ -1,0 +1,138 @@
+import { type ErrorCode, errorTable } from '@vivarium/model';
+import type { TObject, TSchema } from 'typebox';
+import { routes } from './routes/index.ts';
+import { isBytes, type Route } from './routes/route.ts';
+import { ErrorBody } from './schemas/error.ts';
+import { Event, LogEntry } from './schemas/instance.ts';
+import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
+import { ndjson } from './wire/headers.ts';
+
+type Json = Record<string, unknown>;
+
+/** Any route may answer these. */
+const everywhere: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'payload_too_large', 'internal'];
+
+/** The API as an OpenAPI 3.1 document, made from the routes. */
+export function openApi(version: string): Json {
+  const schemas: Record<string, unknown> = {};
+  const paths: Record<string, Json> = {};
+  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event])
+    reference(schema, schemas);
+  schemas.LogEntry = inline(LogEntry, schemas);
+  for (const route of routes) {
+    const item = paths[route.path] ?? {};
+    paths[route.path] = item;
+    item[route.method === 'WS' ? 'get' : route.method.toLowerCase()] = operation(route, schemas);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Vivarium',
+      version,
+      description:
+        'A superset of hypeman’s API. Routes of hypeman keep its fields; what is added is named as such.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    tags: ['system', 'images', 'instances', 'guest'].map((name) => ({ name })),
+    paths,
+    components: { schemas },
+  };
+}
+
+function operation(route: Route, schemas: Json): Json {
+  const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
+  return {
+    operationId: route.name,
+    summary: route.summary,
+    tags: [route.tag],
+    ...(route.method === 'WS' ? { 'x-websocket': true } : {}),
+    parameters: [...parameters, ...queryParameters(route.query, schemas)],
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: route.bodyOptional !== true, content: content(route.body, schemas) } }),
+    responses: responses(route, schemas),
+  };
+}
+
+function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
+  if (query === undefined) return [];
+  const required = new Set((query.required as string[] | undefined) ?? []);
+  return Object.entries(query.properties).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: required.has(name),
+    ...(name === 'tags' ? { style: 'deepObject', explode: true } : {}),
+    schema: inline(schema, schemas),
+  }));
+}
+
+function responses(route: Route, schemas: Json): Json {
+  const byStatus: Record<string, Json> = {};
+  for (const code of [...everywhere, ...route.errors]) {
+    const { status, meaning } = errorTable[code];
+    const known = byStatus[status] as { description: string } | undefined;
+    byStatus[status] = {
+      description: `${known === undefined ? '' : `${known.description}\n`}\`${code}\`: ${meaning}`,
+      content: { 'application/json': { schema: reference(ErrorBody, schemas) } },
+    };
+  }
+  byStatus[route.status] = {
+    description: route.summary,
+    ...(route.answer === undefined && route.alternative === undefined && route.progress === undefined
+      ? {}
+      : { content: answerContent(route, schemas) }),
+  };
+  return byStatus;
+}
+
+function answerContent(route: Route, schemas: Json): Json {
+  return {
+    ...(route.answer === undefined ? {} : content(route.answer, schemas)),
+    ...(route.alternative === undefined ? {} : content(route.alternative, schemas)),
+    ...(route.progress === undefined
+      ? {}
+      : {
+          [ndjson]: {
+            schema: {
+              type: 'string',
+              description: 'Lines of {"progress"}, at last one of {"result"} or {"error"}.',
+            },
+          },
+        }),
+  };
+}
+
+function content(body: NonNullable<Route['answer']>, schemas: Json): Json {
+  if (!isBytes(body)) return { 'application/json': { schema: inline(body, schemas) } };
+  return { [body.media]: { schema: { type: 'string', description: body.description } } };
+}
+
+/** A named schema goes to the components and is referred to; anything else stands where it is. */
+function inline(schema: TSchema, schemas: Json): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => inline(item as TSchema, schemas));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  if (typeof (schema as Json).$id === 'string') return reference(schema, schemas);
+  return fields(schema, schemas);
+}
+
+function reference(schema: TSchema, schemas: Json): Json {
+  const name = (schema as { $id?: string }).$id ?? '';
+  if (!Object.hasOwn(schemas, name)) {
+    schemas[name] = {};
+    const { $id: _, ...rest } = fields(schema, schemas);
+    schemas[name] = rest;
+  }
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+function fields(schema: TSchema, schemas: Json): Json {
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [key, inline(value as TSchema, schemas)]),
+  );
+}

@@ -1,0 +1,13 @@
+import { guestRules } from './guest.ts';
+import { imageRules } from './images.ts';
+import { instanceRules } from './instances.ts';
+import { type Route, routesOf } from './route.ts';
+import { systemRules } from './system.ts';
+
+/** Every route of the API. */
+export const routes: readonly Route[] = routesOf({
+  ...systemRules,
+  ...imageRules,
+  ...instanceRules,
+  ...guestRules,
+});

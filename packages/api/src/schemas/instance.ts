@@ -1,0 +1,247 @@
+import Type, { type Static } from 'typebox';
+import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
+import { ErrorBody } from './error.ts';
+import { VivState, WireState } from './state.ts';
+
+const Network = Type.Object({
+  enabled: Type.Boolean(),
+  name: Type.Optional(Type.String({ description: 'The network backend.' })),
+  ip: Type.Optional(Nullable(Type.String())),
+  mac: Type.Optional(Nullable(Type.String())),
+  gateway: Type.Optional(Type.String()),
+});
+
+const Port = Type.Object({
+  guest_port: Type.Integer({ minimum: 1, maximum: 65535 }),
+  host_port: Type.Integer({ minimum: 0, maximum: 65535 }),
+  host_address: Type.String(),
+  protocol: Type.Literal('tcp'),
+});
+
+const PortInput = Type.Object({
+  guest_port: Type.Integer({ minimum: 1, maximum: 65535 }),
+  host_port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: '0: a free one.' })),
+  host_address: Type.Optional(Type.String({ description: 'Default 127.0.0.1.' })),
+  protocol: Type.Optional(Type.Literal('tcp')),
+});
+
+const Exit = Type.Object({
+  reason: Type.Enum(['exited', 'stopped', 'killed', 'guest_off', 'panicked', 'vmm_exited']),
+  code: Type.Optional(Type.Integer()),
+  message: Type.String(),
+  at: Time,
+  vmm: Type.Optional(
+    Type.Object({ code: Type.Optional(Type.Integer()), signal: Type.Optional(Type.String()) }),
+  ),
+});
+
+const OperationSchema = Type.Object({
+  id: Type.String(),
+  action: Type.String(),
+  step: Type.Optional(Type.String()),
+  started_at: Time,
+});
+
+const Vmm = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  pid: Type.Integer(),
+  accelerator: Type.String(),
+  machine: Type.String(),
+});
+
+/** hypeman's instance; the fields from `viv_state` on are ours. */
+export const Instance = Type.Object(
+  {
+    id: Type.String({ description: 'CUID2.' }),
+    name: Type.String(),
+    image: Type.String({ description: 'Normalised reference.' }),
+    state: WireState,
+    state_error: Nullable(Type.String()),
+    vcpus: Type.Integer(),
+    size: Size,
+    hotplug_size: Size,
+    overlay_size: Size,
+    env: StringMap,
+    tags: StringMap,
+    network: Network,
+    has_snapshot: Type.Boolean(),
+    hypervisor: Type.String(),
+    created_at: Time,
+    started_at: Nullable(Time),
+    stopped_at: Nullable(Time),
+    expires_at: Nullable(Time),
+    exit_code: Nullable(Type.Integer()),
+    exit_message: Type.Optional(Type.String()),
+
+    viv_state: VivState,
+    changed: Type.Optional(Type.Boolean({ description: 'After an action: whether it changed anything.' })),
+    error: Type.Optional(ErrorBody),
+    image_digest: Type.String(),
+    memory_bytes: Type.Integer(),
+    disk_bytes: Type.Integer(),
+    command: Type.Array(Type.String()),
+    user: Type.String(),
+    cwd: Type.String(),
+    hostname: Type.String(),
+    ports: Type.Array(Port),
+    stop_timeout_ms: Type.Integer(),
+    auto_remove: Type.Boolean(),
+    generation: Type.Integer(),
+    exit: Type.Optional(Exit),
+    operation: Type.Optional(OperationSchema),
+    driver: Type.String(),
+    vmm: Type.Optional(Vmm),
+  },
+  { $id: 'Instance' },
+);
+export type Instance = Static<typeof Instance>;
+
+const later = (what: string) =>
+  Type.Optional(Type.Unknown({ description: `${what}: answered with not_supported.` }));
+
+/** Fields of hypeman that would change what the instance does, and that nothing here can honour yet. */
+export const unsupportedCreateFields = {
+  volumes: later('Volumes'),
+  devices: later('Device passthrough'),
+  gpu: later('A GPU'),
+  ttl: later('A time to live'),
+  expires_at: later('An expiry'),
+  health_check: later('A health check'),
+  restart_policy: later('A restart policy'),
+  auto_standby: later('Automatic standby'),
+  snapshot_policy: later('A snapshot policy'),
+  credentials: later('Injected credentials'),
+  skip_guest_agent: later('A guest without agent'),
+  platform: later('A platform other than the host’s'),
+  disk_io_bps: later('A disk rate limit'),
+};
+
+export const CreateInstance = Type.Object(
+  {
+    name: Type.Optional(Type.String({ description: 'Default: two words and a number.' })),
+    image: Type.String({ minLength: 1 }),
+    vcpus: Type.Optional(Type.Integer({ minimum: 1, maximum: 255, description: 'Default 1.' })),
+    size: Type.Optional(SizeInput),
+    overlay_size: Type.Optional(SizeInput),
+    env: Type.Optional(StringMap),
+    cmd: Type.Optional(Type.Array(Type.String())),
+    entrypoint: Type.Optional(Type.Array(Type.String())),
+    tags: Type.Optional(StringMap),
+    network: Type.Optional(
+      Type.Object({
+        enabled: Type.Optional(Type.Boolean({ description: 'Default true.' })),
+        bandwidth_download: later('A bandwidth limit'),
+        bandwidth_upload: later('A bandwidth limit'),
+        egress: later('An egress policy'),
+      }),
+    ),
+    ...unsupportedCreateFields,
+
+    start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
+    memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),
+    disk_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over overlay_size.' })),
+    user: Type.Optional(Type.String()),
+    cwd: Type.Optional(Type.String()),
+    hostname: Type.Optional(Type.String()),
+    ports: Type.Optional(Type.Array(PortInput)),
+    tty: Type.Optional(Terminal),
+    stdin: Type.Optional(Type.Enum(['open', 'null'])),
+    attach: Type.Optional(Type.Boolean()),
+    pull: Type.Optional(Type.Enum(['missing', 'always', 'never'])),
+    stop_timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+    auto_remove: Type.Optional(Type.Boolean()),
+  },
+  { $id: 'CreateInstance' },
+);
+export type CreateInstance = Static<typeof CreateInstance>;
+
+export const UpdateInstance = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    overlay_size: Type.Optional(SizeInput),
+    disk_bytes: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Wins over overlay_size. Only growing.' }),
+    ),
+    env: later('Rotating credentials'),
+    ttl: later('A time to live'),
+    expires_at: later('An expiry'),
+    health_check: later('A health check'),
+    restart_policy: later('A restart policy'),
+    auto_standby: later('Automatic standby'),
+  },
+  { $id: 'UpdateInstance' },
+);
+
+export const StartInstance = Type.Object({
+  cmd: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
+  entrypoint: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
+});
+
+export const StopInstance = Type.Object({
+  timeout_ms: Type.Optional(Type.Integer({ minimum: 0, description: 'Default: the instance’s.' })),
+  force: Type.Optional(Type.Boolean({ description: 'Without asking the guest. Default false.' })),
+});
+
+export const WaitAnswer = Type.Object(
+  {
+    state: WireState,
+    timed_out: Type.Boolean(),
+    state_error: Nullable(Type.String()),
+    instance: Type.Optional(Instance),
+  },
+  { $id: 'WaitAnswer' },
+);
+export type WaitAnswer = Static<typeof WaitAnswer>;
+
+/** hypeman's statistics; from `at` on ours, as seen from inside the guest. */
+export const Stats = Type.Object(
+  {
+    instance_id: Type.String(),
+    instance_name: Type.String(),
+    allocated_vcpus: Type.Integer(),
+    allocated_memory_bytes: Type.Integer(),
+    cpu_seconds: Type.Number(),
+    memory_rss_bytes: Type.Integer(),
+    memory_vms_bytes: Type.Integer(),
+    memory_utilization_ratio: Nullable(Type.Number()),
+    network_rx_bytes: Type.Integer(),
+    network_tx_bytes: Type.Integer(),
+    at: Time,
+    guest_cpu_nanos: Type.Integer(),
+    guest_memory: Type.Object({
+      total_bytes: Type.Integer(),
+      used_bytes: Type.Integer(),
+      available_bytes: Type.Integer(),
+    }),
+    guest_disk: Type.Object({
+      total_bytes: Type.Integer(),
+      used_bytes: Type.Integer(),
+      read_bytes: Type.Integer(),
+      written_bytes: Type.Integer(),
+    }),
+    processes: Type.Integer(),
+    vmm: Type.Optional(Type.Object({ resident_bytes: Type.Integer(), cpu_nanos: Type.Integer() })),
+  },
+  { $id: 'Stats' },
+);
+export type Stats = Static<typeof Stats>;
+
+export const LogEntry = Type.Object({
+  at: Type.Optional(Time),
+  stream: Type.Enum(['stdout', 'stderr', 'console', 'vmm', 'vivarium']),
+  text: Type.String(),
+});
+
+export const Event = Type.Object(
+  {
+    seq: Type.Integer(),
+    at: Time,
+    instance_id: Type.String(),
+    instance_name: Type.String(),
+    type: Type.String(),
+    data: Type.Record(Type.String(), Type.Unknown()),
+  },
+  { $id: 'Event' },
+);
+export type Event = Static<typeof Event>;

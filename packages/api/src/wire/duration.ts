@@ -1,0 +1,26 @@
+import { VivError } from '@vivarium/model';
+
+const units: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** Milliseconds of a duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`. @throws VivError `invalid_request`. */
+export function parseDuration(text: string): number {
+  if (text === '0') return 0;
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) {
+    throw new VivError('invalid_request', `Not a duration: ${JSON.stringify(text)}`, {
+      hint: 'Write a number and a unit, as in 30s, 1m30s or 500ms.',
+    });
+  }
+  let milliseconds = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
+    milliseconds += Number(amount) * (units[unit ?? ''] ?? NaN);
+  }
+  return milliseconds;
+}

@@ -1,0 +1,167 @@
+import {
+  type ActionResult,
+  type CreateOptions,
+  formatSize,
+  type InstanceInfo,
+  VivError,
+} from '@vivarium/model';
+import type { CreateInstance, Instance } from '../schemas/instance.ts';
+import { camelKeys, snakeKeys } from './keys.ts';
+import { stateToWire } from './state.ts';
+
+type Defined<T> = { [K in keyof T]: T[K] };
+
+/** Drops absent fields, so that an object is the same before and after JSON. */
+function present<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
+
+/** An instance in hypeman's shape, with ours added. */
+export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
+  return present<Instance>({
+    id: info.id,
+    name: info.name,
+    image: info.image.reference,
+    state: stateToWire(info.state),
+    state_error: info.stateError?.message ?? null,
+    vcpus: info.cpus,
+    size: formatSize(info.memoryBytes),
+    hotplug_size: '0B',
+    overlay_size: formatSize(info.diskBytes),
+    env: info.env,
+    tags: info.tags,
+    network: networkToWire(info.network),
+    has_snapshot: info.state === 'Suspended',
+    hypervisor: info.driver,
+    created_at: info.createdAt,
+    started_at: info.startedAt ?? null,
+    stopped_at: info.stoppedAt ?? null,
+    expires_at: null,
+    exit_code: info.exit?.code ?? null,
+    exit_message: info.exit?.message,
+    viv_state: info.state,
+    changed,
+    error: info.stateError && { ...info.stateError },
+    image_digest: info.image.digest,
+    memory_bytes: info.memoryBytes,
+    disk_bytes: info.diskBytes,
+    command: info.command,
+    user: info.user,
+    cwd: info.cwd,
+    hostname: info.hostname,
+    ports: info.ports.map((port) => ({
+      guest_port: port.guestPort,
+      host_port: port.hostPort,
+      host_address: port.hostAddress,
+      protocol: 'tcp',
+    })),
+    stop_timeout_ms: info.stopTimeoutMs,
+    auto_remove: info.autoRemove,
+    generation: info.generation,
+    exit: info.exit && present(info.exit),
+    operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
+    driver: info.driver,
+    vmm: info.vmm,
+  });
+}
+
+export function instanceFromWire(wire: Instance): InstanceInfo {
+  const { ip, mac, gateway, name: backend } = wire.network;
+  return present<InstanceInfo>({
+    id: wire.id,
+    name: wire.name,
+    state: wire.viv_state,
+    stateError: wire.error && (VivError.fromRecord(wire.error).toJSON() as InstanceInfo['stateError']),
+    image: { reference: wire.image, digest: wire.image_digest },
+    cpus: wire.vcpus,
+    memoryBytes: wire.memory_bytes,
+    diskBytes: wire.disk_bytes,
+    env: wire.env,
+    command: wire.command,
+    user: wire.user,
+    cwd: wire.cwd,
+    hostname: wire.hostname,
+    tags: wire.tags,
+    ports: wire.ports.map((port) => ({
+      hostAddress: port.host_address,
+      hostPort: port.host_port,
+      guestPort: port.guest_port,
+    })),
+    network: ip && mac ? { ip, mac, gateway: gateway ?? '', backend: backend ?? '' } : undefined,
+    stopTimeoutMs: wire.stop_timeout_ms,
+    autoRemove: wire.auto_remove,
+    generation: wire.generation,
+    createdAt: wire.created_at,
+    startedAt: wire.started_at ?? undefined,
+    stoppedAt: wire.stopped_at ?? undefined,
+    exit: wire.exit,
+    operation: wire.operation && (camelKeys(wire.operation) as InstanceInfo['operation']),
+    driver: wire.driver,
+    vmm: wire.vmm,
+  });
+}
+
+export function actionFromWire(wire: Instance): ActionResult {
+  return { changed: wire.changed ?? true, state: wire.viv_state };
+}
+
+function networkToWire(network: InstanceInfo['network']): Instance['network'] {
+  if (network === undefined) return { enabled: false, ip: null, mac: null };
+  return { enabled: true, name: network.backend, ip: network.ip, mac: network.mac, gateway: network.gateway };
+}
+
+/** The body of a create, by our own SDK: exact where hypeman's own fields would round. */
+export function createToWire(options: CreateOptions, start: boolean): CreateInstance {
+  return present<CreateInstance>({
+    name: options.name,
+    image: options.image,
+    vcpus: options.cpus,
+    size: options.memory,
+    overlay_size: options.disk,
+    env: options.env,
+    cmd: options.cmd,
+    entrypoint: options.entrypoint,
+    tags: options.tags,
+    network: options.network && { enabled: options.network !== 'none' },
+    start,
+    user: options.user,
+    cwd: options.cwd,
+    hostname: options.hostname,
+    ports: options.ports?.map((port) =>
+      present({ guest_port: port.guestPort, host_port: port.hostPort, host_address: port.hostAddress }),
+    ),
+    tty: options.tty,
+    stdin: options.stdin,
+    attach: options.attach,
+    pull: options.pull,
+    stop_timeout_ms: options.stopTimeoutMs,
+    auto_remove: options.autoRemove,
+  });
+}
+
+export function createFromWire(body: CreateInstance): CreateOptions {
+  return present<CreateOptions>({
+    name: body.name,
+    image: body.image,
+    cpus: body.vcpus,
+    memory: body.memory_bytes ?? body.size,
+    disk: body.disk_bytes ?? body.overlay_size,
+    env: body.env,
+    cmd: body.cmd,
+    entrypoint: body.entrypoint,
+    user: body.user,
+    cwd: body.cwd,
+    hostname: body.hostname,
+    tags: body.tags,
+    ports: body.ports?.map((port) =>
+      present({ guestPort: port.guest_port, hostPort: port.host_port, hostAddress: port.host_address }),
+    ),
+    network: body.network?.enabled === undefined ? undefined : body.network.enabled ? 'user' : 'none',
+    tty: body.tty,
+    stdin: body.stdin as CreateOptions['stdin'],
+    attach: body.attach,
+    pull: body.pull as CreateOptions['pull'],
+    stopTimeoutMs: body.stop_timeout_ms,
+    autoRemove: body.auto_remove,
+  });
+}
