@@ -28,6 +28,9 @@ import { EngineVm } from './vm.ts';
 /** Milliseconds that operations under way have to end before closing takes them back. */
 const closeMs = 5000;
 
+/** Lets go of lock and database at once and tells nobody, as a kill would: what tests of recovery need. */
+export const abandon = Symbol('abandon');
+
 /** The in-process Vivarium: owns a data directory and everything in it. Made by {@link openEngine}. */
 export class Engine implements Vivarium {
   /** The data directory. */
@@ -134,6 +137,10 @@ export class Engine implements Vivarium {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async [abandon](): Promise<void> {
+    await this.#resources.disposeAsync();
   }
 
   async #close(): Promise<void> {

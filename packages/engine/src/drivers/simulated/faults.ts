@@ -72,6 +72,14 @@ interface Planned {
 export class Faults {
   #planned: Planned[] = [];
   #cleared = Promise.withResolvers<void>();
+  readonly #waiting = new Map<FaultPointName, PromiseWithResolvers<void>>();
+
+  /** Resolves when the next fault at this point has struck. */
+  reached(point: FaultPointName): Promise<void> {
+    const waiting = this.#waiting.get(point) ?? Promise.withResolvers<void>();
+    this.#waiting.set(point, waiting);
+    return waiting.promise;
+  }
 
   /**
    * Plans a fault. Several at one point strike one after the other, in the order in which they were planned.
@@ -116,6 +124,8 @@ export class Faults {
     );
     if (found === undefined) return undefined;
     found.left -= 1;
+    this.#waiting.get(point)?.resolve();
+    this.#waiting.delete(point);
     if (found.left <= 0) this.#planned = this.#planned.filter((one) => one !== found);
     return found.fault;
   }
