@@ -2,23 +2,21 @@
 export const completionScripts = {
   bash: `# bash completion for viv: source <(viv completion bash)
 _viv() {
-  local IFS=$'\\n' line files=0 words=("\${COMP_WORDS[@]:1:COMP_CWORD-1}") current="\${COMP_WORDS[COMP_CWORD]}" prefix=""
-  # Bash splits words at colons; a name with its path is one word to viv.
-  if declare -F _get_comp_words_by_ref >/dev/null; then
-    local all cword
-    _get_comp_words_by_ref -n : -w all -i cword -c current
-    words=("\${all[@]:1:cword-1}")
-    prefix="\${current%"\${current##*:}"}"
-  fi
+  local typed="\${COMP_LINE:0:COMP_POINT}" line current prefix="" files=0 words
+  # Bash splits its words at colons; to viv a reference or NAME:PATH is one word.
+  read -ra words <<<"$typed"
+  if [[ $typed == *[[:space:]] ]]; then words+=(""); fi
+  current="\${words[-1]}"
+  if [[ $COMP_WORDBREAKS == *:* && $current == *:* ]]; then prefix="\${current%"\${current##*:}"}"; fi
   COMPREPLY=()
-  while read -r line; do
+  while IFS= read -r line; do
     if [[ $line == :files ]]; then files=1; continue; fi
     line="\${line%%$'\\t'*}"
     COMPREPLY+=("\${line#"$prefix"}")
-  done < <("\${COMP_WORDS[0]}" __complete "\${words[@]}" "$current" 2>/dev/null)
+  done < <("\${words[0]}" __complete "\${words[@]:1}" 2>/dev/null)
   if ((files)); then
     compopt -o filenames 2>/dev/null
-    while read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
+    while IFS= read -r line; do COMPREPLY+=("\${line#"$prefix"}"); done < <(compgen -f -- "$current")
   fi
   if [[ \${#COMPREPLY[@]} == 1 && \${COMPREPLY[0]} == *: ]]; then compopt -o nospace 2>/dev/null; fi
 }

@@ -31,22 +31,25 @@ export function renderTable<Row>(
   const cells = rows.map((row) => columns.map(({ value }) => printable(value(row))));
   const widths = fit(columns, cells, options.width);
   const line = (texts: readonly string[], row?: Row): string => {
-    const padded = texts.map((text, index) => {
-      const width = widths[index] ?? 0;
-      const column = columns[index];
-      const cut = truncate(text, width);
-      const space = ' '.repeat(Math.max(0, width - [...cut].length));
-      const colour = row === undefined ? undefined : column?.colour?.(row);
-      const shown = colour === undefined ? cut : style(colour, cut);
-      if (column?.align === 'right') return space + shown;
-      return index === columns.length - 1 ? shown : shown + space;
-    });
-    const joined = padded.join(gap).trimEnd();
-    return options.width === undefined ||
-      widths.reduce((a, b) => a + b + gap.length, 0) <= options.width + gap.length
-      ? joined
-      : truncate(texts.map((text, index) => text.slice(0, widths[index])).join(gap), options.width);
+    const cut = texts.map((text, index) => truncate(text, widths[index] ?? 0));
+    const join = (shown: readonly string[]) =>
+      shown
+        .map((text, index) => {
+          const space = ' '.repeat(Math.max(0, (widths[index] ?? 0) - [...(cut[index] ?? '')].length));
+          return columns[index]?.align === 'right' ? space + text : text + space;
+        })
+        .join(gap)
+        .trimEnd();
+    // Where even the narrowest columns do not fit, the end of the line goes, and its colours with it.
+    const plain = join(cut);
+    if (options.width !== undefined && [...plain].length > options.width)
+      return truncate(plain, options.width);
+    return join(
+      cut.map((text, index) => coloured(text, row === undefined ? undefined : columns[index]?.colour?.(row))),
+    );
   };
+  const coloured = (text: string, colour?: Parameters<Style>[0]) =>
+    colour === undefined ? text : style(colour, text);
   const heading = line(columns.map(({ title }) => title));
   return `${[heading, ...cells.map((texts, index) => line(texts, rows[index]))].join('\n')}\n`;
 }
