@@ -19,6 +19,7 @@ export const allActions = Object.keys(actions) as readonly Action[];
 /** What can be observed, by an operation at the end of a step or by a watcher at any time. */
 export const observations = {
   cloned: 'The disks are complete.',
+  prepared: 'The VMM is alive and waits for its first run.',
   booted: 'The guest runs, its agent has not answered yet.',
   ready: 'The agent answers; without an agent: the VMM says that the guest runs.',
   saved: 'The saved memory is complete and in place.',

@@ -4,6 +4,7 @@ export * from './diagram.ts';
 export * from './operations.ts';
 export * from './position.ts';
 export * from './print.ts';
+export * from './projections/index.ts';
 export * from './states.ts';
 export * from './table.ts';
 export * from './transition.ts';

@@ -97,7 +97,7 @@ const removal = { through: ['Deleting'], onFailure: [] } as const satisfies Shap
 const actionRows: ActionRow[] = [
   ...act('Defined', 'clone', 'Stopped', { through: ['Cloning'] }),
   ...act('Defined', 'delete', 'Deleted', { note: 'only a record goes' }),
-  ...act('Stopped', 'prepare', 'Created'),
+  ...act('Stopped', 'prepare', 'Created', { through: ['Starting'] }),
   ...act('Stopped', 'start', 'Running', boot),
   ...act('Stopped', 'stop', 'Stopped', idle),
   ...act('Stopped', 'delete', 'Deleted', removal),
@@ -156,6 +156,7 @@ const actionRows: ActionRow[] = [
 const observationRows: ObservationRow[] = [
   ...see('Cloning', 'cloned', 'Stopped'),
   ...see('Cloning', 'undone', 'Defined'),
+  ...see('Starting', 'prepared', 'Created'),
   ...see('Starting', 'booted', 'Initializing'),
   ...see(['Starting', 'Initializing'], 'ready', 'Running'),
   ...see(['Starting', 'Initializing'], 'undone', ['Stopped', 'Created', 'Shutdown'], { decidedBy: 'before' }),
