@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { findToolchain } from './setup/rust.ts';
+import { systemPath } from './setup/system-path.ts';
 import { type Check, passes } from './step.ts';
 import type { TestCounts } from './test-reporter.ts';
 
@@ -21,7 +22,11 @@ async function runCheck(check: Check): Promise<void> {
 async function runTests(): Promise<void> {
   const countsFile = path.join(root, '.viv/test-counts.json');
   await rm(countsFile, { force: true });
-  const child = spawn('npm', ['test'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn('npm', ['test'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...systemPath() },
+  });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);

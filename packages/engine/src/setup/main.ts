@@ -21,7 +21,7 @@ export async function setUp(options: { dir?: string; upgradeKernel?: boolean } =
       checklist.say(`Setting up Vivarium in ${dir}`);
       if (missing.length > 0) checklist.say(`It installs with apt-get: ${missing.join(' ')}`);
       await checklist.step('System packages', (step) => installPackages(missing, step));
-      const native = { title: 'Guest agent and shim', provide: shippedBinaries };
+      const native = { title: 'Guest agent and shim', provide: () => shippedBinaries(dir) };
       await buildAssets({ dir, checklist, native, upgradeKernel: options.upgradeKernel });
     };
     await underLock(

@@ -1,24 +1,35 @@
-import { readFile, stat } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { NativeBinaries } from './build.ts';
 import { SetupError } from './command.ts';
+import { fileDigest, keyed } from './keyed.ts';
 
 /** `native/<arch>` of this package: what `npm pack` ships. A checkout has no such directory and builds its own. */
 const shipped = path.join(import.meta.dirname, '../../native', process.arch);
 
-/** The agent and the shim that came with the published package. */
-export async function shippedBinaries(): Promise<NativeBinaries> {
-  const agent = path.join(shipped, 'viv-agent');
-  const shim = path.join(shipped, 'viv-shim');
-  for (const file of [agent, shim]) {
-    await stat(file).catch((cause) => {
-      throw new SetupError(`This package has no ${path.basename(file)} for ${process.arch}`, {
-        exitStatus: 69,
-        hint: 'In a checkout of the repository run `./viv setup`, which builds it.',
-        cause,
-      });
-    });
+const binaries = ['viv-agent', 'viv-shim'] as const;
+
+/** The agent and the shim that came with the published package, copied to `dir`: an update may take the originals away. */
+export async function shippedBinaries(dir: string): Promise<NativeBinaries> {
+  const inputs: string[] = [];
+  for (const name of binaries) {
+    inputs.push(
+      await fileDigest(path.join(shipped, name)).catch((cause) => {
+        throw new SetupError(`This package has no ${name} for ${process.arch}`, {
+          exitStatus: 69,
+          hint: 'In a checkout of the repository run `./viv setup`, which builds it.',
+          cause,
+        });
+      }),
+    );
   }
+  const copied = await keyed(dir, 'native', inputs, async (into) => {
+    for (const name of binaries) await copyFile(path.join(shipped, name), path.join(into, name));
+  });
   const manifest = JSON.parse(await readFile(path.join(import.meta.dirname, '../../package.json'), 'utf8'));
-  return { agent, shim, version: String(manifest.version) };
+  return {
+    agent: path.join(copied, 'viv-agent'),
+    shim: path.join(copied, 'viv-shim'),
+    version: String(manifest.version),
+  };
 }

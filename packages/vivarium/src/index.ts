@@ -1,0 +1,1 @@
+export * from '@vivarium/client';
