@@ -1,5 +1,5 @@
 import { allOperations, type Operation, operations } from './operations.ts';
-import { allStates, type State, states } from './states.ts';
+import { allStates, isStable, mayHaveVmm, type State, states } from './states.ts';
 import { type Row, table } from './table.ts';
 import { validActions } from './transition.ts';
 
@@ -21,7 +21,9 @@ function columns(lines: readonly (readonly string[])[]): string {
 const alternatives = (list: readonly State[]) => list.join(' or ');
 
 function result(row: Row): string {
-  return row.changed ? [...row.through, alternatives(row.to)].join(' -> ') : 'nothing changes';
+  if (!row.changed) return 'nothing changes';
+  if (row.decidedBy === 'probe') return 'what the probe saw';
+  return [...row.through, alternatives(row.to)].join(' -> ');
 }
 
 function remark(row: Row): string {
@@ -42,14 +44,31 @@ function rowLines(kind: Row['kind']): string[][] {
 function operationLines(): string[][] {
   return allOperations.map((name) => {
     const { from, ends, holds, note }: Operation = operations[name];
-    const where = from.length > 9 ? `all but ${missing(from)}` : from.join(', ');
-    return [name, where, ends === 'same' ? 'as before' : alternatives(ends), holds, note ?? ''];
+    return [
+      name,
+      places(from),
+      ends === 'same' ? 'as before' : alternatives(ends),
+      holds === 'none' ? 'no' : 'yes',
+      note ?? '',
+    ];
   });
 }
 
-function missing(from: readonly State[]): string {
-  const rest = allStates.filter((state) => !from.includes(state));
-  return rest.length === 0 ? 'none' : rest.join(', ');
+/** A set of states in the fewest words. */
+function places(from: readonly State[]): string {
+  if (from.length === allStates.length) return 'any';
+  const sets: [string, readonly State[]][] = [
+    ['any', allStates],
+    ['stable', allStates.filter(isStable)],
+    ['with a VMM', allStates.filter(mayHaveVmm)],
+  ];
+  const words = sets
+    .filter(([, set]) => from.every((state) => set.includes(state)))
+    .map(([name, set]) => {
+      const rest = set.filter((state) => !from.includes(state));
+      return rest.length === 0 ? name : `${name}, not ${rest.join(', ')}`;
+    });
+  return [from.join(', '), ...words].reduce((best, text) => (text.length < best.length ? text : best));
 }
 
 /** The states and what each of them means. */

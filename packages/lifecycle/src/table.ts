@@ -125,7 +125,7 @@ const actionRows: ActionRow[] = [
   ...act('Suspended', 'delete', 'Deleted', removal),
   ...act('Restoring', 'stop', 'Suspended', {
     onFailure: [],
-    note: 'interrupts the restore; the saved memory is untouched',
+    note: 'the saved memory is untouched',
   }),
   ...act(
     [

@@ -24,10 +24,15 @@ export class GatedChannel extends Duplex {
     }
     this.#port = port;
     port.on('readable', () => this.#pull());
-    port.on('end', () => this.push(null));
-    port.on('close', () => this.destroy());
-    port.on('error', (error) => this.destroy(error));
+    port.on('end', () => this.#port === port && this.push(null));
+    port.on('close', () => this.#port === port && this.destroy());
+    port.on('error', (error) => this.#port === port && this.destroy(error));
     this.#flush();
+  }
+
+  /** The guest is off and its VMM is not: the channel stays, and nobody is at its other end. */
+  detach(): void {
+    this.#port = undefined;
   }
 
   /** The vCPUs run, or they don't. */

@@ -104,9 +104,13 @@ export class SimulatedVmm {
   guestIsOff(): void {
     if (this.#exit !== undefined || this.#status === 'shutdown') return;
     this.print('reboot: Power down\n');
+    if (this.#guestOff === 'exit') {
+      this.end({ code: 0 });
+      return;
+    }
+    for (const channel of this.#channels.values()) channel.detach();
     this.#guest?.end();
-    if (this.#guestOff === 'keep') this.#become('shutdown');
-    else this.end({ code: 0 });
+    this.#become('shutdown');
   }
 
   /** The process ends; there is no way back. Answers the record, the first one where it had ended before. */
