@@ -21,7 +21,9 @@ export interface ProbeOptions {
   cacheDir: string;
   /** Default `/dev/kvm`. */
   device?: string;
-  /** How long the guest may take to a sign of life. Default 10 s; with working KVM it takes well under one. */
+  /** How long the guest may take to its first word. Default 3 s; with working KVM it takes a fraction of one. */
+  silenceMs?: number;
+  /** And how long to the sign of life. Default 10 s. */
   deadlineMs?: number;
 }
 
@@ -80,7 +82,7 @@ async function readVerdict(file: string): Promise<AcceleratorVerdict | undefined
 }
 
 async function bootUnderKvm(options: ProbeOptions): Promise<AcceleratorVerdict> {
-  const deadlineMs = options.deadlineMs ?? 10_000;
+  const { silenceMs = 3_000, deadlineMs = 10_000 } = options;
   const { qemu, kernel } = options;
   const child = spawn(
     qemu.path,
@@ -98,7 +100,7 @@ async function bootUnderKvm(options: ProbeOptions): Promise<AcceleratorVerdict> 
         '-no-user-config',
       ],
       ...['-display', 'none', '-no-reboot', '-serial', 'stdio', '-kernel', kernel],
-      ...['-append', 'console=ttyS0 panic=-1'],
+      ...['-append', 'console=ttyS0 earlyprintk=ttyS0 panic=-1'],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -106,6 +108,7 @@ async function bootUnderKvm(options: ProbeOptions): Promise<AcceleratorVerdict> 
   const settled = Promise.withResolvers<AcceleratorVerdict>();
   const fail = (reason: string) => settled.resolve({ accelerator: 'tcg', reason });
   child.stdout.on('data', (chunk) => {
+    clearTimeout(silence);
     output = (output + chunk).slice(-65_536);
     if (signOfLife.test(output))
       settled.resolve({ accelerator: 'kvm', reason: 'KVM has booted a guest on this host' });
@@ -116,17 +119,15 @@ async function bootUnderKvm(options: ProbeOptions): Promise<AcceleratorVerdict> 
   child.once('error', (error) => fail(`KVM was not tried, QEMU did not start: ${error.message}`));
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   closed.then(() => fail(`KVM does not work here, QEMU ended: ${errors.trim() || 'it gave no reason'}`));
-  const timer = setTimeout(
-    () =>
-      fail(
-        `KVM is present but hangs guests (no sign of life within ${deadlineMs} ms): software emulation is used`,
-      ),
-    deadlineMs,
-  );
+  const hangs = (ms: number) => () =>
+    fail(`KVM is present but hangs guests (no sign of life within ${ms} ms): software emulation is used`);
+  const silence = setTimeout(hangs(silenceMs), silenceMs);
+  const deadline = setTimeout(hangs(deadlineMs), deadlineMs);
   try {
     return await settled.promise;
   } finally {
-    clearTimeout(timer);
+    clearTimeout(silence);
+    clearTimeout(deadline);
     child.kill('SIGKILL');
     if (child.pid !== undefined) await closed;
   }

@@ -42,8 +42,8 @@ export class UserNetwork implements NetworkBackend {
     };
   }
 
-  /** Nothing outlives the VMM. */
-  release(): void {}
+  /** Nothing of it outlives the VMM. */
+  release(_nic: NicSpec): void {}
 }
 
 /** Locally administered, unicast, and the same for the same id and salt. */

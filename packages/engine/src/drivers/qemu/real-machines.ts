@@ -1,0 +1,87 @@
+import { mkdir, mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { connectGuest } from '../../guest/index.ts';
+import { type Assets, loadAssets } from '../../host/assets.ts';
+import type { ConformanceContext } from '../conformance/bench.ts';
+import type { MachineSpec } from '../driver.ts';
+import { QemuDriver } from './driver.ts';
+
+/** For tests with real VMs: machines of the smallest useful size, in directories below one that is removed at the end. */
+export class RealMachines implements ConformanceContext {
+  readonly driver: QemuDriver;
+  readonly bootTimeoutMs = 60_000;
+  readonly home: string;
+  readonly assets: Assets;
+  #count = 0;
+
+  private constructor(home: string, assets: Assets) {
+    this.home = home;
+    this.assets = assets;
+    this.driver = this.restarted();
+  }
+
+  static async open(): Promise<RealMachines> {
+    return new RealMachines(await mkdtemp(path.join(tmpdir(), 'viv-qemu-')), await loadAssets());
+  }
+
+  readonly connectGuest = connectGuest;
+
+  /** Always TCG: the same on every host. */
+  restarted(): QemuDriver {
+    return new QemuDriver({ shimPath: this.assets.shim.path, accelerator: 'tcg' });
+  }
+
+  async spec(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {
+    this.#count += 1;
+    const instanceId = `m${this.#count}`;
+    const dir = path.join(this.home, instanceId);
+    await mkdir(dir, { mode: 0o700 });
+    return {
+      instanceId,
+      dir,
+      cpus: 1,
+      memoryBytes: 256 * 2 ** 20,
+      boot: {
+        kind: 'direct',
+        kernel: this.assets.kernel.path,
+        initramfs: this.assets.initramfs.path,
+        cmdline: 'console=ttyS0 panic=-1 reboot=t',
+      },
+      guest: 'agent',
+      disks: [],
+      publish: [],
+      run: true,
+      detached: true,
+      logs: { maxBytes: 1024 * 1024, keep: 1 },
+      ...overrides,
+    };
+  }
+
+  /** Processes that work in one of the directories, and sockets that lie there. */
+  async leftovers(): Promise<string[]> {
+    return [...(await this.#processes()), ...(await this.#sockets())].sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.home, { recursive: true, force: true });
+  }
+
+  async #processes(): Promise<string[]> {
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    const found = await Promise.all(
+      pids.map(async (pid) => {
+        const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => ''); // it has ended since, or is not ours
+        return cwd.startsWith(`${this.home}/`) ? [`process in ${path.basename(cwd)}`] : [];
+      }),
+    );
+    return found.flat();
+  }
+
+  async #sockets(): Promise<string[]> {
+    const entries = await readdir(this.home, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isSocket())
+      .map((entry) => path.join(entry.parentPath, entry.name));
+  }
+}
