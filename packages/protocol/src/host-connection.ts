@@ -8,7 +8,6 @@ import {
   type FrameTypeCode,
   protocolVersion,
 } from './frame.ts';
-import { HostStream, type StreamHandler } from './host-stream.ts';
 import {
   decodeCredit,
   decodeEvent,
@@ -21,6 +20,7 @@ import {
   type Welcome,
 } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { type StreamHandler, WireStream } from './wire-stream.ts';
 
 export interface HostConnectionOptions {
   /** Fresh random 64 bits. */
@@ -51,7 +51,7 @@ export class HostConnection {
   #noise = 0;
   readonly #options: HostConnectionOptions;
   readonly #decoder = new FrameDecoder();
-  readonly #streams = new Map<number, HostStream>();
+  readonly #streams = new Map<number, WireStream>();
   #nextStream = 1;
   #state: 'greeting' | 'open' | 'closed' = 'greeting';
 
@@ -83,11 +83,11 @@ export class HostConnection {
   }
 
   /** Opens a stream with a request. @throws RangeError for a request above 64 KiB, or after 2^32 streams. */
-  open(method: string, params: object, handler: StreamHandler): HostStream {
+  open(method: string, params: object, handler: StreamHandler): WireStream {
     if (this.#state !== 'open') throw new Error('the connection is not open');
     if (this.#nextStream > maxStream) throw new RangeError('this conversation has used up its streams');
     const payload = encodeRequest(method, params);
-    const stream = new HostStream(this.#nextStream, handler, this);
+    const stream = new WireStream(this.#nextStream, handler, this);
     this.#nextStream += 1;
     this.#streams.set(stream.id, stream);
     this.send(FrameType.request, 0, stream.id, payload);
@@ -179,14 +179,14 @@ export class HostConnection {
     } else this.#noise += 1;
   }
 
-  #onResponse(stream: HostStream, frame: Frame): void {
+  #onResponse(stream: WireStream, frame: Frame): void {
     if (stream.answered)
       throw new ProtocolError('unexpected_frame', `stream ${stream.id} was answered twice`);
     stream.answered = true;
-    stream.handler.response(decodeResponse(frame.payload));
+    stream.handler.response?.(decodeResponse(frame.payload));
   }
 
-  #onData(stream: HostStream, frame: Frame): void {
+  #onData(stream: WireStream, frame: Frame): void {
     const channel = channelOf(frame);
     const state = stream.channel(channel);
     if (state.ended) throw new ProtocolError('unexpected_frame', `data after the end on stream ${stream.id}`);
@@ -198,7 +198,7 @@ export class HostConnection {
     stream.handler.data?.(channel, frame.payload);
   }
 
-  #onEnd(stream: HostStream, channel: ChannelCode): void {
+  #onEnd(stream: WireStream, channel: ChannelCode): void {
     const state = stream.channel(channel);
     if (state.ended) {
       this.#noise += 1;
@@ -208,7 +208,7 @@ export class HostConnection {
     stream.handler.end?.(channel);
   }
 
-  #onCredit(stream: HostStream, frame: Frame): void {
+  #onCredit(stream: WireStream, frame: Frame): void {
     const channel = channelOf(frame);
     const bytes = decodeCredit(frame.payload);
     // Credit nobody can use costs us nothing but the frame.

@@ -4,6 +4,6 @@ export * from './decoder.ts';
 export * from './fields.ts';
 export * from './frame.ts';
 export * from './host-connection.ts';
-export * from './host-stream.ts';
 export * from './messages.ts';
 export * from './protocol-error.ts';
+export * from './wire-stream.ts';

@@ -1,4 +1,4 @@
-import { Channel, type HostStream, type StreamHandler } from '@vivarium/protocol';
+import { Channel, type StreamHandler, type WireStream } from '@vivarium/protocol';
 import type { GuestChannel } from './channel.ts';
 import { abortError, guestError } from './guest-errors.ts';
 import { ReceiveQueue } from './receive-queue.ts';
@@ -11,7 +11,7 @@ export async function* readCopy(
 ): AsyncGenerator<Uint8Array> {
   if (signal?.aborted) throw abortError(signal);
   const received = new ReceiveQueue();
-  const stream: HostStream = channel.open(
+  const stream: WireStream = channel.open(
     'copy.out',
     params,
     handlerFor(received, () => stream.release()),

@@ -1,4 +1,4 @@
-import { Channel, type Fields, type HostStream, maxPayloadBytes, ProtocolError } from '@vivarium/protocol';
+import { Channel, type Fields, maxPayloadBytes, ProtocolError, type WireStream } from '@vivarium/protocol';
 import type { GuestChannel } from './channel.ts';
 import { CreditGate } from './credit-gate.ts';
 import { abortError, guestError } from './guest-errors.ts';
@@ -26,7 +26,7 @@ export async function writeCopy(
     gate.fail(error);
     answer.reject(error);
   };
-  const stream: HostStream = channel.open('copy.in', params, {
+  const stream: WireStream = channel.open('copy.in', params, {
     response: (response) => {
       const result = response.ok ? readResult(response.result) : undefined;
       stream.release();

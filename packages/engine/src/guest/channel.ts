@@ -5,11 +5,11 @@ import {
   type EventMessage,
   type Fields,
   HostConnection,
-  type HostStream,
   maxPayloadBytes,
   ProtocolError,
   type StreamHandler,
   type Welcome,
+  type WireStream,
 } from '@vivarium/protocol';
 import { abortError, channelError, guestError } from './guest-errors.ts';
 import { NoiseBudget } from './noise-budget.ts';
@@ -122,7 +122,7 @@ export class GuestChannel {
   }
 
   /** Opens a stream. @throws VivError where the channel is closed or the request does not fit a frame. */
-  open(method: string, params: object, handler: StreamHandler): HostStream {
+  open(method: string, params: object, handler: StreamHandler): WireStream {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       return this.#connection.open(method, params, handler);
@@ -160,7 +160,8 @@ export class GuestChannel {
         throw new ProtocolError('unexpected_frame', 'the guest floods it with what nobody asked for');
       }
     } catch (error) {
-      this.close(error);
+      // Anything but the guest's fault is a defect of ours: this conversation ends, the daemon goes on.
+      this.close(error instanceof ProtocolError ? error : VivError.from(error));
     }
   }
 

@@ -1,13 +1,13 @@
-import { type ChannelCode, type HostStream, maxPayloadBytes } from '@vivarium/protocol';
+import { type ChannelCode, maxPayloadBytes, type WireStream } from '@vivarium/protocol';
 
 /** Sends on one channel of a stream as credit comes. One writer at a time. */
 export class CreditGate {
-  readonly #stream: HostStream;
+  readonly #stream: WireStream;
   readonly #channel: ChannelCode;
   #waiting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #error: unknown;
 
-  constructor(stream: HostStream, channel: ChannelCode) {
+  constructor(stream: WireStream, channel: ChannelCode) {
     this.#stream = stream;
     this.#channel = channel;
   }

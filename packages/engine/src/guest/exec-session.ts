@@ -3,10 +3,10 @@ import {
   Channel,
   type ChannelCode,
   type EventMessage,
-  type HostStream,
   ProtocolError,
   type Response,
   type StreamHandler,
+  type WireStream,
 } from '@vivarium/protocol';
 import type { GuestChannel } from './channel.ts';
 import { CreditGate } from './credit-gate.ts';
@@ -30,7 +30,7 @@ export class ExecSession implements GuestExecConnection {
   pid = 0;
   readonly delivered = { stdout: 0n, stderr: 0n };
   readonly #channel: GuestChannel;
-  readonly #stream: HostStream;
+  readonly #stream: WireStream;
   readonly #stdin: CreditGate;
   readonly #received = new ReceiveQueue();
   readonly #opened: PromiseWithResolvers<void> = Promise.withResolvers();

@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { Channel, type HostStream } from '@vivarium/protocol';
+import { Channel, type WireStream } from '@vivarium/protocol';
 import type { GuestChannel } from './channel.ts';
 import { CreditGate } from './credit-gate.ts';
 import { abortError, guestError } from './guest-errors.ts';
@@ -8,7 +8,7 @@ import { ReceiveQueue } from './receive-queue.ts';
 /** A TCP connection made inside the guest. Half-closes go through in both directions; destroying it resets the guest's. */
 class Tunnel extends Duplex {
   readonly #channel: GuestChannel;
-  readonly #stream: HostStream;
+  readonly #stream: WireStream;
   readonly #gate: CreditGate;
   readonly #received = new ReceiveQueue();
   #pulling = false;

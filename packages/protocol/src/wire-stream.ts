@@ -3,17 +3,21 @@ import { ReceiveWindow, SendWindow } from './credit.ts';
 import { type ChannelCode, FrameType, type FrameTypeCode } from './frame.ts';
 import { type EventMessage, encodeCredit, encodeReset, type Response, type WireError } from './messages.ts';
 
-/** What the owner of a stream wants to hear. Handlers are called synchronously and must not throw. */
+/**
+ * What the owner of a stream wants to hear. Handlers are called synchronously; they throw nothing but ProtocolError, which
+ * ends the connection.
+ */
 export interface StreamHandler {
-  response(response: Response): void;
-  /** Within the window. Grant more with {@link HostStream.consumed}; the payload may be a view of a larger buffer. */
+  /** The answer to the request; only the host gets one. */
+  response?(response: Response): void;
+  /** Within the window. Grant more with {@link WireStream.consumed}; the payload may be a view of a larger buffer. */
   data?(channel: ChannelCode, payload: Buffer): void;
   /** Nothing more comes on that channel. */
   end?(channel: ChannelCode): void;
   event?(event: EventMessage): void;
   /** More may be sent on that channel. */
   credit?(channel: ChannelCode): void;
-  /** The guest ended the stream. It is free already. */
+  /** The other side ended the stream. It is free already. */
   reset(error: WireError): void;
   /** The connection is gone, or was closed by us. */
   lost(error: unknown): void;
@@ -31,8 +35,8 @@ interface ChannelState {
   ended: boolean;
 }
 
-/** One stream as the host sees it: from its request until {@link reset}, {@link release} or a reset by the guest. */
-export class HostStream {
+/** One stream as either side sees it: from its request until {@link reset}, {@link release} or a reset by the other side. */
+export class WireStream {
   readonly id: number;
   readonly handler: StreamHandler;
   answered = false;
@@ -56,7 +60,7 @@ export class HostStream {
     return this.channel(channel).send.available;
   }
 
-  /** Bytes of that channel the guest has said it consumed. */
+  /** Bytes of that channel the other side has said it consumed; it says so in steps. */
   acknowledged(channel: ChannelCode): number {
     return this.channel(channel).send.acknowledgedBytes;
   }
@@ -75,7 +79,7 @@ export class HostStream {
     if (this.#open) this.#link.send(FrameType.eof, channel, this.id);
   }
 
-  /** The reader has taken so many bytes; the guest is granted as many when it is worth a frame. */
+  /** The reader has taken so many bytes; the other side is granted as many when it is worth a frame. */
   consumed(channel: ChannelCode, bytes: number): void {
     const state = this.channel(channel);
     const grant = state.receive.consume(bytes);

@@ -1,0 +1,142 @@
+import type { Fields } from '@vivarium/protocol';
+import { Refusal } from './file-tree.ts';
+import type { GuestSystem, StartSpec } from './guest-system.ts';
+import type { Method, MethodCall } from './simulated-guest.ts';
+
+const none = {};
+
+/** The methods of the control port, by the names of docs/protocol.md. */
+export const controlMethods: Readonly<Record<string, Method | undefined>> = Object.assign(
+  Object.create(null),
+  {
+    ping: () => none,
+    configure: ({ system, params }) => {
+      if (system.configured) throw new Refusal('conflict', 'the guest is configured already');
+      const root = params.map('root');
+      root.uint('layers');
+      root.text('layersSerial');
+      takeIdentity(system, params);
+      system.configured = true;
+      const stages = ['modules', 'disks', 'layers', 'overlay', 'root', 'network', 'identity'];
+      return { stages: stages.map((name) => ({ name, ms: 0.5 })) };
+    },
+    identity: ({ system, params }) => {
+      takeIdentity(system, params);
+      return none;
+    },
+    'workload.start': ({ system, params }) => {
+      const id = params.text('id');
+      const output = params.text('output') === 'ring' ? 'ring' : 'retain';
+      const start = { ...startSpec(params), execId: `workload:${id}`, target: id, output } as const;
+      const stdin = params.text('stdin') === 'open';
+      return system.startWorkload(id, { ...start, stdin }, params.optionalText('stopSignal') ?? 'SIGTERM');
+    },
+    'workload.status': ({ system, params }) => {
+      const { session } = system.workload(params.text('id'));
+      const exit = session?.exit;
+      if (exit !== undefined) return { running: false, exit: { ...exit, oom: false } };
+      return { running: true, pid: session?.process?.pid };
+    },
+    'workload.signal': ({ system, params }) => {
+      const { session } = system.workload(params.text('id'));
+      if (session?.process?.signal(params.text('signal')) === false) throw unknownSignal(params);
+      return none;
+    },
+    freeze: ({ system, params }) => {
+      expectWorkload(system, params);
+      system.freeze();
+      return none;
+    },
+    thaw: ({ system, params }) => {
+      expectWorkload(system, params);
+      system.thaw();
+      return none;
+    },
+    'exec.start': (call) => {
+      const { system, port, stream, params } = call;
+      const stdin = params.bool('stdin');
+      const spec = { ...startSpec(params), execId: params.text('execId'), target: params.text('target') };
+      const session = system.start({ ...spec, stdin, output: 'retain' });
+      port.respond(stream, { pid: session.process?.pid ?? 0 });
+      session.attach(port, stream, { stdout: 0, stderr: 0 });
+      session.pump();
+      return undefined;
+    },
+    'exec.attach': attach,
+    'exec.signal': ({ system, params }) => {
+      const { process } = system.session(params.text('execId'));
+      if (process?.signal(params.text('signal')) === false) throw unknownSignal(params);
+      return none;
+    },
+    'exec.resize': ({ system, params }) => {
+      const session = system.session(params.text('execId'));
+      session.size = { rows: params.uint('rows'), cols: params.uint('cols') };
+      return none;
+    },
+    'exec.list': ({ system }) => ({
+      sessions: [...system.sessions.values()].map(({ spec, exit }) => ({
+        execId: spec.execId,
+        target: spec.target,
+        argv: [...spec.argv],
+        running: exit === undefined,
+        exit,
+      })),
+    }),
+    'exec.close': ({ system, params }) => {
+      system.close(params.text('execId'));
+      return none;
+    },
+    stat: ({ system, params }) => {
+      const path = params.text('path');
+      const node = system.tree(params.text('target')).resolve(path, params.bool('follow'));
+      const { kind, mode, uid, gid, mtimeNanos } = node;
+      const link = kind === 'symlink' ? node.link : undefined;
+      return { path, kind, size: node.data.length, mode, uid, gid, mtimeNanos, link };
+    },
+    stats: ({ system }) => system.stats(),
+    'fs.grow': () => none,
+    sync: () => none,
+    shutdown: ({ system, params }) => {
+      void system.shutdown(params.uint('graceMs'));
+      return none;
+    },
+  } satisfies Record<string, Method>,
+);
+
+function attach({ system, port, stream, params }: MethodCall): undefined {
+  const session = system.session(params.text('execId'));
+  const offsets = { stdout: params.optionalUint('stdout'), stderr: params.optionalUint('stderr') };
+  const opened = session.attach(port, stream, offsets);
+  if (opened === undefined) throw new Refusal('conflict', 'that offset is not held');
+  port.respond(stream, { pid: session.process?.pid ?? 0, ...opened });
+  session.pump();
+}
+
+function startSpec(params: Fields): Pick<StartSpec, 'argv' | 'env' | 'cwd' | 'user' | 'tty'> {
+  const tty = params.optionalMap('tty');
+  return {
+    argv: params.texts('argv'),
+    env: params.textMap('env'),
+    cwd: params.optionalText('cwd'),
+    user: params.optionalText('user'),
+    tty: tty === undefined ? undefined : { rows: tty.uint('rows'), cols: tty.uint('cols') },
+  };
+}
+
+function takeIdentity(system: GuestSystem, params: Fields): void {
+  if (params.bytes('entropy').length < 64)
+    throw new Refusal('invalid_request', 'entropy has less than 64 bytes');
+  if (!/^[0-9a-f]{32}$/.test(params.text('machineId')))
+    throw new Refusal('invalid_request', 'machineId is not 32 hex digits');
+  params.bigint('clockNanos');
+  system.hostname = params.text('hostname');
+  system.generation = params.uint('generation');
+}
+
+function expectWorkload(system: GuestSystem, params: Fields): void {
+  const id = params.optionalText('id');
+  if (id !== undefined) system.workload(id);
+}
+
+const unknownSignal = (params: Fields) =>
+  new Refusal('invalid_request', `there is no signal ${params.text('signal')}`);

@@ -1,0 +1,81 @@
+import type { WireError } from '@vivarium/protocol';
+
+/** A file, directory or link of a simulated guest. Hard links are two names of one node. */
+export interface FileNode {
+  kind: 'file' | 'directory' | 'symlink';
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Nanoseconds since 1970. */
+  mtimeNanos: bigint;
+  data: Buffer;
+  /** Where a symbolic link leads. */
+  link: string;
+  /** Of a directory. */
+  readonly children: Map<string, FileNode>;
+}
+
+/** Thrown by the tree and the methods; becomes an error response. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly wire: WireError;
+
+  constructor(code: string, message: string, errno?: number) {
+    super(message);
+    this.wire = { code, message, ...(errno === undefined ? {} : { errno }) };
+  }
+}
+
+const maxLinks = 40;
+
+export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<FileNode> = {}): FileNode {
+  const base = { uid: 0, gid: 0, mtimeNanos: 0n, data: Buffer.alloc(0), link: '' };
+  return { ...base, kind, mode, children: new Map(), ...more };
+}
+
+/** The files of one root, in memory. */
+export class FileTree {
+  readonly root = makeNode('directory', 0o755);
+
+  constructor() {
+    for (const name of ['bin', 'etc', 'home', 'proc', 'root', 'srv', 'tmp', 'usr', 'var']) {
+      this.root.children.set(name, makeNode('directory', name === 'tmp' ? 0o1777 : 0o755));
+    }
+  }
+
+  /** The node at an absolute path. @throws Refusal `path_not_found`, `invalid_request`. */
+  resolve(path: string, follow: boolean): FileNode {
+    if (!path.startsWith('/')) throw new Refusal('invalid_request', `${path}: not an absolute path`);
+    return this.#walk([], path, follow, 0).node;
+  }
+
+  #walk(base: string[], path: string, follow: boolean, links: number): { node: FileNode; names: string[] } {
+    if (links > maxLinks) throw new Refusal('path_not_found', `${path}: too many symbolic links`, 40);
+    let names = path.startsWith('/') ? [] : [...base];
+    const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+    for (const [index, part] of parts.entries()) {
+      if (part === '..') {
+        names.pop();
+        continue;
+      }
+      const child = this.#at(names).children.get(part);
+      if (child === undefined) throw new Refusal('path_not_found', `${path}: no such file or directory`, 2);
+      const last = index === parts.length - 1;
+      if (child.kind === 'symlink' && (follow || !last)) {
+        names = this.#walk(names, child.link, true, links + 1).names;
+      } else names.push(part);
+    }
+    return { node: this.#at(names), names };
+  }
+
+  #at(names: readonly string[]): FileNode {
+    let node = this.root;
+    for (const name of names) {
+      const child = node.children.get(name);
+      if (child === undefined)
+        throw new Refusal('path_not_found', `/${names.join('/')}: no such file or directory`, 2);
+      node = child;
+    }
+    return node;
+  }
+}

@@ -1,0 +1,143 @@
+import { Channel, maxPayloadBytes, type WireError, type WireStream } from '@vivarium/protocol';
+import type { AgentPort } from './agent-port.ts';
+import type { ProcessExit, SimulatedProcess } from './process.ts';
+import type { SessionOutput } from './session-output.ts';
+
+export interface SessionSpec {
+  execId: string;
+  target: string;
+  argv: readonly string[];
+  tty: boolean;
+  stdout: SessionOutput;
+  stderr: SessionOutput;
+}
+
+interface Attachment {
+  readonly port: AgentPort;
+  readonly stream: WireStream;
+  /** Offset at which each output began on this stream. */
+  readonly from: Readonly<Record<1 | 2, number>>;
+  /** Offset of the next byte to send. */
+  readonly next: Record<1 | 2, number>;
+  readonly ended: Record<1 | 2, boolean>;
+  /** Stdin bytes that an earlier stream brought and nobody has read: no credit is due for them here. */
+  foreignStdin: number;
+}
+
+/** An exec session: a process and its outputs by offset, and the one stream it is attached to at a time. */
+export class SimulatedSession {
+  readonly spec: SessionSpec;
+  process: SimulatedProcess | undefined;
+  size: { rows: number; cols: number } | undefined;
+  #attachment: Attachment | undefined;
+  #stdinReceived = 0;
+  #stdinRead = 0;
+
+  constructor(spec: SessionSpec) {
+    this.spec = spec;
+  }
+
+  get exit(): ProcessExit | undefined {
+    return this.process?.exit;
+  }
+
+  /** The offsets at which each stream goes on; undefined where one is not held. Nothing is sent before {@link pump}. */
+  attach(port: AgentPort, stream: WireStream, offsets: { stdout?: number; stderr?: number }) {
+    const outputs = this.#outputs();
+    const from = { 1: offsets.stdout ?? outputs[1].base, 2: offsets.stderr ?? outputs[2].base };
+    for (const channel of [1, 2] as const) {
+      const { base, end } = outputs[channel];
+      if (from[channel] < base || from[channel] > end) return undefined;
+    }
+    this.#attachment?.stream.reset(conflict('another connection took the session over'));
+    const foreignStdin = this.#stdinReceived - this.#stdinRead;
+    const ended = { 1: false, 2: false };
+    this.#attachment = { port, stream, from, next: { ...from }, ended, foreignStdin };
+    Object.assign(stream.handler, {
+      data: (channel: number, payload: Buffer) => this.#onStdin(channel, payload),
+      end: (channel: number) => channel === Channel.stdin && this.process?.endStdin(),
+      credit: (channel: number) => this.#onCredit(channel),
+      reset: () => this.#detach(stream),
+      lost: () => this.#detach(stream),
+    });
+    return { stdin: this.#stdinReceived, stdout: from[1], stderr: from[2], running: this.exit === undefined };
+  }
+
+  /** The process read so many bytes of stdin. */
+  stdinRead(bytes: number): void {
+    this.#stdinRead += bytes;
+    const attachment = this.#attachment;
+    if (attachment === undefined) return;
+    const foreign = Math.min(bytes, attachment.foreignStdin);
+    attachment.foreignStdin -= foreign;
+    if (bytes > foreign) attachment.stream.consumed(Channel.stdin, bytes - foreign);
+  }
+
+  /** Sends what may be sent, and the ends that are due. */
+  pump(): void {
+    const attachment = this.#attachment;
+    if (attachment === undefined) return;
+    const outputs = this.#outputs();
+    for (const channel of [1, 2] as const) {
+      if (attachment.next[channel] < outputs[channel].base) {
+        attachment.stream.reset(conflict('the oldest bytes were given up before they were read'));
+        this.#detach(attachment.stream);
+        return;
+      }
+      this.#pumpOne(attachment, channel, outputs[channel]);
+    }
+    // A reset by a fault may have detached it in the middle.
+    if (this.#attachment !== attachment || !attachment.ended[1] || !attachment.ended[2]) return;
+    const { exit } = this;
+    if (exit === undefined) return;
+    attachment.port.event(attachment.stream.id, 'exit', exit);
+    this.#attachment = undefined;
+    attachment.stream.release();
+  }
+
+  /** Ends the attached stream, as when the session is closed. */
+  drop(): void {
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    attachment?.stream.reset({ code: 'cancelled', message: 'the session was closed' });
+  }
+
+  #pumpOne(attachment: Attachment, channel: 1 | 2, output: SessionOutput): void {
+    const { stream, next, ended } = attachment;
+    while (next[channel] < output.end && stream.open) {
+      const most = Math.min(stream.sendable(channel), maxPayloadBytes);
+      if (most === 0) return;
+      const data = output.slice(next[channel], most);
+      next[channel] += data.length;
+      stream.send(channel, data);
+    }
+    const over = output.closed || (channel === Channel.stderr && this.spec.tty);
+    if (!over || ended[channel] || next[channel] < output.end) return;
+    ended[channel] = true;
+    stream.end(channel);
+  }
+
+  #outputs(): Record<1 | 2, SessionOutput> {
+    return { 1: this.spec.stdout, 2: this.spec.stderr };
+  }
+
+  #onStdin(channel: number, payload: Buffer): void {
+    if (channel !== Channel.stdin) return;
+    this.#stdinReceived += payload.length;
+    if (this.process === undefined) this.stdinRead(payload.length);
+    else this.process.feed(Buffer.from(payload));
+  }
+
+  #onCredit(channel: number): void {
+    const attachment = this.#attachment;
+    if (attachment === undefined || (channel !== 1 && channel !== 2)) return;
+    this.#outputs()[channel].acknowledge(attachment.from[channel] + attachment.stream.acknowledged(channel));
+    this.pump();
+  }
+
+  #detach(stream: WireStream): void {
+    if (this.#attachment?.stream === stream) this.#attachment = undefined;
+  }
+}
+
+const conflict = (message: string): WireError => ({ code: 'conflict', message });
