@@ -40,7 +40,7 @@ export const operations = {
   'restore-in-place': exclusive(['Stopped', 'Suspended'], ['Stopped', 'Suspended'], 'as the snapshot was'),
   rebuild: exclusive(['Stopped'], 'same', 'the new root exists first'),
   rename: exclusive(['Defined', ...atRest], 'same', 'files keep their place'),
-  resize: exclusive(atRest, 'same', 'a live guest sees it at once'),
+  resize: exclusive(atRest, 'same', 'a live guest sees it'),
   update: exclusive(['Defined', ...atRest], 'same', 'some keys need a stopped VM'),
   export: exclusive(['Stopped', 'Running', 'Paused', 'Suspended'], 'same', 'a running VM pauses'),
   exec: beside(['Running']),
