@@ -20,13 +20,13 @@ test('the printed table has every state and every row', () => {
   assert.doesNotMatch(text, / $/m);
 });
 
-test('the printed table stays below 120 columns, so that it fits a wide terminal', () => {
+test('the printed table fits 120 columns', () => {
   const longest = Math.max(
     ...printStates()
       .split('\n')
       .map((line) => line.length),
   );
-  assert(longest < 120, `${longest} columns`);
+  assert(longest <= 120, `${longest} columns`);
 });
 
 test('the diagrams show every state', () => {

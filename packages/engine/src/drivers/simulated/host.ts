@@ -2,13 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { VivError } from '@vivarium/model';
 import type { ExitRecord, MachineSpec } from '../driver.ts';
 import { Faults } from './faults.ts';
-import type { MakeGuest } from './hardware.ts';
+import { SimulatedGuest, type SimulatedGuestOptions } from './guest/index.ts';
+import type { Hardware, MakeGuest } from './hardware.ts';
 import { MachineLogs } from './logs.ts';
 import { SimulatedPorts } from './ports.ts';
 import { SimulatedVmm } from './vmm.ts';
 
 export interface SimulatedHostOptions {
-  makeGuest: MakeGuest;
+  /** For guests of another kind. Default: {@link SimulatedGuest}. */
+  makeGuest?: MakeGuest;
+  /** Programs and clock of the simulated guests. */
+  guest?: Pick<SimulatedGuestOptions, 'programs' | 'clock' | 'agentVersion'>;
   /** `files`: console.log and app.log in the machine's directory, as the shim keeps them. `none`: no file at all. Default `files`. */
   logs?: 'files' | 'none';
   /** Milliseconds after which a VMM that doesn't answer has failed. Default 2000. */
@@ -29,9 +33,10 @@ export class SimulatedHost {
   readonly bootId = randomUUID();
   readonly #options: SimulatedHostOptions;
   readonly #vmms = new Map<string, SimulatedVmm>();
+  readonly #guests = new Map<string, SimulatedGuest>();
   #nextPid = firstPid;
 
-  constructor(options: SimulatedHostOptions) {
+  constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
     this.answerMs = options.answerMs ?? 2000;
   }
@@ -65,12 +70,33 @@ export class SimulatedHost {
     };
     const logs = this.#options.logs === 'none' ? undefined : new MachineLogs(spec);
     const vmm = new SimulatedVmm(spec, record, {
-      makeGuest: this.#options.makeGuest,
+      makeGuest: this.#options.makeGuest ?? ((hardware) => this.#makeGuest(hardware)),
       log: (name, data) => logs?.append(name, data),
-      ended: () => this.ports.release(ports),
+      ended: () => {
+        this.ports.release(ports);
+        this.#guests.delete(spec.dir);
+      },
     });
     this.#vmms.set(spec.dir, vmm);
     return vmm;
+  }
+
+  /** The guest of a machine that has booted, for faults inside it. @throws VivError `not_found`. */
+  guest(dir: string): SimulatedGuest {
+    const guest = this.#guests.get(dir);
+    if (guest === undefined) throw new VivError('not_found', `No guest has booted in ${dir}`);
+    return guest;
+  }
+
+  #makeGuest({ spec, powerOff, log }: Hardware): SimulatedGuest {
+    const guest = new SimulatedGuest({
+      ...this.#options.guest,
+      memoryBytes: spec.memoryBytes,
+      onPowerOff: powerOff,
+      onLog: log,
+    });
+    this.#guests.set(spec.dir, guest);
+    return guest;
   }
 
   /** The VMM that lives, or last lived, in a directory. */
