@@ -221,6 +221,24 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/daemon/start.ts'),
   },
   {
+    name: 'daemon stop',
+    summary: 'Stop vivd; VMs go on',
+    group: 'Host',
+    load: () => import('./commands/daemon/stop.ts'),
+  },
+  {
+    name: 'daemon status',
+    summary: 'Say whether vivd runs',
+    group: 'Host',
+    load: () => import('./commands/daemon/status.ts'),
+  },
+  {
+    name: 'daemon logs',
+    summary: 'Show the log of vivd',
+    group: 'Host',
+    load: () => import('./commands/daemon/logs.ts'),
+  },
+  {
     name: 'states',
     summary: 'Print the life cycle, or what can be done with a VM now',
     group: 'Host',
