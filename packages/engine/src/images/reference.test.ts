@@ -27,17 +27,45 @@ test('a reference is completed as Docker does', () => {
 
 test('what is no reference is refused with its reason', () => {
   const wrong = [
-    '', ' busybox', 'Busybox', 'a//b', '/a', 'a/', 'a:', ':1', 'a:b c', 'a@sha256:12', 'a@md5:00', 'a..b', '-a', 'a:.1',
-    `a:${'x'.repeat(129)}`, 'x'.repeat(300), 'ab'.repeat(32), 'localhost:99999/a', 'a/../b', 'busybox\n', 'https://ghcr.io/x', 'a@',
+    '',
+    ' busybox',
+    'Busybox',
+    'a//b',
+    '/a',
+    'a/',
+    'a:',
+    ':1',
+    'a:b c',
+    'a@sha256:12',
+    'a@md5:00',
+    'a..b',
+    '-a',
+    'a:.1',
+    `a:${'x'.repeat(129)}`,
+    'x'.repeat(300),
+    'ab'.repeat(32),
+    'localhost:99999/a',
+    'a/../b',
+    'busybox\n',
+    'https://ghcr.io/x',
+    'a@',
   ];
   for (const text of wrong) {
-    assert.throws(() => parseReference(text), (error) => isVivError(error, 'invalid_reference'), JSON.stringify(text));
+    assert.throws(
+      () => parseReference(text),
+      (error) => isVivError(error, 'invalid_reference'),
+      JSON.stringify(text),
+    );
   }
 });
 
 test('a normalised reference stays as it is, and anything else is refused with the right error', () => {
   const word = fc.stringMatching(/^[a-z0-9]{1,8}$/);
-  const parts = fc.record({ host: fc.constantFrom('', 'localhost:5000/', 'r.example/'), name: fc.array(word, { minLength: 1, maxLength: 3 }), tag: word });
+  const parts = fc.record({
+    host: fc.constantFrom('', 'localhost:5000/', 'r.example/'),
+    name: fc.array(word, { minLength: 1, maxLength: 3 }),
+    tag: word,
+  });
   fc.assert(
     fc.property(parts, ({ host, name, tag }) => {
       const once = normalizeReference(`${host}${name.join('/')}:${tag}`);

@@ -43,7 +43,11 @@ test('compressed data cut anywhere or damaged is an image error, never a shorter
   const plain = Buffer.from('abcdefgh'.repeat(500));
   for (const whole of [gzipSync(plain), zstdCompressSync(plain)]) {
     for (let cut = 5; cut < whole.length; cut++) {
-      await assert.rejects(decode(whole.subarray(0, cut)), (error) => isVivError(error, 'image_invalid'), `cut at ${cut}`);
+      await assert.rejects(
+        decode(whole.subarray(0, cut)),
+        (error) => isVivError(error, 'image_invalid'),
+        `cut at ${cut}`,
+      );
     }
     const damaged = Buffer.concat([whole, Buffer.from('garbage!')]);
     await assert.rejects(decode(damaged), (error) => isVivError(error, 'image_invalid'));
@@ -51,7 +55,11 @@ test('compressed data cut anywhere or damaged is an image error, never a shorter
 });
 
 test('a reader that stops early closes its source', async () => {
-  for (const data of [gzipSync(Buffer.alloc(4_000_000, 'x')), zstdCompressSync(Buffer.alloc(4_000_000, 'x')), Buffer.alloc(1_000_000)]) {
+  for (const data of [
+    gzipSync(Buffer.alloc(4_000_000, 'x')),
+    zstdCompressSync(Buffer.alloc(4_000_000, 'x')),
+    Buffer.alloc(1_000_000),
+  ]) {
     let closed = false;
     const source = (async function* () {
       try {

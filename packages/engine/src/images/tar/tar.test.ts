@@ -40,28 +40,38 @@ const item: fc.Arbitrary<Item> = fc.record({
 
 test('what the writer writes the reader reads, bytes that are no text included, in chunks of any size', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(item, { maxLength: 8 }), fc.integer({ min: 1, max: 3000 }), async (items, chunk) => {
-      const found = await read(tarOf(items), chunk);
-      assert.equal(found.length, items.length);
-      for (const [at, { entry, content }] of found.entries()) {
-        const { major, minor, ...expected } = entryOf(items[at] as Item);
-        const { major: _, minor: __, ...actual } = entry;
-        if (expected.kind === 'directory') expected.name += '/';
-        assert.deepEqual(actual, expected);
-        if (expected.kind === 'character') assert.deepEqual([entry.major, entry.minor], [major, minor]);
-        if (expected.kind === 'file') assert.equal(content, Buffer.from(items[at]?.content ?? '').toString('latin1'));
-      }
-    }),
+    fc.asyncProperty(
+      fc.array(item, { maxLength: 8 }),
+      fc.integer({ min: 1, max: 3000 }),
+      async (items, chunk) => {
+        const found = await read(tarOf(items), chunk);
+        assert.equal(found.length, items.length);
+        for (const [at, { entry, content }] of found.entries()) {
+          const { major, minor, ...expected } = entryOf(items[at] as Item);
+          const { major: _, minor: __, ...actual } = entry;
+          if (expected.kind === 'directory') expected.name += '/';
+          assert.deepEqual(actual, expected);
+          if (expected.kind === 'character') assert.deepEqual([entry.major, entry.minor], [major, minor]);
+          if (expected.kind === 'file')
+            assert.equal(content, Buffer.from(items[at]?.content ?? '').toString('latin1'));
+        }
+      },
+    ),
     { numRuns: 60 },
   );
 });
 
 test('a tar cut anywhere, and bytes that are no tar, end in an error or fewer entries, never in a hang', async () => {
-  const whole = tarOf([{ name: 'a', content: 'x'.repeat(1500) }, { name: 'n'.repeat(300), content: 'y' }]);
+  const whole = tarOf([
+    { name: 'a', content: 'x'.repeat(1500) },
+    { name: 'n'.repeat(300), content: 'y' },
+  ]);
   await fc.assert(
     fc.asyncProperty(fc.nat(whole.length), fc.uint8Array({ maxLength: 1200 }), async (cut, junk) => {
       for (const data of [whole.subarray(0, cut), junk, Buffer.concat([whole.subarray(0, cut), junk])]) {
-        await read(data).catch((error) => assert.ok(isVivError(error, 'archive_invalid', 'not_supported'), error));
+        await read(data).catch((error) =>
+          assert.ok(isVivError(error, 'archive_invalid', 'not_supported'), error),
+        );
       }
     }),
     { numRuns: 100 },
@@ -75,7 +85,15 @@ test('long names, large numbers and links of GNU tar are understood, in each of 
   mkdirSync(path.join(dir, deep), { recursive: true });
   writeFileSync(path.join(dir, deep, 'f'.repeat(90)), 'content');
   for (const format of ['gnu', 'posix', 'pax']) {
-    const tar = execFileSync('tar', ['-C', dir, '--owner=9000000', '--group=:5000000', `--format=${format}`, '-c', 'd'.repeat(80)]);
+    const tar = execFileSync('tar', [
+      '-C',
+      dir,
+      '--owner=9000000',
+      '--group=:5000000',
+      `--format=${format}`,
+      '-c',
+      'd'.repeat(80),
+    ]);
     const file = (await read(tar)).at(-1);
     assert.equal(file?.entry.name, `${deep}/${'f'.repeat(90)}`, format);
     assert.equal(file?.content, 'content');
@@ -99,5 +117,8 @@ test('a header that asks for more memory than is sane is refused', async () => {
   bomb.fill(0x20, 148, 156);
   const sum = bomb.subarray(0, 512).reduce((total, byte) => total + byte, 0);
   bomb.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  await assert.rejects(read(bomb), (error) => isVivError(error, 'archive_invalid') && /1 MiB/.test(error.message));
+  await assert.rejects(
+    read(bomb),
+    (error) => isVivError(error, 'archive_invalid') && /1 MiB/.test(error.message),
+  );
 });
