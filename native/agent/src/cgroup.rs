@@ -1,0 +1,114 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const ALL: &str = "/sys/fs/cgroup/viv";
+
+/// The cgroup of one workload: everything of it, execs included.
+pub struct Cgroup {
+    path: PathBuf,
+    directory: File,
+    /// Kills by the OOM killer that have been seen so far.
+    oom_seen: u64,
+}
+
+/// Hands the controllers down so that each workload is accounted, and can be limited, for itself.
+fn delegate(parent: &Path) {
+    for controller in ["memory", "pids", "cpu", "io"] {
+        // A kernel without a controller goes without it.
+        let _absent_is_fine = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+impl Cgroup {
+    pub fn create(id: &str) -> io::Result<Cgroup> {
+        let path = Path::new(ALL).join(id);
+        if !Path::new(ALL).exists() {
+            delegate(Path::new("/sys/fs/cgroup"));
+            fs::create_dir(ALL)?;
+            delegate(Path::new(ALL));
+        }
+        if !path.exists() {
+            fs::create_dir(&path)?;
+        }
+        let mut cgroup = Cgroup { directory: File::open(&path)?, path, oom_seen: 0 };
+        cgroup.oom_seen = cgroup.oom_kills();
+        Ok(cgroup)
+    }
+
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn oom_kills(&self) -> u64 {
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        let count = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
+        count.unwrap_or(0)
+    }
+
+    /// Whether the OOM killer has struck here since the last time this was asked.
+    pub fn oom_since_last(&mut self) -> bool {
+        let now = self.oom_kills();
+        std::mem::replace(&mut self.oom_seen, now) < now
+    }
+
+    /// SIGKILL to everything in it, at once and without a race.
+    pub fn kill_all(&self) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.kill"), "1")
+    }
+
+    pub fn processes(&self) -> usize {
+        count_processes(&self.path)
+    }
+}
+
+pub fn count_processes(path: &Path) -> usize {
+    let own = fs::read_to_string(path.join("cgroup.procs")).map_or(0, |list| list.lines().count());
+    let below = fs::read_dir(path).map_or(0, |entries| {
+        let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| count_processes(&entry.path())).sum()
+    });
+    own + below
+}
+
+/// Freezes or thaws a cgroup and waits until the kernel says it is done.
+pub fn set_frozen(path: &Path, frozen: bool, patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    let events = File::open(path.join("cgroup.events"))?;
+    File::options().write(true).open(path.join("cgroup.freeze"))?.write_all(if frozen { b"1" } else { b"0" })?;
+    let wanted = if frozen { "frozen 1" } else { "frozen 0" };
+    loop {
+        if fs::read_to_string(path.join("cgroup.events"))?.lines().any(|line| line == wanted) {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        }
+        let mut asked = libc::pollfd { fd: events.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+        // SAFETY: one struct, and its number. A change before the call is caught by the short limit.
+        unsafe { libc::poll(&mut asked, 1, left.as_millis().min(20) as i32) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_counted_through_nested_groups() {
+        let dir = std::env::temp_dir().join(format!("viv-agent-cgroup-{}", std::process::id()));
+        fs::create_dir_all(dir.join("init.scope")).expect("directory");
+        fs::write(dir.join("cgroup.procs"), "1\n2\n").expect("file");
+        fs::write(dir.join("init.scope/cgroup.procs"), "3\n").expect("file");
+        let count = count_processes(&dir);
+        fs::remove_dir_all(&dir).expect("cleaned up");
+        assert_eq!(count, 3);
+    }
+}

@@ -1,0 +1,155 @@
+//! Who this VM is. Told at boot, and again after every restore or fork: two copies are never the same machine.
+
+use crate::access::guest_error;
+use crate::network::Network;
+use crate::{clock, etc_files, kmsg};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use viv_protocol::{Code, Fields, WireError};
+
+pub struct Identity {
+    hostname: String,
+    /// 32 hexadecimal digits.
+    machine_id: String,
+    pub generation: u64,
+    entropy: Vec<u8>,
+    clock_nanos: u64,
+    network: Option<Network>,
+}
+
+/// Bytes of entropy that the kernel is credited at most.
+const MOST_ENTROPY: usize = 4096;
+/// `RNDADDENTROPY` and `RNDRESEEDCRNG` of linux/random.h.
+const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+/// Longest host name of the kernel.
+const MOST_HOSTNAME: usize = 64;
+
+fn invalid(what: &str) -> WireError {
+    WireError::new(Code::InvalidRequest, what)
+}
+
+fn is_hostname(name: &str) -> bool {
+    let fits = (1..=MOST_HOSTNAME).contains(&name.len());
+    fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+impl Identity {
+    pub fn read(fields: &Fields<'_>) -> Result<Identity, WireError> {
+        let hostname = fields.text("hostname")?.to_owned();
+        if !is_hostname(&hostname) {
+            return Err(invalid("hostname is not 1 to 64 letters, digits, dots and dashes"));
+        }
+        let machine_id = fields.text("machineId")?.to_owned();
+        if machine_id.len() != 32 || !machine_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(invalid("machineId is not 32 hexadecimal digits"));
+        }
+        let entropy = fields.bytes("entropy")?;
+        Ok(Identity {
+            hostname,
+            machine_id,
+            generation: fields.uint("generation")?,
+            entropy: entropy[..entropy.len().min(MOST_ENTROPY)].to_vec(),
+            clock_nanos: fields.uint("clockNanos")?,
+            network: fields.inner_if("network")?.map(|network| Network::read(&network)).transpose()?,
+        })
+    }
+
+    /// All of it, in the order of the contract. `root`: where the stacked root is mounted, if it is.
+    pub fn apply(&self, root: Option<&str>) -> Result<(), WireError> {
+        self.seed()?;
+        self.name(root)?;
+        self.connect()?;
+        self.tell_generation(root);
+        Ok(())
+    }
+
+    /// Entropy and clock.
+    pub fn seed(&self) -> Result<(), WireError> {
+        add_entropy(&self.entropy).map_err(|error| guest_error("entropy", &error))?;
+        clock::set(self.clock_nanos).map_err(|error| guest_error("clock", &error))
+    }
+
+    /// Host name and machine id, in the kernel and in the files of the image.
+    pub fn name(&self, root: Option<&str>) -> Result<(), WireError> {
+        let name = self.hostname.as_bytes();
+        // SAFETY: a buffer of the length that is told.
+        crate::sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
+            .map_err(|error| guest_error("hostname", &error))?;
+        if let Some(root) = root {
+            let address = self.network.as_ref().map(|network| network.address);
+            etc_files::write(root, "hostname", &format!("{}\n", self.hostname));
+            etc_files::write(root, "hosts", &etc_files::hosts(&self.hostname, address));
+            etc_files::write(root, "machine-id", &format!("{}\n", self.machine_id.to_ascii_lowercase()));
+            if let Some(network) = &self.network {
+                etc_files::write(root, "resolv.conf", &etc_files::resolv_conf(&network.dns));
+            }
+        }
+        self.tell_generation(root);
+        Ok(())
+    }
+
+    pub fn connect(&self) -> Result<(), WireError> {
+        crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
+        match &self.network {
+            Some(network) => network.apply().map_err(|error| guest_error("network card", &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// For whoever wants to know inside that the machine has been copied.
+    fn tell_generation(&self, root: Option<&str>) {
+        for base in ["", root.unwrap_or("")] {
+            let directory = format!("{base}/run/vivarium");
+            let written = fs::create_dir_all(&directory)
+                .and_then(|()| fs::write(format!("{directory}/generation"), format!("{}\n", self.generation)));
+            if let Err(error) = written {
+                kmsg::note(&format!("{directory}/generation: {error}"));
+            }
+        }
+    }
+}
+
+fn add_entropy(bytes: &[u8]) -> io::Result<()> {
+    let random = File::options().write(true).open("/dev/random")?;
+    // `struct rand_pool_info`: bits credited, bytes, and the bytes themselves.
+    let bits = i32::try_from(bytes.len() * 8).unwrap_or(i32::MAX);
+    let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+    let mut info = Vec::with_capacity(8 + bytes.len());
+    info.extend_from_slice(&bits.to_ne_bytes());
+    info.extend_from_slice(&length.to_ne_bytes());
+    info.extend_from_slice(bytes);
+    // SAFETY: the buffer is laid out as the request wants it; the second request takes nothing.
+    unsafe {
+        crate::sys::check(libc::ioctl(random.as_raw_fd(), RNDADDENTROPY as _, info.as_ptr()))?;
+        crate::sys::check(libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG as _, 0))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use viv_protocol::Value;
+
+    fn read(hostname: &str, machine_id: &str) -> Result<Identity, WireError> {
+        let body = Value::map(vec![
+            ("hostname", hostname.into()),
+            ("machineId", machine_id.into()),
+            ("generation", 1u64.into()),
+            ("entropy", Value::Bytes(vec![1; 64])),
+            ("clockNanos", 5u64.into()),
+        ]);
+        Identity::read(&Fields(&body))
+    }
+
+    #[test]
+    fn names_that_could_break_a_file_are_refused() {
+        let id = "0123456789abcdef0123456789abcdef";
+        assert!(read("web-1", id).is_ok());
+        for (hostname, machine_id) in [("", id), ("a\nb", id), (&*"a".repeat(65), id), ("a", "xyz"), ("a", &"g".repeat(32))] {
+            assert_eq!(read(hostname, machine_id).err().map(|error| error.code), Some(Code::InvalidRequest));
+        }
+    }
+}

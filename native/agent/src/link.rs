@@ -1,0 +1,163 @@
+//! One framed conversation over one port: greeting, epoch, resynchronisation. Used by both ports.
+
+use crate::out_queue::{Flushed, OutQueue};
+use crate::sys;
+use std::os::fd::{AsRawFd, OwnedFd};
+use viv_protocol::{encode, Code, Decoder, Fields, Header, Kind, Value, WireError, VERSION};
+
+pub struct Link {
+    port: OwnedFd,
+    decoder: Decoder,
+    epoch: Option<u64>,
+    pub out: OutQueue,
+}
+
+/// What a host said, beyond what the link answers by itself.
+pub enum Incoming {
+    /// A new conversation: everything of the one before is over. Answer with [`Link::welcome`].
+    Hello,
+    Frame(Header, Vec<u8>),
+}
+
+impl Link {
+    pub fn new(port: OwnedFd) -> Link {
+        Link { port, decoder: Decoder::new(), epoch: None, out: OutQueue::default() }
+    }
+
+    pub fn fd(&self) -> i32 {
+        self.port.as_raw_fd()
+    }
+
+    /// Whether the host's end is open right now.
+    pub fn connected(&self) -> bool {
+        !sys::hung_up(self.fd())
+    }
+
+    /// The next thing the host said, or nothing until the port's next edge. `spare` may give a used buffer again.
+    pub fn next(&mut self, spare: &mut dyn FnMut() -> Vec<u8>) -> Option<Incoming> {
+        loop {
+            let count = match sys::read(self.port.as_raw_fd(), self.decoder.space()) {
+                // Zero bytes: the host's end is closed.
+                Ok(0) => return None,
+                Ok(count) => count,
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
+                Err(_) => return None,
+            };
+            if self.decoder.advance(count) {
+                if let Some(incoming) = self.accept(spare) {
+                    return Some(incoming);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, spare: &mut dyn FnMut() -> Vec<u8>) -> Option<Incoming> {
+        let frame = self.decoder.frame()?;
+        let header = frame.header;
+        let current = self.epoch == Some(header.epoch);
+        match Kind::from_byte(header.kind) {
+            Some(Kind::Hello) => {
+                let greeted = Value::decode(frame.payload).ok().filter(|body| body.get("versions").is_some());
+                self.decoder.next();
+                return greeted.and_then(|body| self.greet(header.epoch, &body));
+            }
+            Some(Kind::Ping) if current && frame.payload.len() <= 64 => {
+                let payload = frame.payload.to_vec();
+                self.decoder.next();
+                self.send(Kind::Pong, 0, 0, &payload);
+                return None;
+            }
+            Some(Kind::Data) if current => return self.decoder.take(spare()).map(|(header, buffer)| Incoming::Frame(header, buffer)),
+            Some(Kind::Request | Kind::Eof | Kind::Credit | Kind::Reset) if current => {
+                // Laid out as a DATA frame's buffer is: the payload follows the header's room.
+                let mut buffer = vec![0; viv_protocol::HEADER_LEN];
+                buffer.extend_from_slice(frame.payload);
+                self.decoder.next();
+                return Some(Incoming::Frame(header, buffer));
+            }
+            _ => {}
+        }
+        self.decoder.next();
+        None
+    }
+
+    fn greet(&mut self, epoch: u64, body: &Value) -> Option<Incoming> {
+        let ours = Value::from(u64::from(VERSION));
+        let spoken = matches!(body.get("versions"), Some(Value::Array(versions)) if versions.contains(&ours));
+        self.out.clear();
+        if spoken {
+            self.epoch = Some(epoch);
+            return Some(Incoming::Hello);
+        }
+        self.epoch = None;
+        let mut frame = Vec::new();
+        encode(&mut frame, Kind::Welcome, 0, epoch, 0, &welcome_body(0, "", 0).encode());
+        self.out.push(frame);
+        None
+    }
+
+    pub fn welcome(&mut self, boot_id: &str, generation: u64) {
+        let body = welcome_body(u64::from(VERSION), boot_id, generation).encode();
+        self.send(Kind::Welcome, 0, 0, &body);
+    }
+
+    /// Says something in the current conversation; without one nobody would listen.
+    pub fn send(&mut self, kind: Kind, channel: u8, stream: u32, payload: &[u8]) {
+        if let Some(epoch) = self.epoch {
+            let mut frame = Vec::new();
+            encode(&mut frame, kind, channel, epoch, stream, payload);
+            self.out.push(frame);
+        }
+    }
+
+    /// Sends a buffer whose first 28 bytes are room for the header.
+    pub fn send_buffer(&mut self, kind: Kind, channel: u8, stream: u32, mut buffer: Vec<u8>) {
+        if let (Some(epoch), Some(room)) = (self.epoch, buffer.len().checked_sub(viv_protocol::HEADER_LEN)) {
+            let header = Header::new(kind, channel, epoch, stream, room as u32).to_bytes();
+            buffer[..viv_protocol::HEADER_LEN].copy_from_slice(&header);
+            self.out.push(buffer);
+        }
+    }
+
+    pub fn respond(&mut self, stream: u32, answer: &Result<Value, WireError>) {
+        let body = match answer {
+            Ok(result) => Value::map(vec![("ok", true.into()), ("r", result.clone())]),
+            Err(error) => Value::map(vec![("ok", false.into()), ("e", error.to_value())]),
+        };
+        let bytes = body.encode();
+        if bytes.len() <= viv_protocol::MAX_PAYLOAD {
+            self.send(Kind::Response, 0, stream, &bytes);
+        } else {
+            self.respond(stream, &Err(WireError::new(Code::GuestError, "the answer does not fit a frame")));
+        }
+    }
+
+    pub fn reset(&mut self, stream: u32, error: &WireError) {
+        self.send(Kind::Reset, 0, stream, &error.to_value().encode());
+    }
+
+    pub fn flush(&mut self) -> Flushed {
+        let fd = self.fd();
+        self.out.flush(fd)
+    }
+}
+
+fn welcome_body(version: u64, boot_id: &str, generation: u64) -> Value {
+    let features = ["workload", "exec", "freeze", "copy", "tcp", "log"];
+    Value::map(vec![
+        ("version", version.into()),
+        ("agent", concat!("viv-agent ", env!("CARGO_PKG_VERSION")).into()),
+        ("bootId", boot_id.into()),
+        ("generation", generation.into()),
+        ("features", Value::Array(features.map(Value::from).to_vec())),
+    ])
+}
+
+/// A request's method and parameters.
+pub fn parse_request(payload: &[u8]) -> Result<(String, Value), WireError> {
+    let invalid = |error: viv_protocol::ValueError| WireError::new(Code::InvalidRequest, error.to_string());
+    let body = Value::decode(payload).map_err(invalid)?;
+    let method = Fields(&body).text("m")?.to_owned();
+    let parameters = body.get("p").cloned().unwrap_or(Value::Map(Vec::new()));
+    Ok((method, parameters))
+}

@@ -1,0 +1,223 @@
+//! One IPv4 card, found by its hardware address and set by the classic ioctls.
+
+use crate::sys;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use viv_protocol::{Code, Fields, WireError};
+
+pub struct Network {
+    mac: [u8; 6],
+    pub address: Ipv4Addr,
+    /// Bits of the network part.
+    prefix: u8,
+    gateway: Ipv4Addr,
+    pub dns: Vec<IpAddr>,
+    mtu: Option<u16>,
+}
+
+/// How long a card may take to appear after the bus has been asked for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.trim().split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2)?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
+}
+
+fn parse_address(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    Some((address.parse().ok()?, prefix.parse().ok().filter(|bits| (1..=32).contains(bits))?))
+}
+
+fn netmask(prefix: u8) -> Ipv4Addr {
+    Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0))
+}
+
+impl Network {
+    pub fn read(fields: &Fields<'_>) -> Result<Network, WireError> {
+        let wrong = |key: &str| WireError::new(Code::InvalidRequest, format!("the network's {key} is malformed"));
+        let (address, prefix) = parse_address(fields.text("address")?).ok_or_else(|| wrong("address"))?;
+        let dns = fields.texts("dns")?.iter().map(|server| server.parse()).collect::<Result<_, _>>();
+        Ok(Network {
+            mac: parse_mac(fields.text("mac")?).ok_or_else(|| wrong("mac"))?,
+            address,
+            prefix,
+            gateway: fields.text("gateway")?.parse().map_err(|_| wrong("gateway"))?,
+            dns: dns.map_err(|_| wrong("dns"))?,
+            mtu: fields.uint_if("mtu")?.map(u16::try_from).transpose().map_err(|_| wrong("mtu"))?,
+        })
+    }
+
+    pub fn apply(&self) -> io::Result<()> {
+        let card = self.find_card()?;
+        let interface = Interface::open(&card.name)?;
+        // Down first: that is what takes the routes of an earlier identity away.
+        interface.set_up(false)?;
+        if card.mac != Some(self.mac) {
+            interface.set_mac(self.mac)?;
+        }
+        if let Some(mtu) = self.mtu {
+            interface.set_mtu(mtu)?;
+        }
+        interface.set_up(true)?;
+        interface.set_address(libc::SIOCSIFADDR, self.address)?;
+        interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
+        interface.default_route(self.gateway)
+    }
+
+    /// The card with that hardware address; else the only one there is, which then gets it.
+    fn find_card(&self) -> io::Result<Card> {
+        let exact = |cards: Vec<Card>| cards.into_iter().find(|card| card.mac == Some(self.mac));
+        if let Some(card) = exact(cards()) {
+            return Ok(card);
+        }
+        // A machine without PCI has nothing to scan.
+        let _absent_is_fine = fs::write("/sys/bus/pci/rescan", "1");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut found = cards();
+            if found.len() == 1 {
+                return Ok(found.remove(0));
+            }
+            if let Some(card) = exact(found) {
+                return Ok(card);
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "no network card with that hardware address"));
+            }
+            sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+struct Card {
+    name: String,
+    mac: Option<[u8; 6]>,
+}
+
+/// Everything with a device behind it; `lo` has none.
+fn cards() -> Vec<Card> {
+    let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
+    let real = entries.flatten().filter(|entry| entry.path().join("device").exists());
+    real.filter_map(|entry| {
+        let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
+        Some(Card { name: entry.file_name().into_string().ok()?, mac: parse_mac(&address) })
+    })
+    .collect()
+}
+
+pub fn loopback_up() -> io::Result<()> {
+    Interface::open("lo")?.set_up(true)
+}
+
+struct Interface {
+    socket: OwnedFd,
+    request: libc::ifreq,
+}
+
+fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+    // SAFETY: plain bytes; an IPv4 address lies behind the family and the port.
+    let mut raw: libc::sockaddr = unsafe { std::mem::zeroed() };
+    raw.sa_family = libc::AF_INET as libc::sa_family_t;
+    for (slot, byte) in raw.sa_data[2..6].iter_mut().zip(address.octets()) {
+        *slot = byte as libc::c_char;
+    }
+    raw
+}
+
+impl Interface {
+    fn open(name: &str) -> io::Result<Interface> {
+        // SAFETY: no pointers; the descriptor is new and ours.
+        let socket = unsafe {
+            let fd = sys::check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        // SAFETY: plain bytes.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        if name.len() >= request.ifr_name.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
+        for (slot, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *slot = byte as libc::c_char;
+        }
+        Ok(Interface { socket, request })
+    }
+
+    fn ask(&self, what: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
+        sys::ioctl_ref(self.socket.as_raw_fd(), what, &mut request)?;
+        Ok(request)
+    }
+
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        let mut request = self.ask(libc::SIOCGIFFLAGS, self.request)?;
+        // SAFETY: the answer to this request is the flags.
+        let flags = unsafe { request.ifr_ifru.ifru_flags };
+        let bit = libc::IFF_UP as libc::c_short;
+        request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
+        self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        // SAFETY: plain bytes.
+        let mut address: libc::sockaddr = unsafe { std::mem::zeroed() };
+        address.sa_family = libc::ARPHRD_ETHER;
+        for (slot, byte) in address.sa_data.iter_mut().zip(mac) {
+            *slot = byte as libc::c_char;
+        }
+        let mut request = self.request;
+        request.ifr_ifru.ifru_hwaddr = address;
+        self.ask(libc::SIOCSIFHWADDR, request).map(|_| ())
+    }
+
+    fn set_mtu(&self, mtu: u16) -> io::Result<()> {
+        let mut request = self.request;
+        request.ifr_ifru.ifru_mtu = i32::from(mtu);
+        self.ask(libc::SIOCSIFMTU, request).map(|_| ())
+    }
+
+    fn set_address(&self, what: libc::c_ulong, address: Ipv4Addr) -> io::Result<()> {
+        let mut request = self.request;
+        request.ifr_ifru.ifru_addr = socket_address(address);
+        self.ask(what, request).map(|_| ())
+    }
+
+    fn default_route(&self, gateway: Ipv4Addr) -> io::Result<()> {
+        // SAFETY: plain bytes and null pointers.
+        let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+        route.rt_dst = socket_address(Ipv4Addr::UNSPECIFIED);
+        route.rt_genmask = socket_address(Ipv4Addr::UNSPECIFIED);
+        route.rt_gateway = socket_address(gateway);
+        route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+        match sys::ioctl_ref(self.socket.as_raw_fd(), libc::SIOCADDRT, &mut route) {
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_malformed_ones_refused() {
+        assert_eq!(parse_mac("52:54:00:aB:01:ff\n"), Some([0x52, 0x54, 0, 0xab, 1, 0xff]));
+        for wrong in ["", "52:54:00:ab:01", "52:54:00:ab:01:ff:00", "5:54:00:ab:01:fff", "zz:54:00:ab:01:ff"] {
+            assert_eq!(parse_mac(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_address("10.1.2.2/24"), Some((Ipv4Addr::new(10, 1, 2, 2), 24)));
+        for wrong in ["10.1.2.2", "10.1.2/24", "10.1.2.2/0", "10.1.2.2/33", "::1/64"] {
+            assert_eq!(parse_address(wrong), None, "{wrong}");
+        }
+        assert_eq!(netmask(24), Ipv4Addr::new(255, 255, 255, 0));
+        assert_eq!(netmask(32), Ipv4Addr::new(255, 255, 255, 255));
+    }
+}
