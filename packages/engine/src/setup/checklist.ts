@@ -37,10 +37,14 @@ export class Checklist {
   #frame = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(logPath: string, out: NodeJS.WriteStream = process.stderr) {
+  constructor(
+    logPath: string,
+    out: NodeJS.WriteStream = process.stderr,
+    env: NodeJS.ProcessEnv = process.env,
+  ) {
     mkdirSync(path.dirname(logPath), { recursive: true });
     this.#out = out;
-    this.#live = out.isTTY === true && process.env.TERM !== 'dumb' && !process.env.CI;
+    this.#live = out.isTTY === true && env.TERM !== 'dumb' && !env.CI;
     this.#logPath = logPath;
     this.#file = createWriteStream(logPath);
   }
@@ -101,7 +105,6 @@ export class Checklist {
     this.#draw();
     clearInterval(this.#timer);
     this.#timer = undefined;
-    if (this.#drawn > 0) this.#out.write('\x1b[?25h');
     this.#drawn = 0;
     await new Promise<void>((resolve) => {
       this.#file.end(resolve);
