@@ -1,5 +1,3 @@
-#!/usr/bin/env -S node --
-// Without -- Node would take an --env-file among our own options for itself.
 import { enableCompileCache } from 'node:module';
 
 // Before anything else is imported: what it saves is most of the start of a short command.
