@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Checklist } from '../../packages/engine/src/setup/checklist.ts';
@@ -49,13 +50,21 @@ async function planPackages(tests: boolean): Promise<string[]> {
   }
 }
 
+/** Says what is going to be installed and where, before anything is. */
 function announce(checklist: Checklist, packages: readonly string[], npm: boolean): void {
-  const relative = path.relative(process.cwd(), home) || '.';
-  checklist.say(`Setting up Vivarium (once; everything but Debian packages goes to ${relative})`);
+  const where = path.relative(process.cwd(), home) || '.';
+  const first = !existsSync(path.join(assets, 'assets.json'));
+  checklist.say(
+    first
+      ? `Setting up Vivarium, once; everything but Debian packages and node_modules goes to ${where}`
+      : `Bringing Vivarium's set-up in ${where} up to date`,
+  );
   if (packages.length > 0) checklist.say(`  apt-get install: ${packages.join(' ')}`);
   if (npm) checklist.say('  npm packages of this workspace, into node_modules');
-  checklist.say("  a Linux kernel and busybox, out of the distribution's packages without installing them");
-  checklist.say('  guest agent and shim, built from native/ with cargo');
+  if (first) {
+    checklist.say("  a Linux kernel and busybox, out of the distribution's packages without installing them");
+    checklist.say('  guest agent and shim, built from native/ with cargo');
+  }
 }
 
 async function setUp(tests: boolean, upgradeKernel: boolean, checklist: Checklist): Promise<void> {
