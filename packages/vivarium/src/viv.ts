@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
+// Without -- Node takes an --env-file among viv's own options for itself.
 // npm only warns about `engines`; said here it is understood. Hence nothing is imported before.
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
