@@ -54,24 +54,38 @@ export class Catalog {
     const record = await readIfThere(path.join(dir, imageFiles.record));
     const config = await readIfThere(path.join(dir, imageFiles.config));
     if (!record || !config) return undefined;
-    const parsed = JSON.parse(record.toString('utf8')) as ImageRecord;
-    return {
-      record: parsed,
-      parsed: parseConfig(config, JSON.parse(config.toString('utf8')).rootfs?.diff_ids?.length ?? 0),
-    };
+    try {
+      const layers = JSON.parse(config.toString('utf8')).rootfs?.diff_ids?.length ?? 0;
+      return {
+        record: JSON.parse(record.toString('utf8')) as ImageRecord,
+        parsed: parseConfig(config, layers),
+      };
+    } catch {
+      return undefined; // Damaged on disk: as good as lost, and it can be pulled again.
+    }
+  }
+
+  async #readIndex(): Promise<CatalogFile> {
+    const name = path.join(this.#dir, 'index.json');
+    await rm(`${name}.new`, { force: true });
+    const data = await readIfThere(name);
+    if (!data) return { format: 1, references: {}, images: [] };
+    let file: CatalogFile;
+    try {
+      file = JSON.parse(data.toString('utf8')) as CatalogFile;
+    } catch (cause) {
+      throw new VivError('internal', `${name} is damaged`, {
+        hint: 'Restore it from a backup, or remove it: then the images have to be pulled again.',
+        cause,
+      });
+    }
+    if (file.format === 1) return file;
+    throw new VivError('internal', `${name} was written by a newer Vivarium`, { hint: 'Update Vivarium.' });
   }
 
   /** Reads the index and removes image directories that are not in it. An image that lost its directory is dropped. */
   async load(): Promise<void> {
-    const data = await readIfThere(path.join(this.#dir, 'index.json'));
-    const file: CatalogFile = data
-      ? JSON.parse(data.toString('utf8'))
-      : { format: 1, references: {}, images: [] };
-    if (file.format !== 1) {
-      throw new VivError('internal', `${this.#dir}/index.json was written by a newer Vivarium`, {
-        hint: 'Update Vivarium.',
-      });
-    }
+    const file = await this.#readIndex();
     const images = new Map<Digest, CatalogImage>();
     for (const digest of file.images) {
       const image = await this.#readImage(digest);

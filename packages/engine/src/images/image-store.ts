@@ -273,7 +273,7 @@ export class FileImageStore implements ImageStore {
     const kept = this.#catalog.layerKeys();
     let freed = 0;
     for (const key of new Set(layers.map((layer) => layer.key))) {
-      if (!kept.has(key) && !this.#cache.isClaimed(key)) freed += await this.#cache.remove(key);
+      if (!kept.has(key)) freed += await this.#cache.remove(key);
     }
     return freed;
   }

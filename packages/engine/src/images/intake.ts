@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type CallOptions, VivError } from '@vivarium/model';
+import { type CallOptions, isVivError, VivError } from '@vivarium/model';
 import type { Candidate } from './candidate.ts';
 import { type Catalog, type ImageRecord, imageFiles } from './catalog.ts';
 import { parseConfig } from './config.ts';
@@ -110,6 +110,15 @@ async function addImage(
   });
 }
 
+/** Layers of an image that will not come. Where it may still come by itself, they serve the next try. */
+async function forgetLayers(failure: VivError, keys: readonly string[], room: IntakeRoom): Promise<void> {
+  if (isVivError(failure, 'cancelled', 'timeout', 'registry_unreachable', 'rate_limited')) return;
+  await room.exclusive(async () => {
+    const kept = room.catalog.layerKeys();
+    for (const key of keys) if (!kept.has(key)) await room.cache.remove(key);
+  });
+}
+
 /**
  * Takes an image into the store: layers, directory, and last its entry in the catalog.
  *
@@ -118,6 +127,7 @@ async function addImage(
 export async function takeIn(candidate: Candidate, room: IntakeRoom, options: CallOptions): Promise<string> {
   const digest = digestOf(candidate.manifest);
   const claimed: string[] = [];
+  let failure: VivError | undefined;
   try {
     parseConfig(candidate.config, candidate.layers.length);
     if (!(await room.exclusive(() => nameStored(digest, candidate, room)))) {
@@ -128,9 +138,12 @@ export async function takeIn(candidate: Candidate, room: IntakeRoom, options: Ca
       });
     }
   } catch (error) {
-    throw VivError.from(error);
-  } finally {
-    room.cache.release(claimed);
+    failure = VivError.from(error);
+  }
+  room.cache.release(claimed);
+  if (failure) {
+    await forgetLayers(failure, claimed, room);
+    throw failure;
   }
   options.onProgress?.({ stage: 'image-ready', digest, reference: candidate.references[0] ?? digest });
   return digest;

@@ -36,6 +36,8 @@ export class LayerCache {
   readonly #limit = new Limit(atATime);
   /** Layers that a running pull or import counts on. */
   readonly #claims = new Map<string, number>();
+  /** Files on their way out: who wants them again waits, and finds them gone. */
+  readonly #removals = new Map<string, Promise<number>>();
 
   constructor(dir: string, temporary: string) {
     this.#dir = dir;
@@ -77,10 +79,6 @@ export class LayerCache {
     }
   }
 
-  isClaimed(key: string): boolean {
-    return this.#claims.has(key);
-  }
-
   /**
    * Brings one layer into the cache.
    *
@@ -117,6 +115,7 @@ export class LayerCache {
     lower: LayerFile[] | undefined,
     { signal, onProgress }: CallOptions,
   ): Promise<LayerFile | undefined> {
+    await this.#removals.get(key);
     const there = await this.#find(key);
     if (there) return there;
     if (!lower && (await this.#knownToNeedLower(key))) return undefined;
@@ -168,8 +167,15 @@ export class LayerCache {
     }
   }
 
-  /** @returns bytes freed. */
+  /** Removes a layer's files unless somebody counts on them. @returns bytes freed. */
   async remove(key: string): Promise<number> {
+    if (this.#claims.has(key)) return 0;
+    const removing = this.#unlink(key).finally(() => this.#removals.delete(key));
+    this.#removals.set(key, removing);
+    return removing;
+  }
+
+  async #unlink(key: string): Promise<number> {
     const size = await stat(this.file(key)).then(
       (found) => found.size,
       () => 0,

@@ -1,23 +1,32 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
+import path from 'node:path';
 import { VivError } from '@vivarium/model';
 
 const bufferBytes = 128 * 1024;
 
-function failure(
+/** tar2sqfs tells of a full disk as an "I/O error" without a reason, so the disk is asked. */
+async function isFull(file: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(path.dirname(file));
+  return bavail * bsize < 1024 * 1024;
+}
+
+async function failure(
   code: number | null,
   signal: string | null,
   stderr: string,
-  signalAborted: unknown,
-): VivError {
-  if (signalAborted !== undefined) return VivError.from(signalAborted);
-  if (/No space left|quota exceeded/i.test(stderr))
-    return new VivError('disk_full', `No space left to unpack a layer: ${stderr}`);
+  file: string,
+): Promise<VivError> {
+  const io = /I\/O error/i.test(stderr);
+  if (/No space left|quota exceeded/i.test(stderr) || (io && (await isFull(file)))) {
+    return new VivError('disk_full', `No space left to unpack a layer in ${path.dirname(file)}`, {
+      hint: 'Remove images or instances, or make room otherwise.',
+    });
+  }
   const how = signal === null ? `exit status ${code}` : signal;
-  return new VivError(
-    'image_invalid',
-    `A layer could not be made into a disk: tar2sqfs ended with ${how}: ${stderr}`,
-  );
+  const message = `A layer could not be made into a disk: tar2sqfs ended with ${how}: ${stderr}`;
+  return new VivError(io || signal !== null ? 'internal' : 'image_invalid', message);
 }
 
 /**
@@ -28,6 +37,7 @@ function failure(
  */
 export class SquashfsWriter {
   readonly #child;
+  readonly #file: string;
   readonly #ended: Promise<[code: number | null, signal: string | null]>;
   readonly #signal: AbortSignal | undefined;
   #stderr = '';
@@ -37,6 +47,7 @@ export class SquashfsWriter {
 
   constructor(file: string, signal?: AbortSignal) {
     this.#signal = signal;
+    this.#file = file;
     signal?.throwIfAborted();
     this.#child = spawn(
       'tar2sqfs',
