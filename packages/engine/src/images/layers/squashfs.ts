@@ -99,8 +99,9 @@ export class SquashfsWriter {
         cause: this.#spawnError,
       });
     }
-    if (code !== 0)
-      throw failure(code, how, this.#stderr.trim(), this.#signal?.aborted ? this.#signal.reason : undefined);
+    if (code === 0) return;
+    if (this.#signal?.aborted) throw VivError.from(this.#signal.reason);
+    throw await failure(code, how, this.#stderr.trim(), this.#file);
   }
 
   /** The tar is complete; resolves when the file is. */
