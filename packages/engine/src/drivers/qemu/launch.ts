@@ -7,7 +7,7 @@ import type { MachineSpec, ProcessIdentity } from '../driver.ts';
 import { attach } from './attach.ts';
 import { type Accelerator, qemuArguments, sockets } from './command-line.ts';
 import type { QemuMachine } from './machine.ts';
-import { files, type MachineFile, machineRecord, writeJson } from './record.ts';
+import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
 import { ShimClient } from './shim-client.ts';
 import { ShimProcess } from './shim-process.ts';
 
@@ -54,13 +54,8 @@ export async function launch(
 
 /** Logs stay: they are the evidence of what went wrong. */
 async function removeTraces(dir: string): Promise<void> {
-  const names = [
-    ...Object.values(files),
-    ...Object.values(sockets),
-    'shim.sock',
-    'console.sock',
-    'shim.lock',
-  ];
+  await removeSockets(dir);
+  const names = [...Object.values(files), 'shim.lock'];
   await Promise.all(names.map((name) => rm(path.join(dir, name), { force: true })));
 }
 

@@ -1,10 +1,19 @@
 import type { Duplex } from 'node:stream';
 import { isVivError, VivError } from '@vivarium/model';
 import { isAlive, killProcess, waitUntilGone } from '../../host/identity.ts';
-import type { Channel, DiskGrower, ExitRecord, Machine, MachineRecord, MachineStatus } from '../driver.ts';
+import type {
+  Channel,
+  DiskGrower,
+  ExitRecord,
+  Machine,
+  MachineRecord,
+  MachineStatus,
+  ProcessIdentity,
+} from '../driver.ts';
 import { diskNode, sockets } from './command-line.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { QmpClient } from './qmp.ts';
+import { removeSockets } from './record.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
 import { connectUnix, isNotListening } from './unix-socket.ts';
@@ -17,6 +26,7 @@ const orphanTimeoutMs = 2_000;
 /** A machine whose VMM is a QEMU below a shim. */
 export class QemuMachine implements Machine, DiskGrower {
   readonly record: MachineRecord;
+  /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
   readonly #shim: ShimClient;
   readonly #watch: StatusWatch;
@@ -149,13 +159,10 @@ export class QemuMachine implements Machine, DiskGrower {
     try {
       await this.#shim.request('kill', {}, killTimeoutMs);
     } catch (error) {
-      // The shim does not answer, or is gone: the VMM and then the shim are ended by those who they provably are.
-      const { vmm, shim } = this.record;
-      if (!(await killProcess(vmm)) || !(await killProcess(shim))) {
-        throw new VivError('vmm_failed', `QEMU (pid ${vmm.pid}) does not end on SIGKILL`, { cause: error });
-      }
+      // The shim does not answer, or was let go of: whoever provably is the VMM is ended, and then the shim records it.
+      if (!(await killProcess(this.record.vmm))) throw undead(this.record.vmm, error);
     }
-    return this.exited;
+    return this.#released ? settleExit(this.record) : this.exited;
   }
 
   async #awaitExit(): Promise<ExitRecord> {
@@ -178,19 +185,21 @@ export class QemuMachine implements Machine, DiskGrower {
 }
 
 /**
- * How a machine ended whose shim tells nothing more: what the shim wrote down, or that nobody saw it. The VMM is gone
- * when this resolves.
+ * How a machine ended whose shim tells nothing more: what the shim wrote down, or that nobody saw it. Shim and VMM are gone
+ * when this resolves, and so are the sockets that a killed shim could not remove.
  *
- * @throws VivError `vmm_failed` where it can't be ended.
+ * @throws VivError `vmm_failed` where the VMM can't be ended.
  */
-export async function settleExit(
-  record: Pick<MachineRecord, 'dir' | 'shim'> & { vmm?: MachineRecord['vmm'] },
-): Promise<ExitRecord> {
-  const { dir, shim, vmm } = record;
+export async function settleExit({ dir, shim, vmm }: Ended): Promise<ExitRecord> {
   // It may still be writing its record.
-  if (!(await waitUntilGone(shim, orphanTimeoutMs))) await killProcess(shim);
-  if (vmm && !(await waitUntilGone(vmm, orphanTimeoutMs)) && !(await killProcess(vmm))) {
-    throw new VivError('vmm_failed', `QEMU (pid ${vmm.pid}) does not end on SIGKILL`);
-  }
+  if (!(await waitUntilGone(shim, orphanTimeoutMs)) && !(await killProcess(shim))) throw undead(shim);
+  if (vmm && !(await waitUntilGone(vmm, orphanTimeoutMs)) && !(await killProcess(vmm))) throw undead(vmm);
+  await removeSockets(dir);
   return (await readExit(dir)) ?? (await recordUnobservedExit(dir));
+}
+
+type Ended = Pick<MachineRecord, 'dir' | 'shim'> & { vmm?: ProcessIdentity };
+
+function undead({ pid }: ProcessIdentity, cause?: unknown): VivError {
+  return new VivError('vmm_failed', `Process ${pid} does not end on SIGKILL`, { cause });
 }

@@ -1,8 +1,8 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import type { MachineRecord, ProcessIdentity } from '../driver.ts';
-import type { Accelerator } from './command-line.ts';
+import { type Accelerator, sockets } from './command-line.ts';
 
 /** `machine.json`: what the driver knows of a machine and its shim does not. Written before the shim is started. */
 export interface MachineFile {
@@ -31,6 +31,12 @@ export const files = {
   shim: 'shim.json',
   exit: 'exit.json',
 } as const;
+
+/** Of processes that have ended. The shim removes them itself, unless it was killed. */
+export async function removeSockets(dir: string): Promise<void> {
+  const names = [...Object.values(sockets), 'shim.sock', 'console.sock'];
+  await Promise.all(names.map((name) => rm(path.join(dir, name), { force: true })));
+}
 
 /** Whole or not at all. */
 export async function writeJson(dir: string, name: string, value: unknown): Promise<void> {
