@@ -67,7 +67,10 @@ export const ExecNotice = Type.Object(
         resumed: Type.Boolean(),
       }),
     ),
-    stdin_ack: Type.Optional(offset),
+    stdin_ack: Type.Optional(Type.Integer({ minimum: 0, description: 'Bytes the guest has taken.' })),
+    stdin_written: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Bytes the daemon has passed on.' }),
+    ),
     exitCode: Type.Optional(Type.Integer()),
     signal: Type.Optional(Type.String()),
     timed_out: Type.Optional(Type.Boolean()),

@@ -1,0 +1,131 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { ndjson, type Route, routes } from '@vivarium/api';
+import { VivError } from '@vivarium/model';
+import { type Context, Hono } from 'hono';
+import { readBody, readRouteQuery, StatusError } from './body.ts';
+import { type Handler, type House, sent } from './call.ts';
+import * as guest from './handlers/guest.ts';
+import * as images from './handlers/images.ts';
+import * as instances from './handlers/instances.ts';
+import * as system from './handlers/system.ts';
+import { errorHeaders } from './stream.ts';
+
+type Env = { Bindings: HttpBindings };
+
+const handlers: Readonly<Record<string, Handler>> = { ...system, ...images, ...instances, ...guest };
+
+/** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */
+export function makeApp(house: House, token?: string): Hono<Env> {
+  const app = new Hono<Env>();
+  const methods = new Map<string, string[]>();
+  for (const route of routes) {
+    const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1');
+    methods.set(path, [...(methods.get(path) ?? []), route.method === 'WS' ? 'GET' : route.method]);
+    if (route.method === 'WS') {
+      app.get(path, (c) =>
+        answerError(c, new StatusError(426, `${route.path} is a WebSocket`, 'Ask for an upgrade.'), house),
+      );
+      continue;
+    }
+    const handler = handlers[route.name];
+    if (handler === undefined) throw new VivError('internal', `No handler for the route ${route.name}`);
+    app.on(route.method, path, (c) => answer(c, house, route, handler, token));
+  }
+  for (const [path, allowed] of methods) {
+    app.all(path, (c) => {
+      c.header('allow', allowed.join(', '));
+      return answerError(
+        c,
+        new StatusError(405, `${c.req.method} is not for ${c.req.path}`, `Use ${allowed.join(' or ')}.`),
+        house,
+      );
+    });
+  }
+  app.notFound((c) =>
+    answerError(c, new StatusError(404, `There is no ${c.req.path}`, 'See /openapi.json.'), house),
+  );
+  app.onError((error, c) => answerError(c, error, house));
+  return app;
+}
+
+async function answer(
+  c: Context<Env>,
+  house: House,
+  route: Route,
+  handler: Handler,
+  token?: string,
+): Promise<Response> {
+  const { incoming, outgoing } = c.env as { incoming: IncomingMessage; outgoing: ServerResponse };
+  const headers: Record<string, string> = {};
+  try {
+    authorize(incoming, route, token);
+    const result = await handler({
+      house,
+      engine: house.engine,
+      route,
+      params: params(c, route),
+      query: readRouteQuery(route, new URL(incoming.url ?? '/', 'http://vivd').searchParams, headers),
+      body: await readBody(route, incoming, headers),
+      incoming,
+      outgoing,
+      signal: goneSignal(outgoing),
+      lines: incoming.headers.accept?.includes(ndjson) === true,
+      headers,
+    });
+    if (result === sent) return RESPONSE_ALREADY_SENT;
+    if (result === undefined) return new Response(null, { status: route.status, headers });
+    return new Response(JSON.stringify(result), {
+      status: route.status,
+      headers: { ...headers, 'content-type': 'application/json' },
+    });
+  } catch (error) {
+    // Half an answer can't be taken back; the client sees the connection break.
+    if (!outgoing.headersSent) return answerError(c, error, house, headers);
+    house.log?.error('An answer broke off', error, { route: route.name });
+    outgoing.destroy();
+    return RESPONSE_ALREADY_SENT;
+  }
+}
+
+/** hypeman's health needs no credentials. */
+function authorize(incoming: IncomingMessage, route: Route, token: string | undefined): void {
+  if (token === undefined || route.name === 'health' || incoming.headers.authorization === `Bearer ${token}`)
+    return;
+  throw new VivError('unauthorized', 'A bearer token is needed', {
+    hint: 'Send the token the daemon was started with.',
+  });
+}
+
+function params(c: Context<Env>, route: Route): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [, name = ''] of route.path.matchAll(/\{(\w+)\}/g)) found[name] = c.req.param(name) ?? '';
+  return found;
+}
+
+/** Fires when the connection ends before the answer has. */
+function goneSignal(outgoing: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) controller.abort(new VivError('cancelled', 'The client has gone.'));
+  });
+  return controller.signal;
+}
+
+function answerError(
+  c: Context<Env>,
+  thrown: unknown,
+  house: House,
+  headers: Record<string, string> = {},
+): Response {
+  const error = VivError.from(thrown);
+  if (error.code === 'internal')
+    house.log?.error('A request failed', thrown, { method: c.req.method, path: c.req.path });
+  const status = error instanceof StatusError ? error.status : error.rule.status;
+  const allow = c.res.headers.get('allow');
+  return new Response(JSON.stringify(error.toJSON()), {
+    status,
+    headers: { ...headers, ...errorHeaders(error), ...(allow === null ? {} : { allow }) },
+  });
+}

@@ -1,0 +1,94 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  check,
+  ignoredFieldsHeader,
+  isBytes,
+  type Route,
+  readQuery,
+  refuseUnknown,
+  unknownFields,
+} from '@vivarium/api';
+import { VivError } from '@vivarium/model';
+import type { TObject } from 'typebox';
+
+/** A JSON body is a description, never data. */
+const maxJsonBytes = 1024 * 1024;
+
+/** An error with a status that the table has no code of its own for. */
+export class StatusError extends VivError {
+  readonly status: number;
+  constructor(status: number, message: string, hint?: string) {
+    super('invalid_request', message, { hint });
+    this.status = status;
+  }
+}
+
+/** All of a body, when it is no longer than that. @throws VivError `payload_too_large`. */
+export async function readAll(incoming: IncomingMessage, max: number): Promise<Buffer> {
+  const tooLarge = () => new VivError('payload_too_large', `The body is larger than ${max} bytes`);
+  if (Number(incoming.headers['content-length'] ?? 0) > max) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > max) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The JSON body of a request, checked; fields nobody knows are named in `headers` or refused, as the route's origin says. */
+export async function readBody(
+  route: Route,
+  incoming: IncomingMessage,
+  headers: Record<string, string>,
+): Promise<unknown> {
+  if (route.body === undefined || isBytes(route.body)) return undefined;
+  const bytes = await readAll(incoming, maxJsonBytes);
+  if (bytes.byteLength === 0 && route.bodyOptional) return {};
+  const type = incoming.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  if (type !== 'application/json' && !type?.endsWith('+json')) {
+    throw new StatusError(
+      415,
+      `The body is ${type ?? 'of no type'}`,
+      'Send JSON, with content-type: application/json.',
+    );
+  }
+  const value = parseJson(bytes);
+  const body = value === null && route.bodyOptional ? {} : value;
+  check(route.body, body, 'The body');
+  if (route.origin === 'vivarium') refuseUnknown(route.body, body, 'The body');
+  else nameIgnored(unknownFields(route.body, body), headers);
+  return body;
+}
+
+export function readRouteQuery(
+  route: Route,
+  params: URLSearchParams,
+  headers: Record<string, string>,
+): unknown {
+  if (route.query === undefined) return {};
+  const schema: TObject = route.query;
+  const { query, unknown } = readQuery(schema, params);
+  check(schema, query, 'The query');
+  if (route.origin === 'vivarium')
+    refuseUnknown(schema, Object.fromEntries(unknown.map((key) => [key, ''])), 'The query');
+  else nameIgnored(unknown, headers);
+  return query;
+}
+
+function nameIgnored(unknown: string[], headers: Record<string, string>): void {
+  if (unknown.length === 0) return;
+  const before = headers[ignoredFieldsHeader];
+  const names = unknown.slice(0, 20).map((name) => encodeURIComponent(name.slice(0, 64)));
+  headers[ignoredFieldsHeader] = [...(before === undefined ? [] : [before]), ...names].join(', ');
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    const why = cause instanceof SyntaxError ? cause.message : 'it is not UTF-8';
+    throw new VivError('invalid_request', `The body is not JSON: ${why}`, { cause });
+  }
+}

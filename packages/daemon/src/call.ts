@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Route } from '@vivarium/api';
+import type { Engine } from '@vivarium/engine';
+import type { Sessions } from './exec/sessions.ts';
+import type { DaemonLog } from './log.ts';
+import type { Pulls } from './pulls.ts';
+
+/** What all requests share. */
+export interface House {
+  readonly engine: Engine;
+  readonly version: string;
+  readonly log: DaemonLog | undefined;
+  readonly sessions: Sessions;
+  readonly pulls: Pulls;
+  /** Fires when the daemon goes. */
+  readonly closing: AbortSignal;
+}
+
+/** One request, taken apart and checked. */
+export interface Call {
+  readonly house: House;
+  readonly engine: Engine;
+  readonly route: Route;
+  readonly params: Readonly<Record<string, string>>;
+  // Checked against the route's schema before the handler sees it; the handler names the type.
+  readonly query: unknown;
+  readonly body: unknown;
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** Fires when the client has gone before its answer. */
+  readonly signal: AbortSignal;
+  /** Whether the client asked for lines of JSON. */
+  readonly lines: boolean;
+  /** Added to the answer. */
+  readonly headers: Record<string, string>;
+}
+
+/** The handler has written its answer itself. */
+export const sent = Symbol('sent');
+
+/** Answers what becomes the JSON body; undefined for none. */
+export type Handler = (call: Call) => Promise<unknown>;

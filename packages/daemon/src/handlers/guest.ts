@@ -1,0 +1,80 @@
+import { type PathInfo, statToWire } from '@vivarium/api';
+import { isVivError, VivError, type Vm } from '@vivarium/model';
+import { readAll } from '../body.ts';
+import { type Call, type Handler, sent } from '../call.ts';
+import { streamBytes } from '../stream.ts';
+
+/** Whole files go through memory; larger ones are copied as archives. */
+const maxFileBytes = 64 * 1024 * 1024;
+
+interface PathQuery {
+  path: string;
+  follow_links?: boolean;
+  mode?: number;
+  uid?: number;
+  gid?: number;
+}
+
+const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
+
+export const statPath: Handler = async (call): Promise<PathInfo> => {
+  const { path, follow_links } = call.query as PathQuery;
+  try {
+    return statToWire(await (await find(call)).files.stat(path, { followLinks: follow_links }));
+  } catch (error) {
+    if (isVivError(error, 'path_not_found')) return { exists: false, error: error.message };
+    throw error;
+  }
+};
+
+export const readFile: Handler = async (call) => {
+  const { path } = call.query as PathQuery;
+  const { files } = await find(call);
+  const { sizeBytes } = await files.stat(path, { followLinks: true });
+  if (sizeBytes > maxFileBytes) {
+    throw new VivError(
+      'payload_too_large',
+      `${path} has ${sizeBytes} bytes; whole files are read up to ${maxFileBytes}`,
+      {
+        hint: 'Copy it out instead.',
+      },
+    );
+  }
+  const data = await files.readFile(path);
+  call.outgoing.writeHead(200, {
+    'content-type': 'application/octet-stream',
+    'content-length': data.byteLength,
+  });
+  call.outgoing.end(data);
+  return sent;
+};
+
+export const writeFile: Handler = async (call) => {
+  const { path, mode, uid, gid } = call.query as PathQuery;
+  const { files } = await find(call);
+  await files.writeFile(path, await readAll(call.incoming, maxFileBytes), { mode, uid, gid });
+  return undefined;
+};
+
+export const getArchive: Handler = async (call) => {
+  const { path, follow_links } = call.query as PathQuery;
+  const { files } = await find(call);
+  const bytes = files.getArchive(path, { followLinks: follow_links, signal: call.signal });
+  return streamBytes(call, 'application/x-tar', bytes);
+};
+
+export const putArchive: Handler = async (call) => {
+  const { path } = call.query as PathQuery;
+  const { files } = await find(call);
+  return files.putArchive(path, upload(call), { signal: call.signal });
+};
+
+/** The body; one that is cut off is an error, never an end. */
+async function* upload(call: Call): AsyncGenerator<Uint8Array> {
+  try {
+    // Whatever becomes of the archive, the connection must live to carry the answer.
+    yield* call.incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    throw new VivError('cancelled', 'The client left in the middle of an upload', { cause });
+  }
+}

@@ -1,0 +1,118 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { type Image, imageToWire } from '@vivarium/api';
+import { type ImageInfo, VivError } from '@vivarium/model';
+import type { Call, Handler } from '../call.ts';
+import { pullToWire } from '../pulls.ts';
+import { longCall } from '../stream.ts';
+
+interface CreateImage {
+  name: string;
+  insecure?: boolean;
+  platform?: unknown;
+  credentials?: unknown;
+  tags?: unknown;
+}
+
+export const createImage: Handler = async (call) => {
+  const { name, insecure, platform, credentials, tags } = call.body as CreateImage;
+  const own = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
+  if (platform != null && platform !== own)
+    throw unsupported('A platform other than the host’s', 'Leave platform out.');
+  if (credentials != null) {
+    throw unsupported(
+      'Credentials in a request',
+      'Log in with a tool that writes ~/.docker/config.json, as the daemon’s user.',
+    );
+  }
+  if (tags != null) throw unsupported('Tags on images', 'Leave tags out.');
+  if (call.lines)
+    return longCall(call, (options) => call.engine.images.pull(name, { ...options, insecure }), imageToWire);
+  const pull = call.house.pulls.start(name, { insecure });
+  // What is wrong with the reference shows before anything is fetched; it belongs into this answer.
+  const early = await Promise.race([
+    pull.done.then(imageToWire),
+    new Promise<undefined>((go) => setTimeout(() => go(undefined), 20)),
+  ]).catch((error: unknown) => {
+    const failure = VivError.from(error);
+    if (failure.code === 'invalid_reference') throw failure;
+    return undefined;
+  });
+  return early ?? pullToWire(pull);
+};
+
+export const listImages: Handler = async ({ engine, house }): Promise<Image[]> => [
+  ...house.pulls.list(),
+  ...(await engine.images.list()).map(imageToWire),
+];
+
+export const getImage: Handler = async ({ engine, house, params }) => {
+  const name = params.name ?? '';
+  const pull = house.pulls.find(name);
+  try {
+    return imageToWire(await engine.images.get(name));
+  } catch (error) {
+    // A pull of what is here already does not hide it.
+    if (pull !== undefined) return pull;
+    throw error;
+  }
+};
+
+export const deleteImage: Handler = async (call) => {
+  const name = call.params.name ?? '';
+  call.house.pulls.forget(name);
+  const removed = await call.engine.images.remove(name);
+  if (!call.lines) return undefined;
+  const { freedBytes, ...rest } = removed;
+  return longCall(
+    call,
+    async () => ({ ...rest, freed_bytes: freedBytes }),
+    (result) => result,
+  );
+};
+
+export const tagImage: Handler = async ({ engine, params, body }) =>
+  imageToWire(await engine.images.tag(params.name ?? '', (body as { target: string }).target));
+
+export const importImage: Handler = async (call) => {
+  const query = call.query as { path?: string; reference?: string };
+  const toWire = (images: ImageInfo[]) => images.map(imageToWire);
+  const { path: hostPath, reference } = query;
+  if (hostPath !== undefined) {
+    if (!path.isAbsolute(hostPath))
+      throw new VivError('invalid_request', `${hostPath} is not an absolute path`);
+    return longCall(
+      call,
+      (options) => call.engine.images.import(hostPath, { ...options, reference }),
+      toWire,
+    );
+  }
+  const spool = await mkdtemp(path.join(call.engine.home, 'import-'));
+  try {
+    const archive = path.join(spool, 'image.tar');
+    await receive(call, archive);
+    return await longCall(
+      call,
+      (options) => call.engine.images.import(archive, { ...options, reference }),
+      toWire,
+    );
+  } finally {
+    await rm(spool, { recursive: true, force: true });
+  }
+};
+
+async function receive(call: Call, archive: string): Promise<void> {
+  try {
+    await pipeline(call.incoming, createWriteStream(archive, { mode: 0o600 }));
+  } catch (error) {
+    throw call.signal.aborted
+      ? new VivError('cancelled', 'The client left in the middle of an upload')
+      : VivError.from(error);
+  }
+}
+
+function unsupported(what: string, hint: string): VivError {
+  return new VivError('not_supported', `${what}: not supported yet`, { hint });
+}

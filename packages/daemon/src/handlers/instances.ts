@@ -1,0 +1,249 @@
+import {
+  type CreateInstance,
+  createFromWire,
+  type HypemanState,
+  type Instance,
+  instanceToWire,
+  nextPageHeader,
+  parseDuration,
+  statesBehind,
+  stateToWire,
+  statsToWire,
+  unsupportedCreateFields,
+  type WaitAnswer,
+} from '@vivarium/api';
+import type { State } from '@vivarium/lifecycle';
+import {
+  type ActionResult,
+  type CallOptions,
+  type InstanceInfo,
+  isVivError,
+  type LogLine,
+  type LogSource,
+  VivError,
+  type Vm,
+} from '@vivarium/model';
+import type { Call, Handler } from '../call.ts';
+import { longCall, streamItems } from '../stream.ts';
+
+/** hypeman answers a create whose image is not here after so long, and goes on pulling. */
+const imageWaitMs = 5000;
+/** hypeman caps a wait at this. */
+const maxWaitMs = 5 * 60_000;
+
+export const createInstance: Handler = async (call) => {
+  const body = call.body as CreateInstance;
+  refuseUnsupported(body);
+  const options = createFromWire(body);
+  if (!call.lines) await imageWithin(call, options.image, options.pull);
+  return longCall(
+    call,
+    (inner) => {
+      const { image, ...rest } = options;
+      return body.start === false ? call.engine.create(options, inner) : call.engine.run(image, rest, inner);
+    },
+    (vm) => instanceToWire(vm.info),
+  );
+};
+
+/** Without somebody who watches the progress, a missing image is pulled in the background. */
+async function imageWithin(call: Call, image: string, policy: string | undefined): Promise<void> {
+  if (policy === 'never') return;
+  if (policy !== 'always') {
+    try {
+      await call.engine.images.get(image);
+      return;
+    } catch (error) {
+      if (!isVivError(error, 'image_not_found')) throw error;
+    }
+  }
+  const { promise, resolve } = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => resolve('late'), imageWaitMs);
+  try {
+    if ((await Promise.race([call.house.pulls.start(image).done, promise])) !== 'late') return;
+  } finally {
+    clearTimeout(timer);
+  }
+  throw new VivError('image_not_ready', `${image} is still being pulled`, {
+    hint: 'Ask for the image until it is ready, then create the instance again.',
+  });
+}
+
+function refuseUnsupported(body: CreateInstance): void {
+  const asked = (value: unknown) =>
+    value !== undefined &&
+    value !== null &&
+    value !== false &&
+    !(typeof value === 'object' && Object.keys(value).length === 0);
+  const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
+    health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
+    restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
+    auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
+    platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+    ttl: (value: string) => value === '0s' || value === '',
+  };
+  for (const field of Object.keys(unsupportedCreateFields) as (keyof typeof unsupportedCreateFields)[]) {
+    const value = body[field];
+    if (asked(value) && harmless[field]?.(value as never) !== true) throw notYet(field);
+  }
+  const { bandwidth_download, bandwidth_upload, egress } = body.network ?? {};
+  if (asked(bandwidth_download) || asked(bandwidth_upload)) throw notYet('network.bandwidth');
+  if ((egress as { enabled?: boolean } | undefined)?.enabled) throw notYet('network.egress');
+}
+
+function notYet(field: string): VivError {
+  return new VivError('not_supported', `${field} is not supported yet`, { hint: `Leave ${field} out.` });
+}
+
+export const listInstances: Handler = async (call): Promise<Instance[]> => {
+  const query = call.query as {
+    state?: HypemanState;
+    viv_state?: State[];
+    tags?: Record<string, string>;
+    limit?: number;
+    cursor?: string;
+  };
+  const states = query.viv_state ?? (query.state && statesBehind(query.state));
+  const filter = { states, tags: query.tags };
+  if (query.limit === undefined && query.cursor === undefined) {
+    const all: Instance[] = [];
+    for await (const info of call.engine.all({ ...filter, limit: 1000 })) all.push(instanceToWire(info));
+    return all;
+  }
+  const page = await call.engine.list({ ...filter, limit: query.limit, cursor: query.cursor });
+  if (page.next !== undefined) call.headers[nextPageHeader] = page.next;
+  return page.items.map((info) => instanceToWire(info));
+};
+
+const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
+
+export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
+
+export const updateInstance: Handler = async (call) => {
+  const { name, disk_bytes, overlay_size, ...rest } = call.body as {
+    name?: string;
+    disk_bytes?: number;
+    overlay_size?: string | number;
+  };
+  for (const field of ['env', 'ttl', 'expires_at', 'health_check', 'restart_policy', 'auto_standby']) {
+    if (Object.hasOwn(rest, field)) throw notYet(field);
+  }
+  const vm = await find(call);
+  const size = disk_bytes ?? overlay_size;
+  if (size !== undefined) await vm.resizeDisk(size);
+  if (name !== undefined) await vm.rename(name);
+  return instanceToWire(await vm.refresh());
+};
+
+export const deleteInstance: Handler = async (call) => {
+  const { force = true, graceful_shutdown } = call.query as { force?: boolean; graceful_shutdown?: boolean };
+  const vm = await find(call);
+  return longCall(
+    call,
+    async (inner) => {
+      if (graceful_shutdown && vm.info.state === 'Running') await vm.stop(inner);
+      await vm.delete({ ...inner, force });
+    },
+    () => undefined,
+  );
+};
+
+/** An action on an instance: answers the instance as it is afterwards, and whether anything changed. */
+function action(act: (vm: Vm, options: CallOptions, call: Call) => PromiseLike<ActionResult>): Handler {
+  return async (call) => {
+    const vm = await find(call);
+    return longCall(
+      call,
+      async (inner) => {
+        const { changed, state } = await act(vm, inner, call);
+        return { info: await afterwards(vm, state), changed };
+      },
+      ({ info, changed }) => instanceToWire(info, changed),
+    );
+  };
+}
+
+/** An instance that removes itself when it stops may be gone by now; its action has succeeded all the same. */
+async function afterwards(vm: Vm, state: State): Promise<InstanceInfo> {
+  try {
+    return { ...(await vm.refresh()), state };
+  } catch (error) {
+    if (!isVivError(error, 'not_found')) throw error;
+    return { ...vm.info, state };
+  }
+}
+
+export const startInstance = action((vm, options, call) => {
+  const { cmd, entrypoint } = call.body as { cmd?: string[]; entrypoint?: string[] };
+  if (cmd !== undefined || entrypoint !== undefined) {
+    if (vm.info.state !== 'Stopped') {
+      throw new VivError(
+        'invalid_state',
+        `${vm.name} is ${vm.info.state}: its command can only be changed when it starts`,
+      );
+    }
+    throw notYet('another command at start');
+  }
+  return vm.start(options);
+});
+
+export const stopInstance = action((vm, options, call) => {
+  const { timeout_ms, force } = call.body as { timeout_ms?: number; force?: boolean };
+  return vm.stop({ ...options, timeoutMs: timeout_ms, force });
+});
+
+export const restartInstance = action((vm, options, call) =>
+  vm.restart({ ...options, timeoutMs: (call.body as { timeout_ms?: number }).timeout_ms }),
+);
+export const prepareInstance = action((vm, options) => vm.prepare(options));
+export const shutdownInstance = action((vm, options) => vm.shutdown(options));
+export const pauseInstance = action((vm, options) => vm.pause(options));
+export const resumeInstance = action((vm, options) => vm.resume(options));
+
+export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
+  const query = call.query as { state?: HypemanState; viv_state?: State[]; timeout?: string };
+  const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), maxWaitMs);
+  const wanted = query.viv_state ?? (query.state && statesBehind(query.state));
+  if (wanted === undefined) throw new VivError('invalid_request', 'The query: state is needed');
+  const vm = await find(call);
+  const answer = (info: InstanceInfo, timed_out: boolean): WaitAnswer => ({
+    state: stateToWire(info.state),
+    timed_out,
+    state_error: info.stateError?.message ?? null,
+    instance: instanceToWire(info),
+  });
+  try {
+    return answer(await vm.waitFor(wanted, { timeoutMs, signal: call.signal }), false);
+  } catch (error) {
+    if (isVivError(error, 'timeout')) return answer(vm.info, true);
+    // hypeman's way to say that it will not come; ours is an error.
+    if (isVivError(error, 'invalid_state') && query.viv_state === undefined) return answer(vm.info, false);
+    throw error;
+  }
+};
+
+export const instanceStats: Handler = async (call) => {
+  const vm = await find(call);
+  return statsToWire(vm.info, await vm.stats());
+};
+
+export const instanceLogs: Handler = async (call) => {
+  const {
+    tail = '100',
+    follow,
+    source = 'app',
+  } = call.query as { tail?: string; follow?: boolean; source?: string };
+  const vm = await find(call);
+  const abort = new AbortController();
+  const lines = vm.logs({
+    source: (source === 'hypeman' ? 'vivarium' : source) as LogSource,
+    tail: tail === 'all' ? undefined : Number(tail),
+    follow,
+    signal: abort.signal,
+  });
+  const form = {
+    line: (line: LogLine) => `${JSON.stringify(line)}\n`,
+    event: (line: LogLine) => `data: ${JSON.stringify(line.text)}\n\n`,
+  };
+  return streamItems(call, lines, form, abort);
+};

@@ -1,0 +1,49 @@
+import { type Capabilities, eventToWire, openApi } from '@vivarium/api';
+import { VivError } from '@vivarium/model';
+import type { Handler } from '../call.ts';
+import { streamItems } from '../stream.ts';
+
+export const health: Handler = async ({ house, engine }) => ({
+  status: 'ok',
+  pid: process.pid,
+  version: house.version,
+  home: engine.home,
+});
+
+export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  return {
+    server: { version: house.version, api_version: '1' },
+    host: { os: process.platform, arch },
+    default_runtime: { name: engine.driver, available: true },
+    runtimes: [
+      { name: engine.driver, available: true, features: ['exec', 'logs', 'pause', 'prepare', 'shutdown'] },
+    ],
+    images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
+    network: { model: 'nat', guest_to_guest: false },
+    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel'],
+    driver: engine.capabilities(),
+  };
+};
+
+export const openapi: Handler = async ({ house }) => openApi(house.version);
+
+export const doctor: Handler = async ({ engine }) => engine.doctor();
+
+export const rebuild: Handler = async ({ engine }) => engine.doctor({ rebuild: true });
+
+export const events: Handler = async (call) => {
+  const { since, instance } = call.query as { since?: number; instance?: string };
+  const last = call.incoming.headers['last-event-id'];
+  if (last !== undefined && !/^\d{1,15}$/.test(String(last))) {
+    throw new VivError('invalid_request', 'Last-Event-ID is no sequence number');
+  }
+  const abort = new AbortController();
+  const from = last === undefined ? since : Number(last);
+  const form = {
+    line: (event: Parameters<typeof eventToWire>[0]) => `${JSON.stringify(eventToWire(event))}\n`,
+    event: (event: Parameters<typeof eventToWire>[0]) =>
+      `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(eventToWire(event))}\n\n`,
+  };
+  return streamItems(call, call.engine.events({ since: from, instance, signal: abort.signal }), form, abort);
+};

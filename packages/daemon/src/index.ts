@@ -1,0 +1,2 @@
+export { DaemonLog } from './log.ts';
+export { type Daemon, type ServeOptions, serve } from './serve.ts';

@@ -1,0 +1,109 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Route, routes } from '@vivarium/api';
+import { VivError, type Vm } from '@vivarium/model';
+import { WebSocketServer } from 'ws';
+import { readRouteQuery, StatusError } from '../body.ts';
+import type { House } from '../call.ts';
+import { errorHeaders } from '../stream.ts';
+import { copySocket } from './copy.ts';
+import { attachSocket, comingUp, execSocket } from './exec.ts';
+import { consoleSocket, tunnelSocket } from './pipe.ts';
+import { FrameSocket } from './socket.ts';
+
+export interface SocketCall {
+  readonly house: House;
+  readonly socket: FrameSocket;
+  readonly vm: Vm;
+  readonly query: unknown;
+}
+
+/** Returns when it is done with the socket; what it throws is told to the client. */
+export type SocketHandler = (call: SocketCall) => Promise<void>;
+
+const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
+  exec: execSocket,
+  attach: attachSocket,
+  copy: copySocket,
+  console: consoleSocket,
+  tunnel: tunnelSocket,
+};
+
+const socketRoutes = routes.filter((route) => route.method === 'WS');
+
+/** Frames are at most so long; output comes in smaller ones. */
+const maxFrameBytes = 1024 * 1024;
+
+/** Answers upgrade requests: checked like any other request first, so that a wrong state is a plain 409. */
+export function upgrader(house: House): (incoming: IncomingMessage, raw: Duplex, head: Buffer) => void {
+  const server = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false });
+  house.closing.addEventListener('abort', () => {
+    for (const client of server.clients) client.close(1012, 'the daemon goes');
+  });
+  return (incoming, raw, head) => {
+    raw.on('error', () => raw.destroy());
+    prepare(house, incoming).then(
+      ({ vm, query, handler }) => {
+        server.handleUpgrade(incoming, raw, head, (client) => {
+          const socket = new FrameSocket(client);
+          handler({ house, socket, vm, query }).catch((thrown) => {
+            const error = VivError.from(thrown);
+            if (error.code === 'internal') house.log?.error('A socket failed', thrown, { url: incoming.url });
+            void socket.sendJson({ error: error.toJSON() });
+            socket.close(1011, error.message);
+          });
+        });
+      },
+      (thrown) => refuse(raw, VivError.from(thrown)),
+    );
+  };
+}
+
+async function prepare(
+  house: House,
+  incoming: IncomingMessage,
+): Promise<{ vm: Vm; query: unknown; handler: SocketHandler }> {
+  const url = new URL(incoming.url ?? '/', 'http://vivd');
+  for (const route of socketRoutes) {
+    const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
+    const handler = handlers[route.name];
+    if (id === undefined || handler === undefined) continue;
+    const query = readRouteQuery(route, url.searchParams, {});
+    const vm = await house.engine.get(decode(id));
+    requireState(vm, route);
+    return { vm, query, handler };
+  }
+  throw new StatusError(404, `There is no socket ${url.pathname}`);
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch (cause) {
+    throw new VivError('invalid_request', 'The path is not well encoded', { cause });
+  }
+}
+
+function requireState(vm: Vm, route: Route): void {
+  const { state } = vm.info;
+  const open =
+    route.name === 'console' ? state !== 'Stopped' && state !== 'Suspended' : comingUp.includes(state);
+  const ready = route.name === 'exec' ? open : open && (state === 'Running' || route.name === 'console');
+  if (ready) return;
+  throw new VivError('invalid_state', `${vm.name} is ${state}; ${route.name} needs it to be Running`, {
+    hint: state === 'Stopped' ? 'Start it first.' : undefined,
+    details: { state },
+  });
+}
+
+function refuse(raw: Duplex, error: VivError): void {
+  const status = error instanceof StatusError ? error.status : error.rule.status;
+  const body = JSON.stringify(error.toJSON());
+  const headers = {
+    ...errorHeaders(error),
+    connection: 'close',
+    'content-length': String(Buffer.byteLength(body)),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  raw.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`);
+}

@@ -1,0 +1,151 @@
+import type { ServerResponse } from 'node:http';
+import { errorTrailer, ndjson, type ProgressLine, progressToWire, shouldRetryHeader } from '@vivarium/api';
+import { type CallOptions, type Progress, VivError } from '@vivarium/model';
+import { type Call, sent } from './call.ts';
+
+/** Silence after which something is sent, so that nothing on the way takes the connection for dead. */
+const heartbeatMs = 15_000;
+
+/** Stages on their way to a reader beyond which it gets no more of them. */
+const maxQueuedBytes = 256 * 1024;
+
+/** Writes, and waits while the reader does not read. Rejects with `cancelled` once the reader has gone. */
+export function writePaced(outgoing: ServerResponse, data: string | Uint8Array): Promise<void> | undefined {
+  if (outgoing.destroyed) throw new VivError('cancelled', 'The client has gone.');
+  if (outgoing.write(data)) return undefined;
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      outgoing.off('drain', settle).off('close', settle);
+      if (outgoing.destroyed) reject(new VivError('cancelled', 'The client has gone.'));
+      else resolve();
+    };
+    outgoing.once('drain', settle).once('close', settle);
+  });
+}
+
+function heartbeat(outgoing: ServerResponse, beat: string): Disposable {
+  const timer = setInterval(() => {
+    // A reader that does not even take heartbeats gets no more of them.
+    if (!outgoing.writableNeedDrain) outgoing.write(beat);
+  }, heartbeatMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/**
+ * Runs a long call. Asked for lines, its stages are sent as they come, then the result or the error, and a client that
+ * leaves cancels it; else the result is the answer, and the call goes on whatever becomes of the client.
+ */
+export async function longCall<T>(
+  call: Call,
+  work: (options: CallOptions) => PromiseLike<T>,
+  toWire: (result: T) => unknown,
+): Promise<unknown> {
+  if (!call.lines) return toWire(await work({}));
+  const { outgoing } = call;
+  outgoing.writeHead(200, { ...call.headers, 'content-type': ndjson, 'cache-control': 'no-store' });
+  outgoing.flushHeaders();
+  using _ = heartbeat(outgoing, '\n');
+  const line = (value: ProgressLine) => outgoing.write(`${JSON.stringify(value)}\n`);
+  const onProgress = (progress: Progress) => {
+    // A later stage says what an earlier one did: a slow reader misses some rather than making them pile up.
+    if (outgoing.writableLength < maxQueuedBytes) line({ progress: progressToWire(progress) });
+  };
+  try {
+    const result = await work({ signal: call.signal, onProgress });
+    line({ result: toWire(result) ?? null });
+  } catch (thrown) {
+    const error = VivError.from(thrown);
+    if (error.code === 'internal')
+      call.house.log?.error('A long call failed', thrown, { route: call.route.name });
+    line({ error: error.toJSON() });
+  }
+  outgoing.end();
+  return sent;
+}
+
+/** Sends items as they come, as lines or as server-sent events. The first one is waited for, so that a failure has a status. */
+export async function streamItems<T>(
+  call: Call,
+  items: AsyncIterable<T>,
+  form: { line: (item: T) => string; event: (item: T) => string },
+  abort: AbortController,
+): Promise<typeof sent> {
+  const { outgoing, lines } = call;
+  const onGone = () => abort.abort(new VivError('cancelled', 'The client has gone.'));
+  const closing = () => onGone();
+  call.signal.addEventListener('abort', onGone, { once: true });
+  call.house.closing.addEventListener('abort', closing, { once: true });
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    let pending = iterator.next();
+    // A stream that has nothing to say yet must still begin: its head is sent once nothing failed at once.
+    await Promise.race([pending, new Promise((resolve) => setImmediate(() => setImmediate(resolve)))]);
+    outgoing.writeHead(200, {
+      ...call.headers,
+      'content-type': lines ? ndjson : 'text/event-stream',
+      'cache-control': 'no-store',
+    });
+    outgoing.flushHeaders();
+    using _ = heartbeat(outgoing, lines ? '\n' : ': still here\n\n');
+    const encode = lines ? form.line : form.event;
+    for (;;) {
+      const next = await pending;
+      if (next.done) break;
+      await writePaced(outgoing, encode(next.value));
+      pending = iterator.next();
+    }
+    outgoing.end();
+  } catch (thrown) {
+    const error = VivError.from(thrown);
+    if (!outgoing.headersSent) throw error;
+    if (error.code !== 'cancelled') {
+      const record = JSON.stringify(error.toJSON());
+      outgoing.end(
+        lines ? `${JSON.stringify({ error: error.toJSON() })}\n` : `event: error\ndata: ${record}\n\n`,
+      );
+    } else outgoing.end();
+  } finally {
+    call.signal.removeEventListener('abort', onGone);
+    call.house.closing.removeEventListener('abort', closing);
+    // Its own end may wait for something that the abort has just ended; nobody needs to wait for that.
+    void Promise.resolve(iterator.return?.()).catch(() => undefined);
+  }
+  return sent;
+}
+
+/** Sends bytes as they come. One that breaks after it began says so in a trailer and cuts the connection's stream short. */
+export async function streamBytes(
+  call: Call,
+  media: string,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<typeof sent> {
+  const { outgoing } = call;
+  const iterator = bytes[Symbol.asyncIterator]();
+  try {
+    let next = await iterator.next();
+    outgoing.writeHead(200, { ...call.headers, 'content-type': media, trailer: errorTrailer });
+    while (!next.done) {
+      await writePaced(outgoing, next.value);
+      next = await iterator.next();
+    }
+    outgoing.end();
+  } catch (thrown) {
+    const error = VivError.from(thrown);
+    if (!outgoing.headersSent) throw error;
+    if (!outgoing.destroyed) {
+      outgoing.addTrailers({ [errorTrailer]: encodeURIComponent(JSON.stringify(error.toJSON())) });
+      outgoing.end();
+    }
+  } finally {
+    await iterator.return?.();
+  }
+  return sent;
+}
+
+/** The one way an error is answered. */
+export function errorHeaders(error: VivError): Record<string, string> {
+  return {
+    'content-type': 'application/json',
+    ...(error.rule.retryable ? {} : { [shouldRetryHeader]: 'false' }),
+  };
+}
