@@ -63,7 +63,10 @@ function withUsers(image: StoredImage, users: Map<string, string[]>): ImageInfo 
   return { ...image, usedBy: users.get(image.digest) ?? [] };
 }
 
-function withListener<T extends CallOptions>(options: T, listener: NonNullable<CallOptions['onProgress']>): T {
+function withListener<T extends CallOptions>(
+  options: T,
+  listener: NonNullable<CallOptions['onProgress']>,
+): T {
   return {
     ...options,
     onProgress: (progress) => {

@@ -70,7 +70,8 @@ export class Engine implements Vivarium {
       } catch (error) {
         if (!instance.gone) {
           await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
-            if (!isVivError(cause, 'not_found')) throw new AggregateError([error, cause], 'The start failed, and so did its clean-up');
+            if (!isVivError(cause, 'not_found'))
+              throw new AggregateError([error, cause], 'The start failed, and so did its clean-up');
           });
         }
         throw error;
@@ -96,7 +97,9 @@ export class Engine implements Vivarium {
     }
   }
 
-  events(options: { since?: number; instance?: string; signal?: AbortSignal } = {}): AsyncIterable<InstanceEvent> {
+  events(
+    options: { since?: number; instance?: string; signal?: AbortSignal } = {},
+  ): AsyncIterable<InstanceEvent> {
     const { instance, since, signal } = options;
     const instanceId = instance === undefined ? undefined : this.#registry.find(instance).id;
     return this.#context.events.read({ since, signal, instanceId });
@@ -140,6 +143,10 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    for (const instance of this.#registry.all()) {
+      instance.guest = undefined;
+      instance.machine = undefined;
+    }
     await this.#resources.disposeAsync();
   }
 

@@ -44,7 +44,9 @@ const recoverAtOnce = 32;
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const embedded = (options.mode ?? 'embedded') === 'embedded';
   const temporary = embedded && options.home === undefined;
-  const home = temporary ? await mkdtemp(path.join(tmpdir(), 'vivarium-')) : path.resolve(options.home ?? dataDir());
+  const home = temporary
+    ? await mkdtemp(path.join(tmpdir(), 'vivarium-'))
+    : path.resolve(options.home ?? dataDir());
   await using undo = new AsyncDisposableStack();
   if (temporary) undo.defer(() => rm(home, { recursive: true, force: true }));
   await mkdir(path.join(home, 'instances'), { recursive: true, mode: 0o700 });
@@ -56,7 +58,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const database = undo.use(openDatabase(home, { rebuild: options.rebuild }));
 
   const driver = options.driver ?? 'qemu';
-  const parts = await (driver === 'qemu' ? qemuParts(home) : driver === 'simulated' ? simulatedParts() : driver);
+  const parts = await (driver === 'qemu'
+    ? qemuParts(home)
+    : driver === 'simulated'
+      ? simulatedParts()
+      : driver);
   await parts.images.recover();
   const journal = new Journal(database.records);
   const registry = new InstanceRegistry();
@@ -80,7 +86,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
 async function recoverAll(context: Context, registry: InstanceRegistry): Promise<void> {
   const unfinished = new Map(context.journal.unfinished().map((entry) => [entry.instanceId, entry]));
   const uncertain: Instance[] = [];
-  const inOrder = context.journal.records().sort((a, b) => (a.createdAt + a.id < b.createdAt + b.id ? -1 : 1));
+  const inOrder = context.journal
+    .records()
+    .sort((a, b) => (a.createdAt + a.id < b.createdAt + b.id ? -1 : 1));
   for (const record of inOrder) {
     const instance = new Instance(record, context.dir, context.events);
     registry.add(instance);

@@ -3,6 +3,7 @@ import type { DoctorReport } from '@vivarium/model';
 import { createRootDisk, growRootDisk } from './disks/index.ts';
 import type { Driver } from './drivers/driver.ts';
 import { QemuDriver } from './drivers/qemu/index.ts';
+import { agentGuest } from './drivers/simulated/agent-guest.ts';
 import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
 import { assetsDir, loadAssets } from './host/assets.ts';
 import { hostChecks } from './host/doctor.ts';
@@ -29,7 +30,7 @@ export async function qemuParts(home: string): Promise<Parts> {
   const assets = await loadAssets();
   const bases = path.join(home, 'disks');
   return {
-    driver: new QemuDriver({ shimPath: assets.shim.path, probeDir: path.join(assetsDir(), 'probe') }),
+    driver: new QemuDriver({ shimPath: assets.shim.path, cacheDir: path.join(assetsDir(), 'probe') }),
     images: await createImageStore({ dir: path.join(home, 'images'), builtin: assets.images }),
     disks: {
       path: rootDiskPath,
@@ -47,14 +48,18 @@ export async function qemuParts(home: string): Promise<Parts> {
 }
 
 /** VMs that exist in memory only: for tests of everything around them, and of ten thousand at once. */
-export async function simulatedParts(driver: Driver = new SimulatedDriver(new SimulatedHost())): Promise<Parts> {
+export async function simulatedParts(
+  driver: Driver = new SimulatedDriver(new SimulatedHost({ makeGuest: agentGuest, logs: 'none' })),
+): Promise<Parts> {
   return {
     driver,
     images: new SimulatedImages(),
     disks: { path: rootDiskPath, create: async () => undefined, grow: async () => undefined },
     network: new UserNetwork(),
     boot: { kernel: '/simulated/kernel', initramfs: '/simulated/initramfs' },
-    doctor: async () => [{ name: 'driver', status: 'warning', message: 'VMs are simulated; nothing of this host is used' }],
+    doctor: async () => [
+      { name: 'driver', status: 'warning', message: 'VMs are simulated; nothing of this host is used' },
+    ],
   };
 }
 

@@ -64,6 +64,8 @@ async function adopt(context: Context, instance: Instance, action: string | unde
   instance.observeMachine(machine, await machine.status().catch(() => 'running' as const));
   watchMachine(context, instance, machine);
   if (machine.record.ports.length > 0) instance.change({ ports: machine.record.ports });
+  // A start had not got as far as letting the guest run.
+  if (action === 'start' && instance.state === 'Created') return endMachine(instance);
   if (instance.state !== 'Initializing') return;
   await adoptGuest(context, instance, machine, action);
 }

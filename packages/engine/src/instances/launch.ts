@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { Machine } from '../drivers/driver.ts';
+import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
@@ -59,10 +59,8 @@ export async function bringUp(
   operation: Operation,
 ): Promise<Guest> {
   const { record } = instance;
-  const died = machine.exited.then(() => {
-    throw new VivError('vmm_failed', 'The VMM exited while the guest was booting');
-  });
-  died.catch(() => undefined);
+  using watch = watchBoot(machine);
+  const { died } = watch;
   let stage = 'kernel';
   let guest: Guest | undefined;
   try {
@@ -84,8 +82,33 @@ export async function bringUp(
   } catch (error) {
     await guest?.[Symbol.asyncDispose]();
     if (operation.signal.aborted && (operation.signal.reason as VivError).code === 'cancelled') throw error;
-    throw await bootFailure(instance, machine, stage, error);
+    // A VMM that is going down is about to flush its console; its last words are the evidence.
+    if (watch.over) await Promise.race([machine.exited, machine.kill()]);
+    throw await bootFailure(instance, stage, error);
   }
+}
+
+/** `died` rejects when the guest or its VMM ends before the guest is up. */
+function watchBoot(machine: Machine): Disposable & { died: Promise<never>; over: boolean } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => undefined);
+  const watch = { died: promise, over: false, [Symbol.dispose]: () => off() };
+  const end = (what: string) => {
+    watch.over = true;
+    reject(new VivError('vmm_failed', what));
+  };
+  const look = (status: MachineStatus) => {
+    if (status === 'panicked' || status === 'shutdown') end('The guest went off while it was booting');
+    if (status === 'exited') end('The VMM exited while the guest was booting');
+  };
+  const off = machine.onStatus(look);
+  // What happened before anyone subscribed. A VMM that can't say is judged by its exit and by the agent's silence.
+  machine.status().then(look, () => undefined);
+  machine.exited.then(
+    () => end('The VMM exited while the guest was booting'),
+    () => end('The VMM was lost while the guest was booting'),
+  );
+  return watch;
 }
 
 function workload({ spec }: Instance['record']) {
@@ -109,17 +132,10 @@ const ofTheCaller: readonly string[] = [
   'path_not_found',
 ];
 
-async function bootFailure(
-  instance: Instance,
-  machine: Machine,
-  at: string,
-  thrown: unknown,
-): Promise<VivError> {
+async function bootFailure(instance: Instance, at: string, thrown: unknown): Promise<VivError> {
   const error = VivError.from(thrown);
   // What the caller asked for is not there: that is no failure of the boot.
   if (at === 'entrypoint' && ofTheCaller.includes(error.code)) return error;
-  // A dying VMM is about to flush its console; its last words are the evidence.
-  if (error.code === 'vmm_failed') await machine.exited;
   const console = await consoleLines(instance.dir);
   const panic = panicIn(console);
   const stage = typeof error.details?.stage === 'string' ? error.details.stage : at;

@@ -7,7 +7,11 @@ const defaultLimit = 100;
 const mostAtOnce = 1000;
 
 /** One page, in the order of creation. Reads memory only. @throws VivError `invalid_request`. */
-export function listInstances(registry: InstanceRegistry, driver: string, options: ListOptions): Page<InstanceInfo> {
+export function listInstances(
+  registry: InstanceRegistry,
+  driver: string,
+  options: ListOptions,
+): Page<InstanceInfo> {
   const limit = options.limit ?? defaultLimit;
   if (!Number.isInteger(limit) || limit < 1 || limit > mostAtOnce) {
     throw new VivError('invalid_request', `Not a page size: ${limit}`, { hint: `1 to ${mostAtOnce}.` });
@@ -31,7 +35,9 @@ function positionIn(cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined;
   const position = Buffer.from(cursor, 'base64url').toString();
   if (/^\d{4}-\S+Z \S+$/.test(position)) return position;
-  throw new VivError('invalid_request', 'Not a cursor', { hint: 'Give the `next` of the page before, as it came.' });
+  throw new VivError('invalid_request', 'Not a cursor', {
+    hint: 'Give the `next` of the page before, as it came.',
+  });
 }
 
 function filter({ states, tags }: ListOptions): (instance: Instance) => boolean {

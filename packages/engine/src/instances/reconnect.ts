@@ -23,14 +23,23 @@ export async function greet(context: Context, machine: Machine, timeoutMs: numbe
 
 /** Tries until the agent answers or the machine is gone; the state is Unknown meanwhile, unless the guest is paused or off. */
 export async function reconnect(context: Context, instance: Instance, machine: Machine): Promise<void> {
-  for (let pause = 100; instance.machine === machine; pause = Math.min(2 * pause, longestPauseMs)) {
+  let exited = false;
+  const end = () => {
+    exited = true;
+  };
+  machine.exited.then(end, end);
+  for (
+    let pause = 100;
+    instance.machine === machine && !exited;
+    pause = Math.min(2 * pause, longestPauseMs)
+  ) {
     try {
       const guest = await greet(context, machine, attemptMs);
       if (instance.machine !== machine) return await guest[Symbol.asyncDispose]();
       watchGuest(context, instance, machine, guest);
       return;
     } catch (error) {
-      if (instance.machine !== machine) return;
+      if (instance.machine !== machine || exited) return;
       if (['Running', 'Initializing', 'Unknown'].includes(instance.state))
         instance.observeNothing(VivError.from(error));
     }

@@ -2,6 +2,11 @@ import type { ActionResult, CallOptions } from '@vivarium/model';
 import { changed, invalidState, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
+import { greet } from './reconnect.ts';
+import { watchGuest } from './watch.ts';
+
+/** Milliseconds. */
+const greetMs = 5000;
 
 /** Running -> Paused: the vCPUs are frozen, memory and VMM stay. */
 export function pauseInstance(
@@ -32,6 +37,10 @@ export function resumeInstance(
     operation.step('let the vCPUs run');
     await machine.resume();
     instance.observeMachine(machine, 'running');
+    // Adopted while it was paused: nobody could speak to its agent until now.
+    if (instance.guest === undefined) {
+      watchGuest(context, instance, machine, await greet(context, machine, greetMs));
+    }
     return changed(instance);
   });
 }

@@ -33,7 +33,9 @@ export function waitForInstance(
       );
     }
     // What has ended does not begin again by itself. One that nobody has started yet may still be started.
-    const ended = (state === 'Stopped' && moved && instance.operation === undefined) || state === 'Error';
+    const ended =
+      state === 'Error' ||
+      (state === 'Stopped' && moved && instance.operation === undefined && !states.includes('Deleted'));
     if (ended) {
       const why = instance.stateError?.message ?? instance.record.exit?.message;
       reject(

@@ -11,14 +11,20 @@ import { LineSplitter } from './lines.ts';
 describe('lines', () => {
   it('are the same however the bytes are cut', () => {
     fc.assert(
-      fc.property(fc.array(fc.string({ unit: fc.constantFrom('a', 'é', '\n', '\r') }), { maxLength: 20 }), (chunks) => {
-        const whole = chunks.join('');
-        const splitter = new LineSplitter();
-        const lines = [...chunks.flatMap((chunk) => [...splitter.push(Buffer.from(chunk))]), ...splitter.end()];
-        const expected = whole.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
-        if (whole.split('\n').at(-1) === '') expected.pop();
-        assert.deepEqual(lines, expected);
-      }),
+      fc.property(
+        fc.array(fc.string({ unit: fc.constantFrom('a', 'é', '\n', '\r') }), { maxLength: 20 }),
+        (chunks) => {
+          const whole = chunks.join('');
+          const splitter = new LineSplitter();
+          const lines = [
+            ...chunks.flatMap((chunk) => [...splitter.push(Buffer.from(chunk))]),
+            ...splitter.end(),
+          ];
+          const expected = whole.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+          if (whole.split('\n').at(-1) === '') expected.pop();
+          assert.deepEqual(lines, expected);
+        },
+      ),
     );
   });
 
@@ -42,7 +48,10 @@ describe('the log port', () => {
     assert.equal(parser.parse('2026-01-02T03:04:05Z stdout F between')?.text, 'between');
     assert.equal(parser.parse('2026-01-02T03:04:06Z stderr F two')?.text, 'one two');
     assert.equal(parser.parse('2026-01-02T03:04:06Z exit F {"code":0}'), undefined);
-    assert.deepEqual(parser.parse('garbage from the guest'), { stream: 'stdout', text: 'garbage from the guest' });
+    assert.deepEqual(parser.parse('garbage from the guest'), {
+      stream: 'stdout',
+      text: 'garbage from the guest',
+    });
     assert.equal(parser.parse('2026-01-02T03:04:06Z stdout F')?.text, '');
   });
 });
@@ -91,7 +100,11 @@ describe('following a log', () => {
     assert.deepEqual(once, ['one']);
     const abort = new AbortController();
     const seen: unknown[] = [];
-    for await (const line of followLines(file, { follow: true, ended: ended.promise, signal: abort.signal })) {
+    for await (const line of followLines(file, {
+      follow: true,
+      ended: ended.promise,
+      signal: abort.signal,
+    })) {
       seen.push(line);
       if (line === caughtUp) abort.abort();
     }

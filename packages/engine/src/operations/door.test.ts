@@ -66,7 +66,8 @@ describe('the operation door', () => {
     });
     await assert.rejects(
       door.run(held, { action: 'rename', deadlineMs }, async () => undefined),
-      (error) => isVivError(error, 'busy') && /start/.test(error.message) && /boot the guest/.test(error.message),
+      (error) =>
+        isVivError(error, 'busy') && /start/.test(error.message) && /boot the guest/.test(error.message),
     );
     go.resolve();
     await first;
@@ -75,7 +76,12 @@ describe('the operation door', () => {
   it('lets an equal second caller share the outcome, and an unequal one not', async () => {
     const go = Promise.withResolvers<number>();
     let runs = 0;
-    const request = (timeoutMs: number) => ({ action: 'stop', parameters: { timeoutMs }, joins: true, deadlineMs });
+    const request = (timeoutMs: number) => ({
+      action: 'stop',
+      parameters: { timeoutMs },
+      joins: true,
+      deadlineMs,
+    });
     const body = () => {
       runs += 1;
       return go.promise;
@@ -91,7 +97,9 @@ describe('the operation door', () => {
     const order: string[] = [];
     const started = door.run(held, { action: 'start', deadlineMs }, async (operation) => {
       operation.undo('kill', () => void order.push('undone'));
-      await new Promise((_, reject) => operation.signal.addEventListener('abort', () => reject(operation.signal.reason)));
+      await new Promise((_, reject) =>
+        operation.signal.addEventListener('abort', () => reject(operation.signal.reason)),
+      );
     });
     const stopped = door.run(
       held,
@@ -154,7 +162,9 @@ describe('the operation door', () => {
       });
       await Promise.race([
         go.promise,
-        new Promise((_, reject) => operation.signal.addEventListener('abort', () => reject(operation.signal.reason))),
+        new Promise((_, reject) =>
+          operation.signal.addEventListener('abort', () => reject(operation.signal.reason)),
+        ),
       ]);
     };
     const request = { action: 'start', joins: true, deadlineMs };
@@ -175,7 +185,9 @@ describe('the operation door', () => {
         // An unreferenced deadline must not be the only thing that keeps the process alive.
         const alive = setInterval(() => undefined, 1000);
         try {
-          await new Promise((_, reject) => operation.signal.addEventListener('abort', () => reject(operation.signal.reason)));
+          await new Promise((_, reject) =>
+            operation.signal.addEventListener('abort', () => reject(operation.signal.reason)),
+          );
         } finally {
           clearInterval(alive);
         }
@@ -185,7 +197,11 @@ describe('the operation door', () => {
   });
 
   it('does nothing, and journals nothing, when the check answers', async () => {
-    const answer = await door.run(held, { action: 'start', deadlineMs, check: () => ({ answer: 1 }) }, async () => 2);
+    const answer = await door.run(
+      held,
+      { action: 'start', deadlineMs, check: () => ({ answer: 1 }) },
+      async () => 2,
+    );
     assert.equal(answer, 1);
     assert.deepEqual(held.outcomes, []);
   });

@@ -20,7 +20,13 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true }));
 
 describe('the lock of a data directory', () => {
-  const owner = { pid: process.pid, startTime: 1, bootId: 'b', program: 'vivd', since: '2026-01-01T00:00:00Z' };
+  const owner = {
+    pid: process.pid,
+    startTime: 1,
+    bootId: 'b',
+    program: 'vivd',
+    since: '2026-01-01T00:00:00Z',
+  };
 
   it('is held by one, names the owner to the next, and is free when it is let go', () => {
     const lock = DataDirLock.acquire(home, owner);
@@ -70,7 +76,10 @@ describe('the journal', () => {
 
 describe('the database', () => {
   it('is refused when it is damaged, kept, and begun anew only when asked', () => {
-    writeFileSync(path.join(home, 'vivarium.db'), 'this is no database, but it is long enough to look like one'.repeat(40));
+    writeFileSync(
+      path.join(home, 'vivarium.db'),
+      'this is no database, but it is long enough to look like one'.repeat(40),
+    );
     assert.throws(
       () => openDatabase(home),
       (error) => isVivError(error) && /doctor --rebuild/.test(error.hint ?? ''),

@@ -1,0 +1,67 @@
+import type { Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
+
+const never = new Promise<never>(() => undefined);
+
+/**
+ * A driver as a daemon has it that is killed: from {@link MortalDriver.die} on nothing that was asked is answered, and
+ * nobody is told anything. What lives on its host lives on.
+ */
+export class MortalDriver implements Driver {
+  readonly name: string;
+  readonly #driver: Driver;
+  #dead = false;
+
+  constructor(driver: Driver) {
+    this.#driver = driver;
+    this.name = driver.name;
+  }
+
+  die(): void {
+    this.#dead = true;
+  }
+
+  capabilities(): ReturnType<Driver['capabilities']> {
+    return this.#driver.capabilities();
+  }
+
+  launch(...args: Parameters<Driver['launch']>): Promise<Machine> {
+    return this.#whileAlive(this.#driver.launch(...args).then((machine) => this.#wrap(machine)));
+  }
+
+  adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
+    const found = this.#driver.adopt(dir);
+    return this.#whileAlive(found.then((one) => (one && 'record' in one ? this.#wrap(one) : one)));
+  }
+
+  async #whileAlive<T>(promise: Promise<T>): Promise<T> {
+    if (this.#dead) return never;
+    try {
+      const value = await promise;
+      return this.#dead ? never : value;
+    } catch (error) {
+      if (this.#dead) return never;
+      throw error;
+    }
+  }
+
+  #wrap(machine: Machine): Machine {
+    const exited = this.#whileAlive(machine.exited);
+    const whileAlive = <T>(promise: Promise<T>) => this.#whileAlive(promise);
+    const onStatus = (listener: (status: MachineStatus) => void) =>
+      machine.onStatus((status) => {
+        if (!this.#dead) listener(status);
+      });
+    return new Proxy(machine, {
+      get(target, property) {
+        if (property === 'exited') return exited;
+        if (property === 'onStatus') return onStatus;
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => {
+          const result: unknown = Reflect.apply(value, target, args);
+          return result instanceof Promise ? whileAlive(result) : result;
+        };
+      },
+    });
+  }
+}
