@@ -139,6 +139,18 @@ describe('a fault in a boot', () => {
     });
   }
 
+  test('a kernel that reboots when it panics takes its VMM along', async () => {
+    machines.host.faults.inject('boot.init', { effect: 'panic' });
+    const boot = {
+      kind: 'direct',
+      kernel: '/kernel',
+      initramfs: '/initramfs',
+      cmdline: 'quiet panic=-1',
+    } as const;
+    const machine = await machines.driver.launch({ ...spec, boot });
+    assert.equal((await machine.exited).code, 0);
+  });
+
   test('a guest that comes up late answers then', async () => {
     machines.host.faults.inject('boot.init', { effect: 'delay', milliseconds: 20 });
     const machine = await machines.driver.launch(spec);

@@ -95,6 +95,8 @@ export class SimulatedVmm {
     if (this.#exit !== undefined) return;
     this.print(`Kernel panic - not syncing: ${message}\n`);
     this.#become('panicked');
+    // A kernel that is told to reboot ends its VMM, which does not reboot; one that isn't stays for ever.
+    if (rebootsOnPanic(this.spec)) setImmediate(() => this.end({ code: 0 }));
   }
 
   setGuestOff(then: 'exit' | 'keep'): void {
@@ -171,4 +173,8 @@ export class SimulatedVmm {
     for (const channel of this.#channels.values()) channel.setOpen(status === 'running');
     for (const listener of [...this.#listeners]) listener(status);
   }
+}
+
+function rebootsOnPanic({ boot }: MachineSpec): boolean {
+  return boot.kind === 'direct' && /\bpanic=-?[1-9]/.test(boot.cmdline);
 }
