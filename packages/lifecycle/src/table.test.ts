@@ -10,6 +10,7 @@ import {
   allStates,
   hasVmm,
   isStable,
+  isStep,
   isTransient,
   mayHaveVmm,
   type Observation,
@@ -179,6 +180,15 @@ describe('transition', () => {
     assert.equal(transition('Unknown', 'probed'), undefined);
     assert.equal(transition('Unknown', 'probed', { observed: 'Deleted' }), undefined);
     assert.equal(transition('Unknown', 'probed', { observed: 'Paused' })?.to, 'Paused');
+  });
+
+  test('knows what is a single step', () => {
+    assert(
+      isStep('Stopped', 'Starting') && isStep('Starting', 'Initializing') && isStep('Running', 'Stopped'),
+    );
+    assert(
+      !isStep('Stopped', 'Running') && !isStep('Running', 'Initializing') && !isStep('Stopped', 'Stopped'),
+    );
   });
 
   test('refuses with what would be possible instead', () => {

@@ -82,6 +82,16 @@ function decided(row: Row, context: Context): State | undefined {
   }
 }
 
+/** Whether one step of the table leads from a state to another: the beginning of an action, or an observation. */
+export function isStep(from: State, to: State): boolean {
+  return table.some((row) => row.from === from && row.changed && stepsOf(row).includes(to));
+}
+
+function stepsOf(row: Row): readonly State[] {
+  const first = row.through.find((state) => state !== row.from);
+  return first === undefined ? row.to : [first];
+}
+
 /** The actions that may begin in a state; with `force` also those that need it. */
 export function validActions(state: State, options: { force?: boolean } = {}): Action[] {
   return allActions.filter((action) => allowed(state, action, options));
