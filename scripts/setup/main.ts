@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rename, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Checklist } from '../../packages/engine/src/setup/checklist.ts';
 import { run, SetupError } from '../../packages/engine/src/setup/command.ts';
@@ -89,39 +89,26 @@ async function setUp(tests: boolean, upgradeKernel: boolean, checklist: Checklis
   };
   await buildAssets({ dir: assets, checklist, native, upgradeKernel });
   // Dated at the beginning: a source that was changed meanwhile is newer.
-  for (const name of tests ? ['stamp', 'stamp-tests'] : ['stamp']) {
-    const temporary = path.join(home, `tmp/${name}`);
-    await writeFile(temporary, '');
-    await utimes(temporary, startedAt, startedAt);
-    await rename(temporary, path.join(home, name));
-  }
+  const stamp = path.join(home, 'tmp/stamp');
+  await writeFile(stamp, '');
+  await utimes(stamp, startedAt, startedAt);
+  await rename(stamp, path.join(home, 'stamp'));
 }
 
-/** True where another process has done the work while this one waited for the lock. */
-async function doneSince(time: number, stamp: string): Promise<boolean> {
-  return await stat(path.join(home, stamp)).then(
-    (found) => found.mtimeMs >= time,
-    () => false, // No stamp: not done.
-  );
-}
+process.once('SIGINT', () => {
+  process.stderr.write('\nInterrupted. What is done is kept; ./viv goes on from there.\n');
+  process.exit(130);
+});
 
-const askedAt = Date.now();
-const tests = process.argv.includes('--tests');
-await rm(path.join(home, 'tmp/node'), { recursive: true, force: true });
 await mkdir(path.join(home, 'tmp'), { recursive: true });
-let waited = false;
 try {
   await underLock(
     path.join(home, 'setup.lock'),
-    () => {
-      waited = true;
-      process.stderr.write('Another set-up of this checkout is running; waiting for it …\n');
-    },
+    () => process.stderr.write('Another set-up of this checkout is running; waiting for it …\n'),
     async () => {
-      if (waited && (await doneSince(askedAt - 600_000, tests ? 'stamp-tests' : 'stamp'))) return;
       const checklist = new Checklist(path.join(home, 'setup.log'));
       try {
-        await setUp(tests, process.argv.includes('--upgrade'), checklist);
+        await setUp(process.argv.includes('--tests'), process.argv.includes('--upgrade'), checklist);
       } finally {
         await checklist.close();
       }

@@ -65,6 +65,10 @@ need_npm() {
 get_node() {
   if [ -x "$home/node/bin/node" ] && cmp -s "$pinned/package-lock.json" "$home/node/package-lock.json"; then return; fi
   need_npm
+  # What a killed attempt left behind.
+  for abandoned in "$home"/tmp/node.*; do
+    kill -0 "${abandoned##*.}" 2>/dev/null || rm -rf "$abandoned"
+  done
   temporary=$home/tmp/node.$$
   trap 'rm -rf "$temporary"' EXIT
   trap 'exit 130' INT
