@@ -28,6 +28,7 @@ export const command = defineCommand<{ stdin: boolean; tty?: boolean }>({
     const end = await drive(context, connection, {
       interactive: flags.stdin,
       tty,
+      detachable: true,
       force: async () => abort.abort(),
     });
     if (end.kind === 'detached') context.note(`\r\nviv: detached from ${vm.name}; it goes on`);

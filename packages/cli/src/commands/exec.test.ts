@@ -60,3 +60,20 @@ test('the second Ctrl-C kills the command, not the VM', async () => {
   assert.deepEqual(vivarium.connections[0]?.heard.slice(0, 2), ['SIGINT', 'SIGKILL']);
   assert.equal(vivarium.instances.get('web')?.state, 'Running');
 });
+
+test('exec -it passes every key on, Ctrl-P and Ctrl-Q too', async () => {
+  const vivarium = home();
+  vivarium.programs.keys = async ({ stdin, out }) => {
+    for await (const data of stdin) {
+      out(data);
+      if (String(data).includes('q')) break;
+    }
+    return 0;
+  };
+  const terminal = new FakeTerminal({ vivarium, columns: 80 });
+  const outcome = terminal.run('exec', '-it', 'web', 'keys');
+  terminal.stdin.write('\x10\x11');
+  await terminal.shows('\x10\x11');
+  terminal.stdin.write('q');
+  assert.equal((await outcome).status, 0);
+});

@@ -45,7 +45,7 @@ export const command = defineCommand<ExecFlags>({
         hint: `viv exec -it ${name} -- sh`,
       });
     }
-    if (flags.tty) requireTerminal(context);
+    if (flags.tty && flags.interactive) requireTerminal(context);
     const env = parseEnvironment(flags.env ?? [], flags.envFile ?? [], context.env);
     const target = parseChoice(flags.target ?? 'root', '--target', ['root', 'vm']);
     const vm = await (await context.vivarium()).get(name);

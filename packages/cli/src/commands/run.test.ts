@@ -157,3 +157,16 @@ test('when nobody reads our output any more, the command is ended and nothing is
   assert.deepEqual([outcome.status, outcome.stderr], [0, '']);
   assert.ok(vivarium.calls.includes('stop -f quiet-otter-1'));
 });
+
+test('the keys to leave are seen behind input that the command does not read', async () => {
+  const vivarium = withPrograms();
+  const terminal = new FakeTerminal({ vivarium, columns: 80 });
+  const outcome = terminal.run('run', '-it', 'busybox', 'stubborn');
+  await terminal.shows('ready');
+  const [connection] = vivarium.connections;
+  assert.ok(connection);
+  connection.write = () => new Promise(() => undefined);
+  terminal.stdin.write('typed ahead');
+  terminal.stdin.write('\x10\x11');
+  assert.equal((await outcome).status, 0);
+});

@@ -34,7 +34,7 @@ export const command = defineCommand<RunFlags>({
   ],
   async run(context, [image = '', ...words], flags) {
     const create = parseCreate(flags, image, withoutSeparator(words), context.env);
-    if (flags.tty && !flags.detach) requireTerminal(context);
+    if (flags.tty && flags.interactive && !flags.detach) requireTerminal(context);
     const foreground = !flags.detach;
     const { image: reference, ...options } = {
       ...create,
@@ -69,6 +69,7 @@ async function runForeground(context: Context, vm: Vm, flags: RunFlags): Promise
     end = await drive(context, connection, {
       interactive: flags.interactive === true,
       tty: flags.tty === true,
+      detachable: true,
       force,
     });
   } catch (error) {

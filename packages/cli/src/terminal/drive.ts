@@ -12,6 +12,8 @@ export interface DriveOptions {
   readonly interactive: boolean;
   /** Keys go to the guest as they are typed. */
   readonly tty: boolean;
+  /** Ctrl-P Ctrl-Q leaves a terminal's command running. Default false: every key is the command's. */
+  readonly detachable?: boolean;
   /** Ends the command without asking: the second signal, or when nobody reads our output any more. */
   readonly force: () => Promise<unknown>;
 }
@@ -32,7 +34,7 @@ export async function drive(context: Context, command: Driven, options: DriveOpt
   }
   const detached = Promise.withResolvers<DriveEnd>();
   if (options.interactive)
-    cleanup.use(pumpInput(context, command, options.tty, () => detached.resolve({ kind: 'detached' })));
+    cleanup.use(pumpInput(context, command, options, () => detached.resolve({ kind: 'detached' })));
   return await Promise.race([show(context, command, options), detached.promise]);
 }
 
@@ -64,22 +66,30 @@ async function show(context: Context, command: Driven, options: DriveOptions): P
 }
 
 /** Our stdin to the command, at the pace it reads. Disposing stops reading. */
-function pumpInput(context: Context, command: Driven, tty: boolean, onDetach: () => void): Disposable {
+function pumpInput(
+  context: Context,
+  command: Driven,
+  { tty, detachable }: DriveOptions,
+  onDetach: () => void,
+): Disposable {
   const { stdin } = context;
-  const keys = new KeyWatch(detachKeys);
+  const keys = tty && detachable ? new KeyWatch(detachKeys) : undefined;
   let queue: Promise<void> = Promise.resolve();
   const send = (call: () => Promise<void>): void => {
-    stdin.pause();
+    // Of a terminal every key is taken at once: behind a command that does not read, the keys to leave must be seen.
+    if (!tty) stdin.pause();
     queue = queue.then(call).then(
-      () => void stdin.resume(),
+      () => {
+        if (!tty) stdin.resume();
+      },
       // The command has ended or does not read: what is typed from here on goes nowhere.
       () => undefined,
     );
   };
   const onData = (data: Buffer): void => {
-    const { pass, detached } = tty ? keys.scan(data) : { pass: data, detached: false };
+    const { pass, detached } = keys?.scan(data) ?? { pass: data, detached: false };
     if (pass.byteLength > 0) send(() => command.write(pass));
-    if (detached) void queue.finally(onDetach);
+    if (detached) onDetach();
   };
   const onEnd = (): void => {
     queue = queue.then(() => quietly(command.end()));
