@@ -161,8 +161,10 @@ export class QemuMachine implements Machine, DiskGrower {
     } catch (error) {
       // The shim does not answer, or was let go of: whoever provably is the VMM is ended, and then the shim records it.
       if (!(await killProcess(this.record.vmm))) throw undead(this.record.vmm, error);
+      const exit = await settleExit(this.record);
+      if (this.#released) return exit;
     }
-    return this.#released ? settleExit(this.record) : this.exited;
+    return this.exited;
   }
 
   async #awaitExit(): Promise<ExitRecord> {
