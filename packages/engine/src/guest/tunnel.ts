@@ -12,6 +12,7 @@ class Tunnel extends Duplex {
   readonly #gate: CreditGate;
   readonly #received = new ReceiveQueue();
   #pulling = false;
+  #wanted = false;
 
   constructor(channel: GuestChannel, params: object, opened: PromiseWithResolvers<void>) {
     super({ allowHalfOpen: true });
@@ -35,27 +36,22 @@ class Tunnel extends Duplex {
   }
 
   override _read(): void {
+    this.#wanted = true;
     if (this.#pulling) return;
     this.#pulling = true;
-    this.#pull().then(
-      () => {
-        this.#pulling = false;
-      },
-      (error) => this.destroy(error),
-    );
+    this.#pull().catch((error) => this.destroy(error));
   }
 
   async #pull(): Promise<void> {
-    for (;;) {
+    while (this.#wanted) {
       const piece = await this.#received.next();
       if (this.destroyed) return;
-      if (piece === undefined) {
-        this.push(null);
-        return;
-      }
-      this.#stream.consumed(Channel.stdin, piece.data.length);
-      if (!this.push(piece.data)) return;
+      if (piece !== undefined) this.#stream.consumed(Channel.stdin, piece.data.length);
+      // A push may ask for more in its own turn; that must not be forgotten.
+      this.#wanted = false;
+      if (this.push(piece?.data ?? null)) this.#wanted = true;
     }
+    this.#pulling = false;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -99,9 +95,9 @@ export async function openTunnel(
   tunnel.on('error', untold);
   try {
     await opened.promise;
+    tunnel.off('error', untold);
     return tunnel;
   } finally {
     signal?.removeEventListener('abort', abort);
-    queueMicrotask(() => tunnel.off('error', untold));
   }
 }
