@@ -6,10 +6,13 @@ import { VivError } from '@vivarium/model';
 
 const bufferBytes = 128 * 1024;
 
-/** tar2sqfs tells of a full disk as an "I/O error" without a reason, so the disk is asked. */
-async function isFull(file: string): Promise<boolean> {
+/**
+ * tar2sqfs tells of a full disk as an "I/O error" without a reason, and removes its file. Where there is less room than it
+ * was given to write, that was the reason.
+ */
+async function isFull(file: string, givenBytes: number): Promise<boolean> {
   const { bavail, bsize } = await statfs(path.dirname(file));
-  return bavail * bsize < 1024 * 1024;
+  return bavail * bsize < givenBytes;
 }
 
 async function failure(
@@ -17,9 +20,10 @@ async function failure(
   signal: string | null,
   stderr: string,
   file: string,
+  givenBytes: number,
 ): Promise<VivError> {
   const io = /I\/O error/i.test(stderr);
-  if (/No space left|quota exceeded/i.test(stderr) || (io && (await isFull(file)))) {
+  if (/No space left|quota exceeded/i.test(stderr) || (io && (await isFull(file, givenBytes)))) {
     return new VivError('disk_full', `No space left to unpack a layer in ${path.dirname(file)}`, {
       hint: 'Remove images or instances, or make room otherwise.',
     });
@@ -44,6 +48,7 @@ export class SquashfsWriter {
   #spawnError: Error | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  #givenBytes = 0;
 
   constructor(file: string, signal?: AbortSignal) {
     this.#signal = signal;
@@ -87,6 +92,7 @@ export class SquashfsWriter {
       await this.#settle();
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
+    this.#givenBytes += bytes.length;
     if (this.#heldBytes >= bufferBytes) await this.#flush();
   }
 
@@ -101,7 +107,7 @@ export class SquashfsWriter {
     }
     if (code === 0) return;
     if (this.#signal?.aborted) throw VivError.from(this.#signal.reason);
-    throw await failure(code, how, this.#stderr.trim(), this.#file);
+    throw await failure(code, how, this.#stderr.trim(), this.#file, this.#givenBytes);
   }
 
   /** The tar is complete; resolves when the file is. */
