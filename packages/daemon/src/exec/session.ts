@@ -43,8 +43,9 @@ export class ExecSession {
     this.ended = this.#pump();
   }
 
-  get attached(): boolean {
-    return this.#peer !== undefined;
+  /** The way to the guest was lost; the command may go on there, and be joined by another session. */
+  get lost(): boolean {
+    return this.#outcome?.error !== undefined;
   }
 
   /** Where the outputs go on for whoever attaches now. */

@@ -56,10 +56,14 @@ export class Sessions {
       clearTimeout(entry.timer);
       return entry;
     }
-    const opening = open().then((connection) => ({ session: new ExecSession(connection) }));
+    const opening: Promise<Entry> = open().then((connection) => ({ session: new ExecSession(connection) }));
     this.#entries.set(key, opening);
     try {
-      return await opening;
+      const entry = await opening;
+      void entry.session.ended.then(() => {
+        if (entry.session.lost && this.#entries.get(key) === opening) this.#entries.delete(key);
+      });
+      return entry;
     } catch (error) {
       this.#entries.delete(key);
       throw error;

@@ -73,9 +73,9 @@ async function session({ house, socket, vm }: SocketCall, start: ExecStart): Pro
   greet(socket, session, start.resume !== undefined);
   session.replay(peer);
   if ((await control(socket, session)) === 'close') {
-    const closed = house.sessions.close(vm, session);
+    // The client takes the close of the socket for the death of the process group.
+    await house.sessions.close(vm, session);
     socket.close();
-    await closed;
   } else await house.sessions.lost(vm, session, peer);
 }
 

@@ -1,0 +1,113 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { VivError } from '@vivarium/model';
+
+/** How long a daemon may take to be ready; it finds every VM again first. Milliseconds. */
+const startMs = 60_000;
+
+/** How long the winner of a race may take to open its socket once it holds the directory. Milliseconds. */
+const winnerMs = 10_000;
+
+export interface AutostartOptions {
+  home: string;
+  socket: string;
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Starts `vivd` for a data directory and waits until it answers. Where several try at once one wins, and all use it.
+ *
+ * @throws VivError what the daemon said when it could not start, `data_dir_locked` where something else than a daemon has
+ * the directory, `timeout`.
+ */
+export async function startDaemon(options: AutostartOptions, signal?: AbortSignal): Promise<void> {
+  const { home, socket, env } = options;
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const output = path.join(home, 'vivd.start.log');
+  const fd = openSync(output, 'w', 0o600);
+  const child = spawn(process.execPath, [daemonProgram(), '--home', home], {
+    detached: true,
+    stdio: ['ignore', fd, fd, 'pipe'],
+    cwd: '/',
+    env: { ...env, VIVD_READY_FD: '3', NODE_COMPILE_CACHE: path.join(home, 'cache', 'node') },
+  });
+  closeSync(fd);
+  child.unref();
+  const exited = new Promise<string>((resolve) => {
+    child.once('exit', (code, by) => resolve(by === null ? `with status ${code}` : `by ${by}`));
+    child.once('error', (error) => resolve(`before it began: ${error.message}`));
+  });
+  const timeout = AbortSignal.timeout(startMs);
+  const stop = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+  const line = await firstLine(child.stdio[3] as Readable, stop);
+  if (line === undefined) {
+    throw new VivError('daemon_unreachable', `vivd ended ${await exited}`, {
+      hint: 'Its last words are below.',
+      details: { log: tail(output) },
+    });
+  }
+  const said = JSON.parse(line) as { ready?: object; error?: { code: string; message: string } };
+  if (said.error === undefined) return;
+  const error = VivError.fromRecord(said.error);
+  if (error.code !== 'data_dir_locked' || !(await appears(socket, signal))) throw error;
+}
+
+/** Whether a daemon takes connections there before long. */
+async function appears(socket: string, signal?: AbortSignal): Promise<boolean> {
+  for (const deadline = Date.now() + winnerMs; Date.now() < deadline; ) {
+    signal?.throwIfAborted();
+    if (await accepts(socket)) return true;
+    await sleep(20);
+  }
+  return false;
+}
+
+/** Whether somebody takes connections on a socket. */
+export function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    const settle = (answer: boolean) => {
+      probe.destroy();
+      resolve(answer);
+    };
+    probe.once('connect', () => settle(true));
+    probe.once('error', () => settle(false));
+  });
+}
+
+/** The daemon's program: a package beside this one, which a client alone does not need. */
+function daemonProgram(): string {
+  try {
+    return fileURLToPath(import.meta.resolve('@vivarium/daemon/main'));
+  } catch (cause) {
+    throw new VivError('daemon_unreachable', 'vivd does not run, and its package is not installed here', {
+      hint: 'Install @vivarium/daemon, or start vivd yourself.',
+      cause,
+    });
+  }
+}
+
+async function firstLine(stream: Readable, signal: AbortSignal): Promise<string | undefined> {
+  let text = '';
+  const abort = () => stream.destroy(VivError.from(signal.reason));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    for await (const chunk of stream) {
+      text += String(chunk);
+      if (text.includes('\n')) return text.split('\n')[0];
+    }
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', abort);
+    stream.destroy();
+  }
+}
+
+function tail(file: string): string {
+  return readFileSync(file, 'utf8').trim().split('\n').slice(-20).join('\n');
+}

@@ -1,0 +1,100 @@
+import type { Event, Instance } from '@vivarium/api';
+import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
+import {
+  type CallOptions,
+  type CreateOptions,
+  type DoctorReport,
+  type Images,
+  type InstanceEvent,
+  type InstanceInfo,
+  isVivError,
+  type ListOptions,
+  type Page,
+  type Task,
+  type Vivarium,
+  type Vm,
+} from '@vivarium/model';
+import { RemoteImages } from './images.ts';
+import { longTask, readLines } from './lines.ts';
+import type { Transport } from './transport.ts';
+import { items, RemoteVm } from './vm.ts';
+
+/** Vivarium through its daemon. Made by {@link connect}. */
+export class RemoteVivarium implements Vivarium {
+  readonly images: Images;
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+    this.images = new RemoteImages(transport);
+  }
+
+  create(options: CreateOptions, call: CallOptions = {}): Task<Vm> {
+    return this.#create(options, false, call);
+  }
+
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<Vm> {
+    return this.#create({ ...options, image }, true, call);
+  }
+
+  async get(idOrName: string): Promise<Vm> {
+    const { value } = await this.#transport.json<Instance>('getInstance', { params: { id: idOrName } });
+    return new RemoteVm(this.#transport, instanceFromWire(value));
+  }
+
+  async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
+    const { states, tags, limit = 100, cursor } = options;
+    if (states?.length === 0) return { items: [] };
+    const query = { viv_state: states, tags, limit, cursor };
+    const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query });
+    const next = headers[nextPageHeader];
+    return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
+  }
+
+  async *all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.list({ ...options, cursor });
+      yield* page.items;
+      if (page.next === undefined) return;
+      cursor = page.next;
+    }
+  }
+
+  async *events(
+    options: { since?: number; instance?: string; signal?: AbortSignal } = {},
+  ): AsyncGenerator<InstanceEvent> {
+    const { instance, signal } = options;
+    let { since } = options;
+    for (;;) {
+      signal?.throwIfAborted();
+      const query = { since, instance };
+      const answer = await this.#transport.send('events', { query, accept: ndjson, signal });
+      try {
+        for await (const wire of items<Event>(readLines(answer, this.#transport.address, signal), signal)) {
+          since = wire.seq;
+          yield eventFromWire(wire);
+        }
+      } catch (error) {
+        // A daemon that goes is looked for again; the number of the last event says where to go on.
+        if (!isVivError(error, 'daemon_unreachable')) throw error;
+      }
+      if (signal?.aborted) return;
+    }
+  }
+
+  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    return (await this.#transport.json<DoctorReport>(options.rebuild ? 'rebuild' : 'doctor')).value;
+  }
+
+  /** Lets go of the connections. VMs and daemon go on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#transport.close();
+  }
+
+  #create(options: CreateOptions, start: boolean, call: CallOptions): Task<Vm> {
+    const json = createToWire(options, start);
+    return longTask(this.#transport, 'createInstance', { json }, call, (wire: Instance): Vm => {
+      return new RemoteVm(this.#transport, instanceFromWire(wire));
+    });
+  }
+}

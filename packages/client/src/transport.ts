@@ -1,0 +1,197 @@
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { type EndpointName, endpoints, errorTrailer } from '@vivarium/api/wire';
+import { VivError } from '@vivarium/model';
+import { isGone, unreachable } from './unreachable.ts';
+
+/** Where the daemon is. */
+export type Address = { socket: string } | { url: URL; token?: string };
+
+export interface Send {
+  params?: Record<string, string>;
+  query?: Record<string, string | number | boolean | string[] | Record<string, string> | undefined>;
+  /** Sent as JSON. */
+  json?: unknown;
+  /** Sent as it is; a stream is sent piece by piece. */
+  bytes?: Uint8Array | AsyncIterable<Uint8Array>;
+  accept?: string;
+  signal?: AbortSignal;
+}
+
+/** HTTP to the daemon over connections that stay open. Knows how to find it again, or to have it started. */
+export class Transport {
+  readonly address: Address;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 64, maxFreeSockets: 8 });
+  readonly #revive: ((signal?: AbortSignal) => Promise<void>) | undefined;
+
+  /** `revive` is called when nobody answers, and has settled when somebody does. */
+  constructor(address: Address, revive?: (signal?: AbortSignal) => Promise<void>) {
+    this.address = address;
+    this.#revive = revive;
+  }
+
+  /** The answer of a route, when it is none of failure. */
+  async send(name: EndpointName, options: Send = {}): Promise<IncomingMessage> {
+    options.signal?.throwIfAborted();
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      // Where nothing was sent, or may be sent twice, a daemon that has gone is looked for again.
+      const again =
+        isGone(error) && (neverArrived(error) || endpoints[name][0] === 'GET') && !isStream(options.bytes);
+      if (!again) throw translate(error, options.signal, this.address);
+      if (neverArrived(error)) {
+        if (this.#revive === undefined) throw translate(error, options.signal, this.address);
+        await this.#revive(options.signal);
+      }
+    }
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      throw translate(error, options.signal, this.address);
+    }
+  }
+
+  async json<T>(
+    name: EndpointName,
+    options: Send = {},
+  ): Promise<{ value: T; headers: IncomingMessage['headers'] }> {
+    const answer = await this.send(name, options);
+    const text = (await readAll(answer, this.address)).toString();
+    return { value: (text === '' ? undefined : JSON.parse(text)) as T, headers: answer.headers };
+  }
+
+  async bytes(name: EndpointName, options: Send = {}): Promise<Buffer> {
+    return readAll(await this.send(name, options), this.address);
+  }
+
+  /** Makes sure that somebody answers, for what does not go through {@link Transport.send}. */
+  async revive(signal?: AbortSignal): Promise<void> {
+    await this.#revive?.(signal);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #once(name: EndpointName, options: Send): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const { bytes, json, signal } = options;
+    const body = json === undefined ? bytes : Buffer.from(JSON.stringify(json));
+    const request = httpRequest({
+      ...destination(this.address),
+      agent: this.#agent,
+      method: endpoints[name][0],
+      path: pathOf(name, options),
+      headers: {
+        ...(options.accept === undefined ? {} : { accept: options.accept }),
+        ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(body instanceof Uint8Array ? { 'content-length': body.byteLength } : {}),
+        ...authorization(this.address),
+      },
+      signal,
+    });
+    let answered = false;
+    request.on('response', (answer) => {
+      answered = true;
+      if ((answer.statusCode ?? 500) < 400) return resolve(answer);
+      readAll(answer, this.address).then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject);
+      // An upload that was refused is not sent to its end.
+      if (isStream(bytes)) request.destroy();
+    });
+    request.on('error', (error) => {
+      if (!answered) reject(error);
+    });
+    if (isStream(body)) {
+      const upload = Readable.from(body, { objectMode: false });
+      upload.on('error', (error) => {
+        reject(error);
+        request.destroy();
+      });
+      request.on('close', () => upload.destroy());
+      upload.pipe(request);
+    } else request.end(body);
+    return promise;
+  }
+}
+
+export function destination(address: Address): { socketPath: string } | { host: string; port: string } {
+  if ('socket' in address) return { socketPath: address.socket };
+  const { hostname, port, protocol } = address.url;
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port || (protocol === 'https:' ? '443' : '80') };
+}
+
+export function authorization(address: Address): Record<string, string> {
+  return 'url' in address && address.token !== undefined ? { authorization: `Bearer ${address.token}` } : {};
+}
+
+/** The path of a route with its parameters and query, percent-encoded. */
+export function pathOf(name: EndpointName, { params = {}, query = {} }: Send): string {
+  const path = endpoints[name][1].replaceAll(/\{(\w+)\}/g, (_, key: string) =>
+    encodeURIComponent(params[key] ?? ''),
+  );
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    if (value === undefined) continue;
+    if (Array.isArray(value)) for (const item of value) search.append(key, item);
+    else if (typeof value === 'object')
+      for (const [inner, item] of Object.entries(value)) search.append(`${key}[${inner}]`, item);
+    else search.append(key, String(value));
+  }
+  const text = search.toString();
+  return text === '' ? path : `${path}?${text}`;
+}
+
+/** All of an answer. One that breaks off is an error, never a short answer. */
+export async function readAll(answer: IncomingMessage, address: Address): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of readBytes(answer, address)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The bytes of an answer, and the error that its sender found on the way. */
+export async function* readBytes(
+  answer: IncomingMessage,
+  address: Address,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) yield chunk;
+  } catch (error) {
+    throw translate(error, signal, address);
+  }
+  const trailer = answer.trailers[errorTrailer];
+  if (trailer !== undefined) throw VivError.fromRecord(JSON.parse(decodeURIComponent(trailer)));
+}
+
+/** The error in an answer; one without our body is described by its status. */
+export function errorOf(text: Buffer | string, status: number): VivError {
+  try {
+    const record = JSON.parse(text.toString()) as { code?: unknown; message?: unknown };
+    if (typeof record.code === 'string' && typeof record.message === 'string')
+      return VivError.fromRecord(record as never);
+  } catch {
+    // Not ours; told below.
+  }
+  return new VivError('internal', `The daemon answered ${status}: ${text.toString().slice(0, 200)}`);
+}
+
+/** What a failed request means to its caller. */
+export function translate(error: unknown, signal: AbortSignal | undefined, address: Address): unknown {
+  if (signal?.aborted) return abortReason(signal);
+  if (isGone(error)) return unreachable(address, error);
+  return VivError.from(error);
+}
+
+/** An abort as an error of ours; a time-out stays one. */
+export function abortReason(signal: AbortSignal): VivError {
+  return VivError.from(signal.reason);
+}
+
+function neverArrived(error: unknown): boolean {
+  return ['ECONNREFUSED', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+function isStream(bytes: unknown): bytes is AsyncIterable<Uint8Array> {
+  return typeof bytes === 'object' && bytes !== null && Symbol.asyncIterator in bytes;
+}

@@ -1,0 +1,31 @@
+import { VivError } from '@vivarium/model';
+import type { Address } from './transport.ts';
+
+const gone = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+  'ECONNABORTED',
+]);
+
+/** Whether an error means that nobody answers, or no longer. */
+export function isGone(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return gone.has(code ?? '') || message === 'aborted' || message === 'socket hang up';
+}
+
+export function unreachable(address: Address, cause: unknown): VivError {
+  const where = 'socket' in address ? address.socket : address.url.origin;
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  const denied = code === 'EACCES' || code === 'EPERM';
+  return new VivError('daemon_unreachable', `vivd does not answer on ${where}: ${message}`, {
+    hint: denied
+      ? 'The socket belongs to another user.'
+      : 'Start it with `vivd`, or let the client start it (autostart).',
+    cause,
+  });
+}

@@ -1,0 +1,222 @@
+import type { Duplex } from 'node:stream';
+import type { ExecStart, Instance, Stats, WaitAnswer } from '@vivarium/api';
+import {
+  actionFromWire,
+  type EndpointName,
+  instanceFromWire,
+  ndjson,
+  statsFromWire,
+} from '@vivarium/api/wire';
+import type { State } from '@vivarium/lifecycle';
+import {
+  type ActionResult,
+  type CallOptions,
+  Exec,
+  type ExecConnection,
+  type ExecOptions,
+  type InstanceInfo,
+  type InstanceStats,
+  isVivError,
+  type LogLine,
+  type LogOptions,
+  type Task,
+  type TerminalSize,
+  VivError,
+  type Vm,
+  type VmFiles,
+} from '@vivarium/model';
+import { RemoteFiles } from './files.ts';
+import { longTask, readLines } from './lines.ts';
+import type { Send, Transport } from './transport.ts';
+
+/** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
+const maxWaitMs = 5 * 60_000;
+
+/** A VM behind the daemon. */
+export class RemoteVm implements Vm {
+  readonly id: string;
+  readonly files: VmFiles;
+  readonly #transport: Transport;
+  #info: InstanceInfo;
+
+  constructor(transport: Transport, info: InstanceInfo) {
+    this.#transport = transport;
+    this.#info = info;
+    this.id = info.id;
+    this.files = new RemoteFiles(transport, info.id);
+  }
+
+  get name(): string {
+    return this.#info.name;
+  }
+
+  get info(): InstanceInfo {
+    return this.#info;
+  }
+
+  async refresh(): Promise<InstanceInfo> {
+    return this.#keep((await this.#transport.json<Instance>('getInstance', this.#send())).value);
+  }
+
+  prepare(options: CallOptions = {}): Task<ActionResult> {
+    return this.#action('prepareInstance', options);
+  }
+
+  start(options: CallOptions = {}): Task<ActionResult> {
+    return this.#action('startInstance', options);
+  }
+
+  stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
+    return this.#action('stopInstance', options, { timeout_ms: options.timeoutMs, force: options.force });
+  }
+
+  shutdown(options: CallOptions = {}): Task<ActionResult> {
+    return this.#action('shutdownInstance', options);
+  }
+
+  async pause(options: CallOptions = {}): Promise<ActionResult> {
+    return this.#action('pauseInstance', options);
+  }
+
+  async resume(options: CallOptions = {}): Promise<ActionResult> {
+    return this.#action('resumeInstance', options);
+  }
+
+  restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {
+    return this.#action('restartInstance', options, { timeout_ms: options.timeoutMs });
+  }
+
+  delete(options: CallOptions & { force?: boolean } = {}): Task<void> {
+    const query = { force: options.force ?? false };
+    return longTask(this.#transport, 'deleteInstance', this.#send({ query }), options, () => undefined);
+  }
+
+  rename(name: string): Promise<InstanceInfo> {
+    return this.#update({ name });
+  }
+
+  resizeDisk(size: number | string): Promise<InstanceInfo> {
+    return this.#update({ overlay_size: size });
+  }
+
+  exec(argv: readonly string[], options: ExecOptions = {}): Exec {
+    const { env, cwd, user, tty, target, stdin, signal } = options;
+    const start: ExecStart = {
+      command: [...argv],
+      env,
+      cwd,
+      user,
+      target,
+      stdin: stdin !== undefined,
+      ...(tty === undefined ? {} : { tty: true, ...tty }),
+    };
+    return new Exec(argv, options, () => this.#link('exec', start, signal));
+  }
+
+  attach(options: { signal?: AbortSignal; tty?: TerminalSize } = {}): Promise<ExecConnection> {
+    return this.#link('attach', { ...options.tty }, options.signal);
+  }
+
+  async *logs(options: LogOptions = {}): AsyncGenerator<LogLine> {
+    const { source, tail, follow, signal } = options;
+    const query = { source, follow, tail: tail === undefined ? 'all' : String(tail) };
+    const answer = await this.#transport.send('instanceLogs', this.#send({ query, accept: ndjson, signal }));
+    yield* items<LogLine>(readLines(answer, this.#transport.address, signal), signal);
+  }
+
+  async stats(): Promise<InstanceStats> {
+    return statsFromWire((await this.#transport.json<Stats>('instanceStats', this.#send())).value);
+  }
+
+  async console(options: { signal?: AbortSignal } = {}): Promise<Duplex> {
+    return this.#duplex('console', this.#send(options), options.signal);
+  }
+
+  async connect(port: number, options: { host?: string; signal?: AbortSignal } = {}): Promise<Duplex> {
+    const { host, signal } = options;
+    return this.#duplex('tunnel', this.#send({ query: { port, host }, signal }), signal);
+  }
+
+  async waitFor(
+    states: State | State[],
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    const { timeoutMs = 60_000, signal } = options;
+    const wanted = [states].flat();
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const left = Math.max(0, deadline - Date.now());
+      const query = { viv_state: wanted, timeout: `${Math.min(left, maxWaitMs)}ms` };
+      const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
+      const info = value.instance === undefined ? await this.refresh() : this.#keep(value.instance);
+      if (!value.timed_out) return info;
+      if (left > maxWaitMs) continue;
+      throw new VivError(
+        'timeout',
+        `${this.name} is ${info.state}, not ${wanted.join(' or ')}, after ${timeoutMs / 1000} s`,
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.delete({ force: true });
+    } catch (error) {
+      if (!isVivError(error, 'not_found')) throw error;
+    }
+  }
+
+  #send(more: Send = {}): Send {
+    return { ...more, params: { id: this.id } };
+  }
+
+  #keep(wire: Instance): InstanceInfo {
+    this.#info = instanceFromWire(wire);
+    return this.#info;
+  }
+
+  #action(name: EndpointName, options: CallOptions, body: object = {}): Task<ActionResult> {
+    return longTask(this.#transport, name, this.#send({ json: body }), options, (wire: Instance) => {
+      this.#keep(wire);
+      return actionFromWire(wire);
+    });
+  }
+
+  async #update(json: object): Promise<InstanceInfo> {
+    return this.#keep((await this.#transport.json<Instance>('updateInstance', this.#send({ json }))).value);
+  }
+
+  async #link(route: 'exec' | 'attach', start: ExecStart, signal?: AbortSignal): Promise<ExecConnection> {
+    // WebSockets are loaded by the first command: a listing shall not wait for them.
+    const { ExecLink } = await import('./exec-link.ts');
+    return ExecLink.open({ transport: this.#transport, id: this.id, route, start, signal });
+  }
+
+  async #duplex(name: 'console' | 'tunnel', send: Send, signal?: AbortSignal): Promise<Duplex> {
+    const [{ openSocket }, { openDuplex }] = await Promise.all([
+      import('./socket.ts'),
+      import('./duplex.ts'),
+    ]);
+    const stream = await openDuplex(await openSocket(this.#transport, name, send));
+    const abort = () => stream.destroy(VivError.from(signal?.reason));
+    signal?.addEventListener('abort', abort, { once: true });
+    stream.once('close', () => signal?.removeEventListener('abort', abort));
+    return stream;
+  }
+}
+
+/** The items of a stream of lines; one that is an error is thrown. An abort by the reader ends it. */
+export async function* items<T>(
+  lines: AsyncIterable<unknown>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T> {
+  try {
+    for await (const line of lines) {
+      const { error } = line as { error?: { code: string; message: string } };
+      if (error !== undefined) throw VivError.fromRecord(error);
+      yield line as T;
+    }
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}
