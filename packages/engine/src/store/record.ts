@@ -56,8 +56,25 @@ export interface InstanceRecord {
 
 const fileName = 'record.json';
 
-/** Writes beside and renames, so that a reader finds the old record or the new one. */
+const writing = new Map<string, Promise<void>>();
+
+/**
+ * Writes beside and renames, so that a reader finds the old record or the new one. Calls for one directory take effect in
+ * the order in which they were made: an operation and the watcher of its VMM may both have something to write.
+ */
 export async function writeRecord(dir: string, record: InstanceRecord): Promise<void> {
+  const before = writing.get(dir) ?? Promise.resolve();
+  // Whether the one before succeeded is its own caller's concern.
+  const mine = before.catch(() => undefined).then(() => writeAlone(dir, record));
+  writing.set(dir, mine);
+  try {
+    await mine;
+  } finally {
+    if (writing.get(dir) === mine) writing.delete(dir);
+  }
+}
+
+async function writeAlone(dir: string, record: InstanceRecord): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const temporary = path.join(dir, `.${fileName}.${process.pid}`);
   const file = await open(temporary, 'w', 0o600);
