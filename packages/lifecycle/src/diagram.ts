@@ -1,5 +1,6 @@
 import { allStates, isTransient, type State } from './states.ts';
 import { type Row, table } from './table.ts';
+import { stepsOf } from './transition.ts';
 
 interface Edge {
   from: State;
@@ -14,17 +15,11 @@ function label(row: Row): string {
   return row.kind === 'action' && row.force === 'required' ? `${row.on} (force)` : row.on;
 }
 
-/** Where an arrow for a row ends: an action's at its first transient state, the rest of the way is the observations'. */
-function targets(row: Row): readonly State[] {
-  const first = row.through.find((state) => state !== row.from);
-  return first === undefined ? row.to : [first];
-}
-
 function edges(): Edge[] {
   const found = new Map<string, Edge>();
   const drawn = table.filter((row) => row.changed && !undrawn.has(row.on));
   for (const row of drawn) {
-    for (const to of targets(row)) {
+    for (const to of stepsOf(row)) {
       const key = `${row.from} ${to}`;
       const edge = found.get(key) ?? { from: row.from, to, labels: [] };
       edge.labels.push(label(row));

@@ -87,7 +87,8 @@ export function isStep(from: State, to: State): boolean {
   return table.some((row) => row.from === from && row.changed && stepsOf(row).includes(to));
 }
 
-function stepsOf(row: Row): readonly State[] {
+/** Where a row leads at once: an action into its first transient state, the rest of its way is observed. */
+export function stepsOf(row: Row): readonly State[] {
   const first = row.through.find((state) => state !== row.from);
   return first === undefined ? row.to : [first];
 }
