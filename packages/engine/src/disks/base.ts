@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { VivError } from '@vivarium/model';
+import { formatSize, VivError } from '@vivarium/model';
 import { runTool } from './qemu-img.ts';
 
 const running = new Map<string, Promise<string>>();
@@ -12,7 +12,7 @@ const running = new Map<string, Promise<string>>();
  */
 const extended = 'lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard,root_owner=0:0';
 
-async function makeBase(dir: string, file: string, bytes: number, signal?: AbortSignal): Promise<void> {
+async function makeBase(dir: string, file: string, bytes: number): Promise<void> {
   await mkdir(dir, { recursive: true });
   const temporary = path.join(dir, `.making-${process.pid}-${randomUUID()}`);
   try {
@@ -20,7 +20,7 @@ async function makeBase(dir: string, file: string, bytes: number, signal?: Abort
     await handle.truncate(bytes);
     const journal = bytes >= 1024 ** 3 ? ['-J', 'size=32'] : [];
     const argv = ['-q', '-F', '-t', 'ext4', '-L', 'root', '-m', '0', ...journal, '-E', extended, temporary];
-    await runTool('mkfs.ext4', argv, signal);
+    await runTool('mkfs.ext4', argv);
     await handle.chmod(0o400);
     await handle.sync();
     await rename(temporary, file);
@@ -28,7 +28,11 @@ async function makeBase(dir: string, file: string, bytes: number, signal?: Abort
     await parent.sync();
   } catch (error) {
     await rm(temporary, { force: true });
-    throw VivError.from(error);
+    if ((error as NodeJS.ErrnoException).code !== 'EFBIG') throw VivError.from(error);
+    throw new VivError('invalid_size', `The file system of ${dir} holds no file of ${formatSize(bytes)}`, {
+      hint: 'Choose a smaller root disk.',
+      cause: error,
+    });
   }
 }
 
@@ -43,15 +47,16 @@ async function isFile(file: string, bytes: number): Promise<boolean> {
 
 /**
  * The empty ext4 file system of a size, made once: a sparse read-only file that every root disk of that size stands on.
+ * It takes milliseconds and is shared by those who ask at the same time, so nobody can cancel it.
  *
  * @returns its path.
  */
-export async function baseDisk(dir: string, bytes: number, signal?: AbortSignal): Promise<string> {
+export async function baseDisk(dir: string, bytes: number): Promise<string> {
   const file = path.join(dir, `ext4-${bytes}.raw`);
   if (await isFile(file, bytes)) return file;
   const making =
     running.get(file) ??
-    makeBase(dir, file, bytes, signal)
+    makeBase(dir, file, bytes)
       .then(() => file)
       .finally(() => running.delete(file));
   running.set(file, making);

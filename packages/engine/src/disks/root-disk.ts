@@ -54,7 +54,8 @@ export async function createRootDisk(options: {
     () => false,
   );
   if (exists) throw new VivError('conflict', `There is a disk at ${file} already`);
-  const base = await baseDisk(path.resolve(options.bases), bytes, options.signal);
+  const base = await baseDisk(path.resolve(options.bases), bytes);
+  if (options.signal?.aborted) throw VivError.from(options.signal.reason);
   const temporary = `${file}.${randomUUID().slice(0, 8)}.new`;
   const backing = path.relative(path.dirname(file), base);
   try {
@@ -127,5 +128,10 @@ export async function rootDiskInfo(file: string): Promise<RootDiskInfo> {
     'virtual-size': number;
     'full-backing-filename'?: string;
   };
-  return { bytes: info['virtual-size'], usedBytes: blocks * 512, base: info['full-backing-filename'] };
+  const base = info['full-backing-filename'];
+  return {
+    bytes: info['virtual-size'],
+    usedBytes: blocks * 512,
+    ...(base === undefined ? {} : { base: path.resolve(base) }),
+  };
 }
