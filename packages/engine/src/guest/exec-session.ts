@@ -89,7 +89,8 @@ export class ExecSession implements GuestExecConnection {
       const piece = await this.#received.next();
       if (piece === undefined) return;
       const stream = piece.channel === Channel.stderr ? 'stderr' : 'stdout';
-      this.delivered[stream] += BigInt(piece.data.length);
+      this.delivered[stream] += BigInt(piece.gap + piece.data.length);
+      if (piece.data.length === 0) continue;
       this.#stream.consumed(piece.channel, piece.data.length);
       yield { stream, data: piece.data };
     }
@@ -194,6 +195,7 @@ export class ExecSession implements GuestExecConnection {
   }
 
   #onEvent(event: EventMessage): void {
+    if (event.name === 'gap') this.#onGap(event.fields.uint('channel'), event.fields.uint('bytes'));
     if (event.name !== 'exit' || this.#state !== 'running') return;
     const signal = event.fields.optionalText('signal');
     const exit = { code: event.fields.uint('code'), ...(signal === undefined ? {} : { signal }) };
@@ -202,6 +204,14 @@ export class ExecSession implements GuestExecConnection {
     this.#received.end();
     this.#exit.resolve(exit);
     this.#stdin.fail(new VivError('guest_error', 'The command has ended and reads no more.'));
+  }
+
+  /** The guest gave up bytes of a ring before this reader came to them. */
+  #onGap(channel: number, bytes: number): void {
+    if (channel !== Channel.stdout && channel !== Channel.stderr) {
+      throw new ProtocolError('invalid_field', `gap: channel ${channel} is no output`);
+    }
+    this.#received.skip(channel, bytes);
   }
 
   #fail(error: unknown): void {

@@ -8,12 +8,15 @@ const orderedPieces = 64;
 
 interface Piece {
   readonly channel: ChannelCode;
+  gap: number;
   block: Buffer;
   filled: number;
 }
 
 export interface Received {
   readonly channel: ChannelCode;
+  /** Bytes the guest gave up before these; almost always 0. With a gap the data may be empty. */
+  readonly gap: number;
   readonly data: Buffer;
 }
 
@@ -39,16 +42,17 @@ export class ReceiveQueue {
 
   push(channel: ChannelCode, payload: Buffer): void {
     if (this.#ended) return;
-    const waiting = this.#waiting;
-    if (waiting !== undefined) {
-      this.#waiting = undefined;
-      waiting.resolve({ channel, data: owned(payload) });
-      return;
-    }
+    if (this.#waiting !== undefined && this.#hand({ channel, gap: 0, data: owned(payload) })) return;
     if (payload.length <= smallBytes && this.#merge(channel, payload)) return;
-    const piece = { channel, block: owned(payload), filled: payload.length };
-    this.#pieces.push(piece);
-    this.#last[channel] = piece;
+    this.#append({ channel, gap: 0, block: owned(payload), filled: payload.length });
+  }
+
+  /** Bytes that will never come: what is pushed next on that channel is so much further on. */
+  skip(channel: ChannelCode, bytes: number): void {
+    if (this.#ended || this.#hand({ channel, gap: bytes, data: Buffer.alloc(0) })) return;
+    const last = this.#last[channel];
+    if (last !== undefined && (last.filled === 0 || this.pieceCount >= orderedPieces)) last.gap += bytes;
+    else this.#append({ channel, gap: bytes, block: Buffer.alloc(0), filled: 0 });
   }
 
   /** No more comes. With an error the reader gets it after what is still queued; `drop`: instead of it. */
@@ -68,7 +72,7 @@ export class ReceiveQueue {
     const piece = this.#pieces.shift();
     if (piece === undefined) return undefined;
     if (this.#last[piece.channel] === piece) this.#last[piece.channel] = undefined;
-    return { channel: piece.channel, data: piece.block.subarray(0, piece.filled) };
+    return { channel: piece.channel, gap: piece.gap, data: piece.block.subarray(0, piece.filled) };
   }
 
   /** The next piece, or undefined at the end. One reader at a time. @throws the error given to {@link end}. */
@@ -80,6 +84,19 @@ export class ReceiveQueue {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
+  }
+
+  /** To the reader that waits, if there is one. */
+  #hand(received: Received): boolean {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.resolve(received);
+    return waiting !== undefined;
+  }
+
+  #append(piece: Piece): void {
+    this.#pieces.push(piece);
+    this.#last[piece.channel] = piece;
   }
 
   #merge(channel: ChannelCode, payload: Buffer): boolean {

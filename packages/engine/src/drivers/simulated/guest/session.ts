@@ -15,8 +15,8 @@ export interface SessionSpec {
 interface Attachment {
   readonly port: AgentPort;
   readonly stream: WireStream;
-  /** Offset at which each output began on this stream. */
-  readonly from: Readonly<Record<1 | 2, number>>;
+  /** Offset at which each output began on this stream, plus the gaps in it. */
+  readonly from: Record<1 | 2, number>;
   /** Offset of the next byte to send. */
   readonly next: Record<1 | 2, number>;
   readonly ended: Record<1 | 2, boolean>;
@@ -79,10 +79,11 @@ export class SimulatedSession {
     if (attachment === undefined) return;
     const outputs = this.#outputs();
     for (const channel of [1, 2] as const) {
-      if (attachment.next[channel] < outputs[channel].base) {
-        attachment.stream.reset(conflict('the oldest bytes were given up before they were read'));
-        this.#detach(attachment.stream);
-        return;
+      const gap = outputs[channel].base - attachment.next[channel];
+      if (gap > 0) {
+        attachment.port.event(attachment.stream.id, 'gap', { channel, bytes: gap });
+        attachment.next[channel] += gap;
+        attachment.from[channel] += gap;
       }
       this.#pumpOne(attachment, channel, outputs[channel]);
     }

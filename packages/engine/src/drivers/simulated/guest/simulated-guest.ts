@@ -59,7 +59,6 @@ export class SimulatedGuest {
       log: (lines) => options.onLog?.(lines),
       event: (name, fields) => this.#ports.control?.event(0, name, fields),
       powerOff: () => this.#powerOff(),
-      isHostConnected: () => this.#ports.control?.connected === true,
     });
   }
 
