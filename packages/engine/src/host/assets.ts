@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
@@ -22,9 +23,13 @@ export interface Assets {
   images: Record<string, AssetFile>;
 }
 
+/** `.viv` of the checkout this file is in; an installed package has none at that place. */
+const checkout = path.resolve(import.meta.dirname, '../../../../.viv');
+
 /** Where set-up puts what it builds: `VIV_ASSETS`, a checkout's `.viv/assets`, or the user's cache. */
 export function assetsDir(env: NodeJS.ProcessEnv = process.env): string {
   if (env.VIV_ASSETS) return path.resolve(env.VIV_ASSETS);
+  if (existsSync(checkout)) return path.join(checkout, 'assets');
   if (process.getuid?.() === 0) return '/var/cache/vivarium/assets';
   return path.join(env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'vivarium', 'assets');
 }

@@ -33,16 +33,18 @@ export async function reconnect(context: Context, instance: Instance, machine: M
     instance.machine === machine && !exited;
     pause = Math.min(2 * pause, longestPauseMs)
   ) {
+    let failure: VivError;
     try {
       const guest = await greet(context, machine, attemptMs);
       if (instance.machine !== machine) return await guest[Symbol.asyncDispose]();
       watchGuest(context, instance, machine, guest);
       return;
     } catch (error) {
-      if (instance.machine !== machine || exited) return;
-      if (['Running', 'Initializing', 'Unknown'].includes(instance.state))
-        instance.observeNothing(VivError.from(error));
+      failure = VivError.from(error);
     }
     await Promise.race([delay(pause, undefined, { ref: false }), machine.exited]);
+    if (instance.machine !== machine || exited) return;
+    instance.observeGuest(undefined);
+    if (['Initializing', 'Unknown'].includes(instance.state)) instance.observeNothing(failure);
   }
 }

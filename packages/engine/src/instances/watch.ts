@@ -31,10 +31,9 @@ export function watchGuest(context: Context, instance: Instance, machine: Machin
     instance.workloadExit = exit;
     void endAfterWorkload(instance, guest);
   });
+  // The channel of a guest that goes off closes a moment before its VMM does: what it means is found out by trying.
   void guest.closed.then(() => {
-    if (instance.guest !== guest) return;
-    instance.observeGuest(undefined);
-    if (instance.machine === machine) void reconnect(context, instance, machine);
+    if (instance.guest === guest && instance.machine === machine) void reconnect(context, instance, machine);
   });
 }
 

@@ -29,7 +29,6 @@ export class Operation {
       () => this.#abort.abort(new VivError('timeout', `${action} did not end within ${deadlineMs / 1000} s`)),
       deadlineMs,
     );
-    timer.unref();
     const settle = () => clearTimeout(timer);
     this.#settled.promise.then(settle, settle);
   }
