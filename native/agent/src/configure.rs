@@ -20,7 +20,6 @@ pub struct Config {
 
 /// What is known once it is done.
 pub struct Configured {
-    pub generation: u64,
     /// Names of the disks below `/sys/block`.
     pub disks: Vec<String>,
     /// Device of the writable layer.
@@ -79,5 +78,5 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     stage(&mut stages, "root", || told("the stacked root", disks::stack(config.layers, MERGED_ROOT)))?;
     stage(&mut stages, "network", || identity.connect())?;
     stage(&mut stages, "identity", || identity.name(Some(MERGED_ROOT)))?;
-    Ok((Configured { generation: identity.generation, disks: vec![layers, root_disk], root_disk: device }, stages))
+    Ok((Configured { disks: vec![layers, root_disk], root_disk: device }, stages))
 }

@@ -6,13 +6,14 @@ use crate::{clock, etc_files, kmsg};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use viv_protocol::{Code, Fields, WireError};
 
 pub struct Identity {
     hostname: String,
     /// 32 hexadecimal digits.
     machine_id: String,
-    pub generation: u64,
+    generation: u64,
     entropy: Vec<u8>,
     clock_nanos: u64,
     network: Option<Network>,
@@ -25,6 +26,14 @@ const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 /// Longest host name of the kernel.
 const MOST_HOSTNAME: usize = 64;
+
+/// Both ports tell it to every host that comes.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// How often this machine has been made anew, as the host counts it; 0 before it has said.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
 
 fn invalid(what: &str) -> WireError {
     WireError::new(Code::InvalidRequest, what)
@@ -98,8 +107,9 @@ impl Identity {
         }
     }
 
-    /// For whoever wants to know inside that the machine has been copied.
+    /// For whoever wants to know inside, and for every host that comes, that the machine has been copied.
     fn tell_generation(&self, root: Option<&str>) {
+        GENERATION.store(self.generation, Ordering::Relaxed);
         for base in ["", root.unwrap_or("")] {
             let directory = format!("{base}/run/vivarium");
             let written = fs::create_dir_all(&directory)

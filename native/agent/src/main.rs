@@ -33,6 +33,7 @@ mod signals;
 mod spawn;
 mod stats;
 mod sys;
+mod tar;
 mod users;
 mod workload;
 

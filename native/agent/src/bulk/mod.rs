@@ -1,4 +1,327 @@
-use crate::access::Targets;
-use std::os::fd::OwnedFd;
+//! The bulk port: file copies and TCP tunnels, on a thread of their own so that they never hold up an exec.
+//!
+//! One loop speaks with the host and serves the tunnels; each copy has a thread that may wait for the disk.
 
-pub fn start(_port: OwnedFd, _targets: Targets) {}
+mod copy_in;
+mod copy_out;
+mod inbox;
+mod outbox;
+mod requests;
+mod tunnel;
+
+use crate::access::Targets;
+use crate::kmsg;
+use crate::link::{Incoming, Link};
+use crate::out_queue::Flushed;
+use crate::poll::{Poll, EDGE, READ, WRITE};
+use crate::sys;
+use inbox::Inbox;
+use outbox::{Outbox, Piece};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::Arc;
+use tunnel::Tunnel;
+use viv_protocol::{Code, Decoder, Header, Kind, ReceiveWindow, SendWindow, Value, WireError, HEADER_LEN};
+
+const PORT: u64 = u64::MAX;
+const WORKERS: u64 = u64::MAX - 1;
+/// Bytes of frames that wait for the port before streams are asked for more.
+const AHEAD: usize = 192 * 1024;
+/// As on the control port: a host that asks and never reads is not listened to.
+const UNREAD: usize = 1 << 20;
+/// Used buffers that are kept for the next frames.
+const SPARES: usize = 8;
+const FRAMES_A_ROUND: usize = 32;
+
+/// What a copy's thread tells the loop.
+pub enum Report {
+    /// So many bytes of a copy into the guest have been consumed.
+    Consumed(u64),
+    /// A copy into the guest has ended.
+    Ended(Result<Value, WireError>),
+    /// There is something in the outbox.
+    Ready,
+}
+
+/// The way from a copy's thread to the loop.
+#[derive(Clone)]
+pub struct Teller {
+    wake: Arc<OwnedFd>,
+    sender: Sender<(u64, u32, Report)>,
+    conversation: u64,
+    stream: u32,
+}
+
+impl Teller {
+    pub fn tell(&self, report: Report) {
+        // The loop never ends, so there is always somebody to hear it; a full counter is awake already.
+        let _always_heard = self.sender.send((self.conversation, self.stream, report));
+        let _awake = sys::write(self.wake.as_raw_fd(), &1u64.to_ne_bytes());
+    }
+}
+
+enum Stream {
+    In { inbox: Arc<Inbox>, window: ReceiveWindow },
+    Out { outbox: Arc<Outbox>, window: SendWindow },
+    Tunnel(Tunnel),
+}
+
+impl Drop for Stream {
+    /// Whoever works for a stream that is gone stops.
+    fn drop(&mut self) {
+        match self {
+            Stream::In { inbox, .. } => inbox.cancel(),
+            Stream::Out { outbox, .. } => outbox.cancel(),
+            Stream::Tunnel(_) => {}
+        }
+    }
+}
+
+struct Bulk {
+    poll: Poll,
+    link: Link,
+    targets: Targets,
+    conversation: u64,
+    streams: BTreeMap<u32, Stream>,
+    last_served: u32,
+    wake: Arc<OwnedFd>,
+    sender: Sender<(u64, u32, Report)>,
+    reports: Receiver<(u64, u32, Report)>,
+    spares: Vec<Vec<u8>>,
+    boot_id: String,
+}
+
+pub fn start(port: OwnedFd, targets: Targets) {
+    let begin = move || match Bulk::new(port, targets) {
+        Ok(bulk) => bulk.run(),
+        Err(error) => kmsg::fail(&format!("the bulk port cannot be served: {error}")),
+    };
+    if let Err(error) = std::thread::Builder::new().stack_size(256 * 1024).spawn(begin) {
+        kmsg::fail(&format!("the bulk port has no thread: {error}"));
+    }
+}
+
+impl Bulk {
+    fn new(port: OwnedFd, targets: Targets) -> io::Result<Bulk> {
+        let (sender, reports) = channel();
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let bulk = Bulk {
+            poll: Poll::new()?,
+            link: Link::new(port),
+            targets,
+            conversation: 0,
+            streams: BTreeMap::new(),
+            last_served: 0,
+            wake: Arc::new(sys::event_fd()?),
+            sender,
+            reports,
+            spares: Vec::new(),
+            boot_id: boot_id.trim().to_owned(),
+        };
+        bulk.poll.add(bulk.link.fd(), PORT, READ | WRITE | EDGE)?;
+        bulk.poll.add(bulk.wake.as_raw_fd(), WORKERS, READ)?;
+        Ok(bulk)
+    }
+
+    fn run(mut self) {
+        let mut ready = Vec::new();
+        loop {
+            self.listen();
+            self.serve();
+            self.watch_tunnels();
+            self.poll.wait(None, &mut ready);
+            for (token, _) in &ready {
+                match *token {
+                    PORT => {}
+                    WORKERS => self.hear_workers(),
+                    token => self.tunnel_ready(token as u32),
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self) {
+        for _ in 0..FRAMES_A_ROUND {
+            if self.link.out.len() > UNREAD {
+                return;
+            }
+            let spares = &mut self.spares;
+            match self.link.next(&mut || spares.pop().unwrap_or_default()) {
+                None => return,
+                Some(Incoming::Hello) => self.greet(),
+                Some(Incoming::Frame(header, buffer)) => self.accept(header, buffer),
+            }
+        }
+        // There may be more, and an edge is only told once: ask for it again.
+        if self.poll.change(self.link.fd(), PORT, READ | WRITE | EDGE).is_err() {
+            kmsg::fail("the bulk port left the epoll set");
+        }
+    }
+
+    fn greet(&mut self) {
+        self.conversation += 1;
+        self.streams.clear();
+        let boot_id = self.boot_id.clone();
+        self.link.welcome(&boot_id, crate::identity::generation());
+    }
+
+    fn accept(&mut self, header: Header, buffer: Vec<u8>) {
+        let stream = header.stream;
+        match Kind::from_byte(header.kind) {
+            Some(Kind::Request) => self.request(stream, buffer.get(HEADER_LEN..).unwrap_or(&[])),
+            Some(Kind::Data) if header.channel() == 0 => self.data(stream, buffer),
+            Some(Kind::Eof) if header.channel() == 0 => self.end(stream),
+            Some(Kind::Credit) if header.channel() == 0 => {
+                let bytes = buffer.get(HEADER_LEN..).and_then(|payload| <[u8; 4]>::try_from(payload).ok());
+                self.credit(stream, bytes.map_or(0, u32::from_le_bytes));
+            }
+            Some(Kind::Reset) => drop(self.streams.remove(&stream)),
+            _ => {}
+        }
+    }
+
+    fn data(&mut self, stream: u32, buffer: Vec<u8>) {
+        let bytes = buffer.len().saturating_sub(HEADER_LEN);
+        let fits = match self.streams.get_mut(&stream) {
+            None | Some(Stream::Out { .. }) => return self.keep(buffer),
+            Some(Stream::In { inbox, window }) => window.receive(bytes).map(|()| inbox.push(buffer)).is_ok(),
+            Some(Stream::Tunnel(tunnel)) => tunnel.accept(&buffer[HEADER_LEN..]).is_ok(),
+        };
+        if fits {
+            self.tunnel_ready(stream);
+        } else {
+            let error = WireError::new(Code::InvalidRequest, "more was sent than there was credit for");
+            self.reset(stream, &error);
+        }
+    }
+
+    fn keep(&mut self, buffer: Vec<u8>) {
+        if self.spares.len() < SPARES && buffer.capacity() >= Decoder::BUFFER_LEN {
+            self.spares.push(buffer);
+        }
+    }
+
+    fn end(&mut self, stream: u32) {
+        match self.streams.get_mut(&stream) {
+            Some(Stream::In { inbox, .. }) => inbox.end(),
+            Some(Stream::Tunnel(tunnel)) => {
+                tunnel.end();
+                self.tunnel_ready(stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn credit(&mut self, stream: u32, bytes: u32) {
+        match self.streams.get_mut(&stream) {
+            Some(Stream::Out { window, .. }) => window.grant(bytes),
+            Some(Stream::Tunnel(tunnel)) => tunnel.grant(bytes),
+            _ => {}
+        }
+    }
+
+    fn reset(&mut self, stream: u32, error: &WireError) {
+        self.streams.remove(&stream);
+        self.link.reset(stream, error);
+    }
+
+    fn hear_workers(&mut self) {
+        let _only_to_reset_it = sys::read(self.wake.as_raw_fd(), &mut [0; 8]);
+        while let Ok((conversation, stream, report)) = self.reports.try_recv() {
+            if conversation != self.conversation {
+                continue;
+            }
+            match (report, self.streams.get_mut(&stream)) {
+                (Report::Consumed(bytes), Some(Stream::In { window, inbox })) => {
+                    let grant = window.consume(bytes);
+                    inbox.take_spares(&mut self.spares, SPARES);
+                    if let Some(grant) = grant {
+                        self.link.send(Kind::Credit, 0, stream, &grant.to_le_bytes());
+                    }
+                }
+                (Report::Ended(answer), Some(Stream::In { .. })) => {
+                    self.link.respond(stream, &answer);
+                    self.streams.remove(&stream);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends what can be sent, one frame per stream in turn.
+    fn serve(&mut self) {
+        loop {
+            while self.link.out.len() < AHEAD && self.serve_next() {}
+            let before = self.link.out.len();
+            if self.flush() == Flushed::Waiting || before == 0 {
+                return;
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Flushed {
+        let fd = self.link.fd();
+        let spares = &mut self.spares;
+        self.link.out.flush_into(fd, |piece| {
+            if spares.len() < SPARES && piece.capacity() >= Decoder::BUFFER_LEN {
+                spares.push(piece);
+            }
+        })
+    }
+
+    fn serve_next(&mut self) -> bool {
+        let after = self.last_served.wrapping_add(1);
+        let order: Vec<u32> = self.streams.range(after..).chain(self.streams.range(..after)).map(|(stream, _)| *stream).collect();
+        for stream in order {
+            let piece = match self.streams.get_mut(&stream) {
+                Some(Stream::Out { outbox, window }) => outbox.take(window, &mut self.spares),
+                Some(Stream::Tunnel(tunnel)) => tunnel.next_piece(),
+                _ => None,
+            };
+            if let Some(piece) = piece {
+                self.last_served = stream;
+                self.send(stream, piece);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn send(&mut self, stream: u32, piece: Piece) {
+        match piece {
+            Piece::Answer(answer) => {
+                self.link.respond(stream, &answer);
+                if answer.is_err() {
+                    self.streams.remove(&stream);
+                }
+            }
+            Piece::Data(buffer) => self.link.send_buffer(Kind::Data, 0, stream, buffer),
+            Piece::End => {
+                self.link.send(Kind::Eof, 0, stream, &[]);
+                if matches!(self.streams.get(&stream), Some(Stream::Out { .. })) {
+                    self.streams.remove(&stream);
+                }
+            }
+            Piece::Credit(bytes) => self.link.send(Kind::Credit, 0, stream, &bytes.to_le_bytes()),
+            Piece::Failed(error) => self.reset(stream, &error),
+            Piece::Over => drop(self.streams.remove(&stream)),
+        }
+    }
+
+    fn tunnel_ready(&mut self, stream: u32) {
+        if let Some(Stream::Tunnel(tunnel)) = self.streams.get_mut(&stream) {
+            tunnel.ready();
+        }
+    }
+
+    fn watch_tunnels(&mut self) {
+        let full = self.link.out.len() >= AHEAD;
+        for (stream, body) in &mut self.streams {
+            if let Stream::Tunnel(tunnel) = body {
+                tunnel.watch(&self.poll, u64::from(*stream), full);
+            }
+        }
+    }
+}

@@ -36,9 +36,8 @@ impl Agent {
                 session.stream = None;
             }
         }
-        let generation = self.configured.as_ref().map_or(0, |configured| configured.generation);
         let boot_id = self.boot_id.clone();
-        self.link.welcome(&boot_id, generation);
+        self.link.welcome(&boot_id, crate::identity::generation());
     }
 
     fn accept(&mut self, header: Header, payload: &[u8]) {

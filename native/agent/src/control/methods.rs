@@ -63,9 +63,6 @@ impl Agent {
         let identity = Identity::read(fields)?;
         let root = self.configured.as_ref().map(|_| configure::MERGED_ROOT);
         identity.apply(root)?;
-        if let Some(configured) = &mut self.configured {
-            configured.generation = identity.generation;
-        }
         nothing()
     }
 
