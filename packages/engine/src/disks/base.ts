@@ -5,6 +5,8 @@ import { formatSize, VivError } from '@vivarium/model';
 import { runTool } from './qemu-img.ts';
 
 const running = new Map<string, Promise<string>>();
+/** Directories that this process has cleared of what its predecessors left. A data directory has one owner at a time. */
+const cleared = new Map<string, Promise<void>>();
 
 /**
  * Options of the file system. Zeroed storage is promised (the file is a hole), so that neither mkfs nor the guest's kernel
@@ -13,9 +15,10 @@ const running = new Map<string, Promise<string>>();
 const extended = 'lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard,root_owner=0:0';
 
 async function makeBase(dir: string, file: string, bytes: number): Promise<void> {
-  await mkdir(dir, { recursive: true });
   const temporary = path.join(dir, `.making-${process.pid}-${randomUUID()}`);
   try {
+    await mkdir(dir, { recursive: true });
+    await clearOnce(dir);
     await using handle = await open(temporary, 'wx', 0o600);
     await handle.truncate(bytes);
     const journal = bytes >= 1024 ** 3 ? ['-J', 'size=32'] : [];
@@ -34,6 +37,22 @@ async function makeBase(dir: string, file: string, bytes: number): Promise<void>
       cause: error,
     });
   }
+}
+
+async function clearOnce(dir: string): Promise<void> {
+  const clearing = cleared.get(dir) ?? clearAway(dir);
+  cleared.set(dir, clearing);
+  clearing.catch(() => cleared.delete(dir)); // The caller throws it; the next one tries again.
+  await clearing;
+}
+
+/** Removes what a killed process left half-made. */
+async function clearAway(dir: string): Promise<void> {
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) if (name.startsWith('.making-')) await rm(path.join(dir, name), { force: true });
 }
 
 async function isFile(file: string, bytes: number): Promise<boolean> {
@@ -61,13 +80,4 @@ export async function baseDisk(dir: string, bytes: number): Promise<string> {
       .finally(() => running.delete(file));
   running.set(file, making);
   return making;
-}
-
-/** Removes what an interrupted {@link baseDisk} left. */
-export async function cleanBases(dir: string): Promise<void> {
-  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  for (const name of names) if (name.startsWith('.making-')) await rm(path.join(dir, name), { force: true });
 }

@@ -1,4 +1,4 @@
-export { baseDisk, cleanBases } from './base.ts';
+export { baseDisk } from './base.ts';
 export {
   checkRootSize,
   createRootDisk,

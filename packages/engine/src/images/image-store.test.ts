@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { isVivError, type Progress } from '@vivarium/model';
 import { digestOf } from './digest.ts';
 import { Blobs, layoutWith, run, type TestImage, temporaryDirectory } from './fixtures/layout.ts';
+import { openStore } from './fixtures/store.ts';
 import { type Item, tarOf } from './fixtures/tar-of.ts';
-import { createImageStore } from './index.ts';
 import type { ImageStore } from './store.ts';
 
 const nobody = (): string[] => [];
@@ -31,7 +31,7 @@ async function room(): Promise<Room> {
   return {
     dir: temporary.dir,
     images,
-    open: (builtin = {}) => createImageStore({ dir: images, builtin, dockerConfig: '/nonexistent' }),
+    open: (builtin = {}) => openStore({ dir: images, builtin }),
     async add(store, image, name) {
       const { layout } = await layoutWith(path.join(temporary.dir, `layout-${count++}`), image);
       const [stored] = await store.import(layout, { reference: name });

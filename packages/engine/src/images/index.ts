@@ -5,9 +5,10 @@ import type { ImageStore, ImageStoreOptions } from './store.ts';
 export { formatReference, normalizeReference, parseReference, type Reference } from './reference.ts';
 export type { ImageStore, ImageStoreOptions, StoredImage } from './store.ts';
 
-/** The images of a data directory, recovered and ready. @throws VivError `disk_full`, or what the file system says. */
+/**
+ * The images of a data directory. Call {@link ImageStore.recover} once the directory is yours and before anything else: until
+ * then the store is empty.
+ */
 export async function createImageStore(options: ImageStoreOptions): Promise<ImageStore> {
-  const store = new FileImageStore(options, registryResolver(options));
-  await store.recover();
-  return store;
+  return new FileImageStore(options, registryResolver(options));
 }

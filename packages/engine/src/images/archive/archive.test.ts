@@ -6,8 +6,8 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { isVivError } from '@vivarium/model';
 import { digestOf } from '../digest.ts';
 import { Blobs, layoutWith, run, temporaryDirectory } from '../fixtures/layout.ts';
+import { openStore } from '../fixtures/store.ts';
 import { type Item, tarOf } from '../fixtures/tar-of.ts';
-import { createImageStore } from '../index.ts';
 import { hostArchitecture } from '../oci.ts';
 import type { ImageStore } from '../store.ts';
 
@@ -18,10 +18,8 @@ const layers: Item[][] = [
 
 async function room(): Promise<{ dir: string; store: ImageStore } & AsyncDisposable> {
   const temporary = await temporaryDirectory();
-  const store = await createImageStore({
+  const store = await openStore({
     dir: path.join(temporary.dir, 'images'),
-    builtin: {},
-    dockerConfig: '/nonexistent',
   });
   return { dir: temporary.dir, store, [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose]() };
 }

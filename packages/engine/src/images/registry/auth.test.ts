@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { isVivError } from '@vivarium/model';
 import { Blobs, temporaryDirectory } from '../fixtures/layout.ts';
 import { type FakeRegistry, listen, startFakeRegistry } from '../fixtures/registry.ts';
-import { createImageStore } from '../index.ts';
+import { openStore } from '../fixtures/store.ts';
 import type { ImageStore } from '../store.ts';
 import { parseChallenges } from './auth.ts';
 import { findCredentials } from './credentials.ts';
@@ -32,9 +32,8 @@ async function room(layers = 1): Promise<Room> {
     registry,
     async store(config) {
       if (config !== undefined) await writeFile(dockerConfig, JSON.stringify(config));
-      return createImageStore({
+      return openStore({
         dir: path.join(temporary.dir, `images-${count++}`),
-        builtin: {},
         dockerConfig,
       });
     },
@@ -253,11 +252,9 @@ test('TLS is spoken with every registry but those on this machine and those name
     'not local by name',
   );
   await store.pull(`${name}/x:1`, { insecure: true });
-  const told = await createImageStore({
+  const told = await openStore({
     dir: path.join(here.dir, 'told'),
-    builtin: {},
     insecureRegistries: [name],
-    dockerConfig: '/nonexistent',
   });
   await told.pull(`${name}/x:1`);
 });

@@ -13,8 +13,8 @@ import {
   temporaryDirectory,
 } from '../fixtures/layout.ts';
 import { type FakeRegistry, startDockerRegistry, startFakeRegistry } from '../fixtures/registry.ts';
+import { openStore } from '../fixtures/store.ts';
 import type { Item } from '../fixtures/tar-of.ts';
-import { createImageStore } from '../index.ts';
 import { hostArchitecture } from '../oci.ts';
 import type { ImageStore } from '../store.ts';
 
@@ -31,9 +31,8 @@ interface Room extends AsyncDisposable {
 async function room(): Promise<Room> {
   const temporary = await temporaryDirectory();
   const images = path.join(temporary.dir, 'images');
-  const store = await createImageStore({
+  const store = await openStore({
     dir: images,
-    builtin: {},
     dockerConfig: path.join(temporary.dir, 'docker.json'),
   });
   return { dir: temporary.dir, images, store, [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose]() };
@@ -219,8 +218,8 @@ test('a pull that was killed goes on in the next process where it was', async ()
     return true;
   };
   const script = `
-    import { createImageStore } from ${JSON.stringify(new URL('../index.ts', import.meta.url).href)};
-    const store = await createImageStore({ dir: ${JSON.stringify(here.images)}, builtin: {}, dockerConfig: '/nonexistent' });
+    import { openStore } from ${JSON.stringify(new URL('../fixtures/store.ts', import.meta.url).href)};
+    const store = await openStore({ dir: ${JSON.stringify(here.images)} });
     await store.pull(${JSON.stringify(`${registry.host}/x:1`)}, { onProgress: (step) => console.log(JSON.stringify(step)) });`;
   const { spawn } = await import('node:child_process');
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
@@ -243,7 +242,7 @@ test('a pull that was killed goes on in the next process where it was', async ()
   child.kill('SIGKILL');
   await new Promise((resolve) => child.once('close', resolve));
   registry.interfere = () => false;
-  const store = await createImageStore({ dir: here.images, builtin: {}, dockerConfig: '/nonexistent' });
+  const store = await openStore({ dir: here.images });
   await store.pull(`${registry.host}/x:1`);
   assert.equal(blobRequests(registry, digest).at(-1)?.headers.range, 'bytes=1000000-');
   assert.deepEqual(await readdir(path.join(here.images, 'blobs')), []);
