@@ -44,8 +44,8 @@ test('stopping ends the owner and waits until it is gone', async () => {
   own(child.pid ?? 0);
   assert.equal(daemonProcess(env())?.pid, child.pid);
   assert.equal(await stopDaemon(env(), options), true);
-  assert.deepEqual(await gone, [null, 'SIGTERM']);
   assert.equal(daemonProcess(env()), undefined);
+  assert.deepEqual(await gone, [null, 'SIGTERM']);
   assert.equal(await stopDaemon(env(), options), false);
 });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { viv } from '../test/fake-context.ts';
+import { FakeTerminal, viv } from '../test/fake-context.ts';
 import { FakeVivarium, fakeImage, fakeInstance } from '../test/fake-vivarium.ts';
 import { commands } from './commands.ts';
 
@@ -197,4 +197,10 @@ test('stats --no-stream prints one table, --json one line for each VM', async ()
 
 test('states NAME says what can be done now', async () => {
   assert.match((await viv(['states', 'web'], { vivarium: home() })).stdout, /^Running: .*stop/);
+});
+
+test('a listing whose reader has gone away ends quietly', async () => {
+  const terminal = new FakeTerminal({ vivarium: home() });
+  terminal.stdout.destroy();
+  assert.deepEqual(await terminal.run('ls'), { status: 0, stdout: '', stderr: '' });
 });

@@ -10,6 +10,7 @@ test('a name before a colon is a VM, unless the text is plainly a path of this m
   assert.deepEqual(parseCopyEnd('./web:x'), { kind: 'host', path: './web:x' });
   assert.deepEqual(parseCopyEnd('/tmp/web:x'), { kind: 'host', path: '/tmp/web:x' });
   assert.deepEqual(parseCopyEnd('dir/web:x'), { kind: 'host', path: 'dir/web:x' });
+  assert.deepEqual(parseCopyEnd('.web:x'), { kind: 'host', path: '.web:x' });
   assert.deepEqual(parseCopyEnd(':x'), { kind: 'host', path: ':x' });
   assert.deepEqual(parseCopyEnd('-'), { kind: 'stream' });
 });

@@ -43,6 +43,7 @@ test('a cell cannot send control characters to the terminal', () => {
   const text = renderTable(columns, [['\x1b[2J', 'a\nb', '\u202e']]);
   assert.ok(!text.includes('\x1b') && !text.includes('\u202e'));
   assert.equal(text.split('\n').length, 3);
+  assert.ok(text.includes('a\\nb'));
 });
 
 test('cutting counts characters, not code units', () => {
