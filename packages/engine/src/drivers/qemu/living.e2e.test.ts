@@ -7,8 +7,8 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { isAlive, waitUntilGone } from '../../host/identity.ts';
 import { UserNetwork } from '../../network/user.ts';
-import { isMachine, withCode, within } from '../conformance/bench.ts';
-import { isDiskGrower, type Machine, type MachineSpec } from '../driver.ts';
+import { isMachine, until, withCode, within } from '../conformance/bench.ts';
+import { isDiskGrower, type Machine, type MachineSpec, type MachineStatus } from '../driver.ts';
 import { RealMachines } from './real-machines.ts';
 
 const run = promisify(execFile);
@@ -90,6 +90,27 @@ describe('a QEMU machine', () => {
     });
     assert.equal(await machine.status(), 'running');
     await assert.rejects(machine.open('control'), withCode('not_supported'));
+  });
+
+  test('whose guest is off and whose VMM was kept starts over when it is resumed', async () => {
+    const machine = await launch();
+    const connect = () =>
+      real.connectGuest((channel) => machine.open(channel), AbortSignal.timeout(real.bootTimeoutMs));
+    const guest = await connect();
+    await machine.onGuestOff('keep');
+    await guest.shutdown({ graceMs: 1000 });
+    await until(machine, 'shutdown', real.bootTimeoutMs);
+    await guest[Symbol.asyncDispose]();
+    const told: MachineStatus[] = [];
+    machine.onStatus((status) => told.push(status));
+    await machine.resume();
+    const again = await connect();
+    await again.ping();
+    assert.deepEqual(told, ['running']);
+    await machine.onGuestOff('exit');
+    await again.shutdown({ graceMs: 1000 });
+    assert.equal((await within(machine.exited, 'the end of the VMM', real.bootTimeoutMs)).code, 0);
+    await again[Symbol.asyncDispose]();
   });
 
   test('that is not detached ends with the process that launched it', async () => {

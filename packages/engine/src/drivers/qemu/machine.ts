@@ -20,6 +20,8 @@ import { connectUnix, isNotListening } from './unix-socket.ts';
 
 /** The shim kills and reaps in milliseconds; a VMM that waits for a disk can take longer. */
 const killTimeoutMs = 5_000;
+/** SeaBIOS resets 25 to 100 ms after it was started again; other firmware may not do it at all. */
+const resetTimeoutMs = 2_000;
 /** A VMM dies with its shim, by the kernel's hand. */
 const orphanTimeoutMs = 2_000;
 
@@ -64,8 +66,8 @@ export class QemuMachine implements Machine, DiskGrower {
   }
 
   async resume(): Promise<void> {
-    if ((await this.status()) === 'shutdown') await this.#reset();
-    await this.#execute('cont');
+    if ((await this.status()) === 'shutdown') await this.#startOver();
+    else await this.#execute('cont');
   }
 
   async powerdown(): Promise<void> {
@@ -142,13 +144,19 @@ export class QemuMachine implements Machine, DiskGrower {
   }
 
   /**
-   * From Shutdown the machine starts over. `-no-reboot` makes QEMU end on any reset, ours among them, so that is lifted
-   * for this one.
+   * From Shutdown. `-no-reboot` makes QEMU end on any reset, so that is lifted for two of them: ours, and the one by which
+   * SeaBIOS cleans up after it found that it is not there for the first time.
    */
-  async #reset(): Promise<void> {
+  async #startOver(): Promise<void> {
+    const qmp = await this.#connection();
     await this.#execute('set-action', { reboot: 'reset' });
     try {
+      const ours = qmp.waitFor('RESET', ({ guest }) => guest === false, resetTimeoutMs);
+      const firmwares = qmp.waitFor('RESET', ({ guest }) => guest === true, resetTimeoutMs);
       await this.#execute('system_reset');
+      await ours;
+      await this.#execute('cont');
+      await firmwares;
     } finally {
       await this.#execute('set-action', { reboot: 'shutdown' });
     }

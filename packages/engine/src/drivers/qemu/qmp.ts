@@ -87,6 +87,26 @@ export class QmpClient {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Resolves with the next such event, or after `timeoutMs` without one, or with the connection's end. */
+  async waitFor(
+    name: string,
+    matches: (data: QmpEvent['data']) => boolean,
+    timeoutMs: number,
+  ): Promise<QmpEvent | undefined> {
+    const seen = Promise.withResolvers<QmpEvent | undefined>();
+    const unsubscribe = this.onEvent((event) => {
+      if (event.name === name && matches(event.data)) seen.resolve(event);
+    });
+    const timer = setTimeout(() => seen.resolve(undefined), timeoutMs);
+    this.closed.then(() => seen.resolve(undefined));
+    try {
+      return await seen.promise;
+    } finally {
+      clearTimeout(timer);
+      unsubscribe();
+    }
+  }
+
   close(): void {
     this.#lines.close();
   }
