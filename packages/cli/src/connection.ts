@@ -1,10 +1,17 @@
 import type { Vivarium } from '@vivarium/model';
 
-/** The daemon of this data directory through the SDK; started first where it is not there and may be. */
+/**
+ * The daemon of this data directory through the SDK. With autostart it is started by the first call where it is not there.
+ *
+ * @throws VivError `daemon_unreachable` where it is not there and may not be started.
+ */
 export async function connectDaemon(
   env: NodeJS.ProcessEnv,
   options: { autostart: boolean },
 ): Promise<Vivarium> {
   const { connect } = await import('@vivarium/client');
-  return connect({ env, autostart: options.autostart });
+  const vivarium = connect({ env, autostart: options.autostart });
+  // Nothing has been connected yet; whoever wants no start wants to know whether there is somebody.
+  if (!options.autostart) await vivarium.list({ limit: 1 });
+  return vivarium;
 }

@@ -4,7 +4,8 @@ export const command = defineCommand({
   arguments: '',
   examples: [['viv daemon start', 'have it ready before the first VM']],
   async run(context) {
-    await context.vivarium();
+    // Connecting alone starts nothing: the first question does.
+    await (await context.vivarium()).list({ limit: 1 });
     return 0;
   },
 });
