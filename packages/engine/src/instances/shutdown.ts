@@ -49,8 +49,11 @@ function guestOff(machine: Machine, signal: AbortSignal): Promise<void> {
   });
   const abort = () => reject(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
-  return promise.finally(() => {
+  const off = promise.finally(() => {
     unsubscribe();
     signal.removeEventListener('abort', abort);
   });
+  // Where the guest could not even be asked nobody waits for this any more, and its VMM may end much later.
+  off.catch(() => undefined);
+  return off;
 }
