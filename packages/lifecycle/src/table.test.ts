@@ -316,3 +316,10 @@ test('a delete that comes in the middle of a stop goes on to Deleted', () => {
   }
   assert.deepEqual(seen, ['Stopping', 'Stopping', 'Deleting', 'Deleted']);
 });
+
+test('a start that fails late goes back to where it began, not to where it was last', () => {
+  let position: Position | undefined = { state: 'Created' };
+  const steps: Step[] = [{ action: 'start' }, { observation: 'booted' }, { observation: 'undone' }];
+  for (const step of steps) position = position && advance(position, step);
+  assert.deepEqual(position, { state: 'Created' });
+});

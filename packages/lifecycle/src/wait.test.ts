@@ -46,6 +46,20 @@ describe('waitForState', () => {
     assert.equal(await waitForState(() => 'Stopped', 'Stopped', { signal: AbortSignal.abort() }), 'Stopped');
   });
 
+  test('lets the first check take a little time, whatever the deadline or the signal', async () => {
+    const clock = new ImaginedClock();
+    const slow = async (): Promise<State> => {
+      await clock.sleep(5, new AbortController().signal);
+      return 'Running';
+    };
+    assert.equal(await waitForState(slow, 'Running', { clock, timeoutMs: 0, interval: 10 }), 'Running');
+    const soon = async (): Promise<State> => {
+      for (let turn = 0; turn < 5; turn++) await null;
+      return 'Running';
+    };
+    assert.equal(await waitForState(soon, 'Running', { signal: AbortSignal.abort() }), 'Running');
+  });
+
   test('gives up at the deadline, and says what it saw last', async () => {
     const { clock, probe, seen } = world({ 0: 'Starting' });
     const error = await failure(waitForState(probe, 'Running', { clock, timeoutMs: 100, interval: 30 }));

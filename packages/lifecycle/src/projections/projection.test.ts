@@ -60,6 +60,27 @@ describe('the projections', () => {
     }
   });
 
+  test('hypeman shows a start so that it can be stopped, a stop as Running, a restore as Standby', () => {
+    const shown = (['Starting', 'Stopping', 'Suspending', 'Restoring', 'Cloning', 'Deleting'] as const).map(
+      (state) => project(projections.hypeman, state),
+    );
+    assert.deepEqual(shown, ['Initializing', 'Running', 'Paused', 'Standby', 'Stopped', 'Stopped']);
+  });
+
+  test('podplane takes whatever may have a process for running, and the rest for what it has on disk', () => {
+    const shown = (['Starting', 'Stopping', 'Suspending', 'Restoring', 'Cloning', 'Deleting'] as const).map(
+      (state) => project(projections.podplane, state),
+    );
+    assert.deepEqual(shown, ['running', 'running', 'running', 'running', 'absent', 'exists']);
+  });
+
+  test('hcsshim hides transients behind the word before', () => {
+    const shown = (['Cloning', 'Starting', 'Stopping', 'Suspending', 'Restoring', 'Deleting'] as const).map(
+      (state) => project(projections.hcsshim, state),
+    );
+    assert.deepEqual(shown, ['NotCreated', 'Created', 'Running', 'Running', 'Created', 'Terminated']);
+  });
+
   test('Incus shows a start as Stopped until the guest has booted, and a stop as Running until it is over', () => {
     assert.equal(project(projections.incus, 'Starting'), 'Stopped');
     assert.equal(project(projections.incus, 'Restoring'), 'Stopped');

@@ -102,6 +102,16 @@ describe('a fault in a launch', () => {
     });
   }
 
+  test('a launch that fails gives its ports back', async () => {
+    const publish = [
+      { hostAddress: '127.0.0.1', hostPort: 8080, guestPort: 80, binding: 'required' } as const,
+    ];
+    machines.host.faults.inject('launch.before-ready', { effect: 'error' });
+    await assert.rejects(machines.driver.launch({ ...spec, publish }), withCode('vmm_failed'));
+    const machine = await machines.driver.launch({ ...spec, publish });
+    assert.equal(machine.record.ports[0]?.hostPort, 8080);
+  });
+
   test('a machine whose directory is in use is refused, and the one that lives there goes on', async () => {
     const machine = await machines.driver.launch(spec);
     await assert.rejects(machines.driver.launch(spec), withCode('conflict'));
@@ -149,6 +159,20 @@ describe('a fault in a boot', () => {
     } as const;
     const machine = await machines.driver.launch({ ...spec, boot });
     assert.equal((await machine.exited).code, 0);
+  });
+
+  test('a kill that overtakes the end of a panicked VMM is its end', async () => {
+    machines.host.faults.inject('boot.init', { effect: 'panic' });
+    const boot = { kind: 'direct', kernel: '/kernel', initramfs: '/initramfs', cmdline: 'panic=-1' } as const;
+    const machine = await machines.driver.launch({ ...spec, boot, run: false });
+    const killed = new Promise((resolve) => {
+      machine.onStatus((status) => status === 'panicked' && resolve(machine.kill()));
+    });
+    await machine.resume();
+    const exit = await killed;
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    assert.equal((await machine.exited).signal, 'SIGKILL');
+    assert.deepEqual(await machines.restarted().adopt(spec.dir), exit);
   });
 
   test('a guest that comes up late answers then', async () => {
@@ -216,6 +240,24 @@ describe('a frozen machine', () => {
     assert.equal(answered, false);
     await machine.resume();
     await ping;
+    await guest[Symbol.asyncDispose]();
+  });
+});
+
+describe('a guest that is off while its VMM is kept', () => {
+  test('leaves the channels open and silent, and refuses to run again', async () => {
+    const machine = await machines.driver.launch(spec);
+    const guest = await machines.connectGuest((channel) => machine.open(channel), AbortSignal.timeout(5000));
+    await machine.onGuestOff('keep');
+    let closed = false;
+    guest.closed.then(() => {
+      closed = true;
+    });
+    await guest.shutdown({ graceMs: 10 });
+    await until(machine, 'shutdown');
+    for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    assert.equal(closed, false);
+    await assert.rejects(machine.resume(), withCode('vmm_failed'));
     await guest[Symbol.asyncDispose]();
   });
 });
