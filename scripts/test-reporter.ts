@@ -23,12 +23,14 @@ function reasonOf(error: unknown): string {
 /** Whole lines, moved to the right. */
 const indent = (text: string): string => `${text.trimEnd().replaceAll(/^/gm, '    ')}\n`;
 
-/** Tallies the tests of one file. */
+/** Tallies the tests of one file, and collects what there is to show of it. */
 class FileTally {
   passed = 0;
   failed = 0;
   skipped = 0;
-  milliseconds = 0;
+  #milliseconds = 0;
+  #failures = '';
+  #printed = '';
   readonly #path: string[] = [];
 
   /** The names of the suites and tests around a test, and its own. Outcomes come children first, starts parents first. */
@@ -37,70 +39,59 @@ class FileTally {
     this.#path.push(name);
   }
 
-  /** Answers the text of a failure. */
-  ended({ type, data }: Outcome): string {
-    // A parent that fails only because a child did has nothing of its own to say.
-    const fromChildren = type === 'test:fail' && inspect(data.details.error).includes('subtestsFailed');
-    if (data.nesting === 0) this.milliseconds += data.details.duration_ms;
-    if (data.details.type === 'suite' || fromChildren) return '';
-    if (data.skip !== undefined || data.todo !== undefined) this.skipped += 1;
-    else if (type === 'test:pass') this.passed += 1;
-    else this.failed += 1;
-    if (type === 'test:pass') return '';
-    const parents = this.#path.slice(0, data.nesting);
-    return `  ✗ ${[...parents, data.name].join(' › ')}\n${indent(reasonOf(data.details.error))}`;
+  printed(text: string): void {
+    this.#printed += text;
+  }
+
+  ended({ type, data }: Outcome): void {
+    const { error } = data.details as { error?: { failureType?: string } };
+    // A parent that fails only because a child did has nothing of its own to say; a hook of a suite has.
+    const own = type === 'test:fail' && error?.failureType !== 'subtestsFailed';
+    if (data.nesting === 0) this.#milliseconds += data.details.duration_ms;
+    if (own) {
+      const name = [...this.#path.slice(0, data.nesting), data.name].join(' › ');
+      this.#failures += `  ✗ ${name}\n${indent(reasonOf(error))}`;
+      this.failed += 1;
+    } else if (data.details.type !== 'suite' && type === 'test:pass') {
+      if (data.skip !== undefined || data.todo !== undefined) this.skipped += 1;
+      else this.passed += 1;
+    }
   }
 
   summary(file: string): string {
     const parts = [`${this.passed} passed`];
     if (this.failed > 0) parts.push(`${this.failed} failed`);
     if (this.skipped > 0) parts.push(`${this.skipped} skipped`);
-    return `${this.failed > 0 ? '✗' : '✓'} ${file}  ${parts.join(', ')}  ${seconds(this.milliseconds)}\n`;
+    const head = `${this.failed > 0 ? '✗' : '✓'} ${file}  ${parts.join(', ')}  ${seconds(this.#milliseconds)}\n`;
+    return head + this.#failures + (this.failed > 0 && this.#printed ? indent(this.#printed) : '');
   }
 }
 
-/** One line a test file, failures in full beneath it. */
+/**
+ * One line a test file, failures in full beneath it. The events of a file come together and end with its summary; the file an
+ * event names is where the test was written, which for a shared suite is another one.
+ */
 export default async function* reporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const files = new Map<string, FileTally>();
-  const failures = new Map<string, string>();
-  const output = new Map<string, string>();
-  const tallyOf = (file: string): FileTally => {
-    const tally = files.get(file) ?? new FileTally();
-    files.set(file, tally);
-    return tally;
-  };
-  const nameOf = (data: { file?: string; name?: string }): string =>
-    path.relative(process.cwd(), data.file ?? data.name ?? 'unknown');
-  const append = (map: Map<string, string>, file: string, text: string): void => {
-    map.set(file, (map.get(file) ?? '') + text);
-  };
-  for await (const event of source) {
-    if (event.type === 'test:start') tallyOf(nameOf(event.data)).started(event.data.nesting, event.data.name);
-    if (event.type === 'test:stdout' || event.type === 'test:stderr') {
-      append(output, nameOf(event.data), event.data.message);
-    }
-    if (event.type === 'test:pass' || event.type === 'test:fail') {
-      const file = nameOf(event.data);
-      const text = tallyOf(file).ended(event);
-      if (text) append(failures, file, text);
-    }
-    if (event.type === 'test:summary' && event.data.file !== undefined) {
-      const file = nameOf(event.data);
-      const printed = failures.has(file) ? (output.get(file) ?? '') : '';
-      yield tallyOf(file).summary(file) + (failures.get(file) ?? '') + (printed ? indent(printed) : '');
-      failures.delete(file);
-    }
-  }
-  // A file that could not even be loaded has no summary of its own.
-  for (const [file, text] of failures) {
-    const printed = output.get(file);
-    yield tallyOf(file).summary(file) + text + (printed ? indent(printed) : '');
-  }
   const counts: TestCounts = { passed: 0, failed: 0, skipped: 0 };
-  for (const tally of files.values()) {
+  let tally = new FileTally();
+  const finish = (file: string): string => {
+    const text = tally.summary(path.relative(process.cwd(), file));
     counts.passed += tally.passed;
     counts.failed += tally.failed;
     counts.skipped += tally.skipped;
+    tally = new FileTally();
+    return text;
+  };
+  for await (const { type, data } of source) {
+    if (type === 'test:start') tally.started(data.nesting, data.name);
+    if (type === 'test:stdout' || type === 'test:stderr') tally.printed(data.message);
+    if (type === 'test:pass' || type === 'test:fail') {
+      tally.ended({ type, data } as Outcome);
+      // A file that could not be loaded, or ran out of time, fails as a test named like itself and has no summary.
+      const isFile = data.nesting === 0 && data.file !== undefined && path.resolve(data.name) === data.file;
+      if (isFile && type === 'test:fail') yield finish(data.file ?? data.name);
+    }
+    if (type === 'test:summary' && data.file !== undefined) yield finish(data.file);
   }
   if (process.env.VIV_TEST_COUNTS) writeFileSync(process.env.VIV_TEST_COUNTS, JSON.stringify(counts));
 }

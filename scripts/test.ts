@@ -112,7 +112,7 @@ await runFiles(
   Math.max(2, availableParallelism()),
   5,
 );
-await runFiles('With VMs', filesOf('packages/**/*.e2e.test.ts', 'e2e/**/*.test.ts'), 1, 15);
+await runFiles('With VMs', filesOf('packages/**/*.e2e.test.ts', 'e2e/**/*.test.ts'), 1, 6);
 
 const left = await leftovers();
 if (left.length === 0) {
