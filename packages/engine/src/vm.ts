@@ -151,6 +151,11 @@ export class EngineVm implements Vm {
     return instanceStats(this.#instance, AbortSignal.timeout(answerMs));
   }
 
+  /** A round trip to the agent that does nothing. */
+  async ping(signal: AbortSignal = AbortSignal.timeout(answerMs)): Promise<void> {
+    await guestOf(this.#instance, 'ping').ping(signal);
+  }
+
   async console({ signal }: { signal?: AbortSignal } = {}): Promise<Duplex> {
     const { machine } = this.#instance;
     if (machine === undefined) throw invalidState(this.#instance, 'open the console of', 'Start it first.');
