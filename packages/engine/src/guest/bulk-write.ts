@@ -4,7 +4,7 @@ import { CreditGate } from './credit-gate.ts';
 import { abortError, guestError } from './guest-errors.ts';
 
 export interface CopyInResult {
-  /** Bytes of the tar stream. */
+  /** Bytes of file contents. */
   bytes: number;
   entries: number;
 }

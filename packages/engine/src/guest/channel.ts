@@ -15,7 +15,7 @@ import { abortError, channelError, guestError } from './guest-errors.ts';
 import { NoiseBudget } from './noise-budget.ts';
 
 /** Milliseconds without a WELCOME before HELLO is said again; doubled each time. */
-const firstProdMs = 2_000;
+const firstProdMs = 250;
 /** Answers to pings are dropped while more than this waits to be written. */
 const maxPongBacklogBytes = 65_536;
 

@@ -25,7 +25,6 @@ export class Unpacker {
 
   /** `taken` is called once the bytes have been unpacked. */
   write(data: Buffer, taken: () => void): void {
-    this.#bytes += data.length;
     if (this.#extract.write(data)) taken();
     else this.#extract.once('drain', taken);
   }
@@ -44,6 +43,7 @@ export class Unpacker {
         const chunks: Buffer[] = [];
         for await (const chunk of entry) chunks.push(chunk as Buffer);
         this.#place(entry.header, Buffer.concat(chunks));
+        this.#bytes += entry.header.size;
         this.#entries += 1;
       }
     } catch (error) {
