@@ -53,8 +53,10 @@ function tryOpen(transport: Transport, name: EndpointName, send: Send): Promise<
     resolve(socket);
   });
   socket.on('unexpected-response', (_request, answer) => {
-    readAll(answer, address).then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject);
-    socket.terminate();
+    // Ended only after its reason has been read: the end is an error of its own.
+    readAll(answer, address)
+      .then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject)
+      .finally(() => socket.terminate());
   });
   // Also keeps errors after the opening from being thrown; the close that follows them is what counts.
   socket.on('error', (error) => {

@@ -91,26 +91,28 @@ export class Transport {
       },
       signal,
     });
+    const upload = isStream(body) ? Readable.from(body, { objectMode: false }) : undefined;
     let answered = false;
     request.on('response', (answer) => {
       answered = true;
       if ((answer.statusCode ?? 500) < 400) return resolve(answer);
-      readAll(answer, this.address).then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject);
       // An upload that was refused is not sent to its end.
-      if (isStream(bytes)) request.destroy();
+      upload?.unpipe(request);
+      readAll(answer, this.address)
+        .then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject)
+        .finally(() => upload !== undefined && request.destroy());
     });
     request.on('error', (error) => {
       if (!answered) reject(error);
     });
-    if (isStream(body)) {
-      const upload = Readable.from(body, { objectMode: false });
+    if (upload !== undefined) {
       upload.on('error', (error) => {
         reject(error);
         request.destroy();
       });
       request.on('close', () => upload.destroy());
       upload.pipe(request);
-    } else request.end(body);
+    } else request.end(body as Uint8Array | undefined);
     return promise;
   }
 }

@@ -33,9 +33,11 @@ export function waitForInstance(
       );
     }
     // What has ended does not begin again by itself. One that nobody has started yet may still be started.
-    const ended =
-      state === 'Error' ||
-      (state === 'Stopped' && moved && instance.operation === undefined && !states.includes('Deleted'));
+    const resting = state === 'Stopped' && moved && !states.includes('Deleted');
+    // The operation that brought it here may still bring it on (a restart); its end changes no state and tells nobody.
+    if (resting && instance.operation !== undefined)
+      void instance.operation.ended.then(() => setImmediate(look));
+    const ended = state === 'Error' || (resting && instance.operation === undefined);
     if (ended) {
       const why = instance.stateError?.message ?? instance.record.exit?.message;
       reject(

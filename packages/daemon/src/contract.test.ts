@@ -1,0 +1,12 @@
+import { vivariumContract } from '@vivarium/client/contract';
+import { openHouse } from './testing/house.ts';
+
+vivariumContract('the SDK over the daemon', async () => {
+  const house = await openHouse();
+  return { viv: house.viv, end: () => house[Symbol.asyncDispose]() };
+});
+
+vivariumContract('the engine', async () => {
+  const house = await openHouse();
+  return { viv: house.engine, end: () => house[Symbol.asyncDispose]() };
+});

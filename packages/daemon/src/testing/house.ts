@@ -1,0 +1,45 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { connect } from '@vivarium/client';
+import {
+  agentGuest,
+  type Engine,
+  openEngine,
+  SimulatedDriver,
+  SimulatedHost,
+  simulatedParts,
+} from '@vivarium/engine';
+import type { Vivarium } from '@vivarium/model';
+import { type Daemon, type ServeOptions, serve } from '../serve.ts';
+
+/** A daemon over a simulated engine, in this process, in a directory of its own. */
+export interface TestHouse {
+  home: string;
+  engine: Engine;
+  daemon: Daemon;
+  viv: Vivarium;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function openHouse(options: ServeOptions & { host?: SimulatedHost } = {}): Promise<TestHouse> {
+  const home = mkdtempSync(path.join(tmpdir(), 'vivd-'));
+  const host = options.host ?? new SimulatedHost({ makeGuest: agentGuest, logs: 'files' });
+  const driver = await simulatedParts(new SimulatedDriver(host));
+  const engine = await openEngine({ home, mode: 'daemon', driver });
+  const daemon = await serve(engine, options);
+  const viv = connect({ home, autostart: false });
+  return {
+    home,
+    engine,
+    daemon,
+    viv,
+    async [Symbol.asyncDispose]() {
+      for await (const { id } of engine.all()) await (await engine.get(id)).delete({ force: true });
+      await viv[Symbol.asyncDispose]();
+      await daemon.close();
+      await engine.close();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
