@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 const ALL: &str = "/sys/fs/cgroup/viv";
 
+/// Share of the CPU for all workloads together; each thread of the agent has 100.
+const CPU_WEIGHT: &str = "500";
+
 /// The cgroup of one workload: everything of it, execs included.
 pub struct Cgroup {
     path: PathBuf,
@@ -28,6 +31,8 @@ impl Cgroup {
         if !Path::new(ALL).exists() {
             delegate(Path::new("/sys/fs/cgroup"));
             fs::create_dir(ALL)?;
+            // Else a busy copy, which has two threads and the kernel's writer, would leave an exec a fourth of the time.
+            let _absent_is_fine = fs::write(Path::new(ALL).join("cpu.weight"), CPU_WEIGHT);
             delegate(Path::new(ALL));
         }
         if !path.exists() {

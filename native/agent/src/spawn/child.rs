@@ -69,7 +69,7 @@ impl<'p, 'a> Child<'p, 'a> {
         Ok(())
     }
 
-    /// The agent ignores SIGPIPE, blocks SIGCHLD and has a high limit of files; none of that is the program's.
+    /// The agent ignores SIGPIPE, blocks SIGCHLD, has a high limit of files and goes first; none of that is the program's.
     fn usual_dispositions(&self) {
         // SAFETY: local structs; this process has its own dispositions, mask and limits.
         unsafe {
@@ -83,6 +83,7 @@ impl<'p, 'a> Child<'p, 'a> {
                 libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
             }
             libc::umask(0o022);
+            libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         }
     }
 
