@@ -54,6 +54,7 @@ export function instanceContract(given: Given): void {
       await failure(viv.create({ image: 'busybox', name: 'Not A Name' }), 'invalid_name');
       await failure(viv.create({ image: 'busybox', memory: 'plenty' }), 'invalid_size');
       await failure(viv.create({ image: 'busybox', memory: '1KB' }), 'invalid_size');
+      await failure(viv.create({ image: 'contract/absent', pull: 'never' }), 'image_not_found');
     });
 
     it('live ones are deleted only by force, and are then gone', async () => {

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { VivError } from '@vivarium/model';
 import type { DiskSpec } from '../drivers/driver.ts';
 import type { ImageStore, StoredImage } from './store.ts';
 
@@ -11,7 +13,7 @@ export class SimulatedImages implements ImageStore {
   async recover(): Promise<void> {}
 
   list(): StoredImage[] {
-    return [...this.#images.values()];
+    return [...new Map([...this.#images.values()].map((image) => [image.digest, image])).values()];
   }
 
   find(reference: string): StoredImage | undefined {
@@ -42,25 +44,42 @@ export class SimulatedImages implements ImageStore {
     return image;
   }
 
-  ensure(reference: string): Promise<StoredImage> {
-    return this.pull(reference);
+  async ensure(reference: string, policy: 'missing' | 'always' | 'never' = 'missing'): Promise<StoredImage> {
+    return policy === 'never' ? this.#known(reference) : this.pull(reference);
   }
 
-  async import(): Promise<StoredImage[]> {
-    return [];
+  async import(path: string): Promise<StoredImage[]> {
+    if (!existsSync(path)) throw new VivError('path_not_found', `${path}: no such file or directory`);
+    throw new VivError('archive_invalid', 'Simulated images are made by their name; they are not imported');
   }
 
   async tag(reference: string, newReference: string): Promise<StoredImage> {
-    const image = await this.pull(reference);
-    const tagged = { ...image, references: [...image.references, newReference] };
-    for (const name of tagged.references) this.#images.set(name, tagged);
-    return tagged;
+    const image = this.#known(reference);
+    this.#name(image, [...image.references.filter((name) => name !== newReference), newReference]);
+    return this.#known(newReference);
   }
 
-  async remove(reference: string): ReturnType<ImageStore['remove']> {
-    const image = await this.pull(reference);
-    for (const name of image.references) this.#images.delete(name);
-    return { digest: image.digest, untagged: image.references, deleted: true, freedBytes: 0 };
+  async remove(reference: string, inUse: (digest: string) => string[]): ReturnType<ImageStore['remove']> {
+    const image = this.#known(reference);
+    const untagged = image.references.includes(reference) ? [reference] : image.references;
+    const left = image.references.filter((name) => !untagged.includes(name));
+    const holders = inUse(image.digest);
+    if (left.length === 0 && holders.length > 0) {
+      throw new VivError('conflict', `${reference} is used by ${holders.join(', ')}`);
+    }
+    for (const name of untagged) this.#images.delete(name);
+    this.#name(image, left);
+    return { digest: image.digest, untagged, deleted: left.length === 0, freedBytes: 0 };
+  }
+
+  #known(reference: string): StoredImage {
+    const image = this.find(reference);
+    if (image === undefined) throw new VivError('image_not_found', `No image ${reference} in the store`);
+    return image;
+  }
+
+  #name(image: StoredImage, references: string[]): void {
+    for (const name of references) this.#images.set(name, { ...image, references });
   }
 
   async disk(digest: string): Promise<{ disk: DiskSpec; layers: number }> {
