@@ -77,7 +77,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   if (end.code !== 0) {
     const how = end.signal ? `was ended by ${end.signal}` : `ended with status ${end.code}`;
     // With a log the whole story is there.
-    const last = options.log ? '' : Buffer.concat(err).toString().trim().split('\n').slice(-3).join('\n');
+    const said = Buffer.concat(err.length > 0 ? err : out);
+    const last = options.log ? '' : said.toString().trim().split('\n').slice(-3).join('\n');
     throw new SetupError(`${file} ${how}${last ? `: ${last}` : ''}`, {
       exitStatus: end.signal === 'SIGINT' ? 128 + constants.signals.SIGINT : 70,
     });
