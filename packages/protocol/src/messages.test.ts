@@ -85,6 +85,7 @@ test('a field that is missing or of another type is named', () => {
     assert.throws(read, (error) => refused('invalid_field')(error) && (error as Error).message.includes(key));
   }
   assert.equal(fields.optionalText('nothing'), undefined);
+  assert.equal(fields.has('constructor'), false);
 });
 
 test('a map with the key __proto__ has that key and no other prototype', () => {

@@ -62,8 +62,12 @@ async function sendAll(
   answer: Promise<unknown>,
 ): Promise<void> {
   // A guest that refuses must not wait for a source that is slow to give its next chunk.
-  const refused = answer.then(() => Promise.reject(new Error('answered early')));
-  refused.catch(() => undefined);
+  let refused = false;
+  let stop: (error?: unknown) => void = () => undefined;
+  answer.catch((error) => {
+    refused = true;
+    stop(error);
+  });
   let gathered = Buffer.alloc(0);
   let filled = 0;
   const flush = async () => {
@@ -76,7 +80,11 @@ async function sendAll(
   let done = false;
   try {
     for (;;) {
-      const next = await Promise.race([source.next(), refused]);
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        stop = reject;
+        if (refused) answer.catch(reject);
+        else source.next().then(resolve, reject);
+      });
       if (next.done) break;
       const chunk = next.value;
       if (chunk.byteLength < gatherBelowBytes) {
