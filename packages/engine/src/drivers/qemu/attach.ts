@@ -35,6 +35,8 @@ export async function attach(
   let qmp: QmpClient | undefined;
   try {
     qmp = await greet(record.dir, stop);
+    // As on the command line: whoever had the machine before may have been killed while it started over.
+    await qmp.execute('set-action', { reboot: 'shutdown' });
     await relayPorts(qmp, shim, guestPorts);
     return new QemuMachine(record, shim, qmp, statusFrom(await qmp.execute('query-status')));
   } catch (cause) {

@@ -87,15 +87,11 @@ export class QmpClient {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves with the next such event, or after `timeoutMs` without one, or with the connection's end. */
-  async waitFor(
-    name: string,
-    matches: (data: QmpEvent['data']) => boolean,
-    timeoutMs: number,
-  ): Promise<QmpEvent | undefined> {
+  /** The next such event; undefined where there is none within `timeoutMs`, or the connection ends. */
+  async waitFor(name: string, timeoutMs: number): Promise<QmpEvent | undefined> {
     const seen = Promise.withResolvers<QmpEvent | undefined>();
     const unsubscribe = this.onEvent((event) => {
-      if (event.name === name && matches(event.data)) seen.resolve(event);
+      if (event.name === name) seen.resolve(event);
     });
     const timer = setTimeout(() => seen.resolve(undefined), timeoutMs);
     this.closed.then(() => seen.resolve(undefined));
