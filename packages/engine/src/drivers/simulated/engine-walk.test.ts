@@ -35,12 +35,12 @@ const moves = {
   resume: (vm: Vm) => vm.resume(),
   crash: async (vm: Vm) => {
     host.crash(path.join(home, 'instances', vm.id));
-    await vm.waitFor(['Stopped', 'Error'], { timeoutMs: 1000 });
+    await vm.waitFor(['Stopped', 'Error'], { timeoutMs: 200 });
   },
   'lost agent': async (vm: Vm) => {
     host.guest(path.join(home, 'instances', vm.id)).drop('control');
     // The agent is still there, so it is found again; a guest that is paused or off meanwhile is not asked.
-    await vm.waitFor(['Running', 'Paused', 'Shutdown', 'Stopped', 'Error'], { timeoutMs: 1000 });
+    await vm.waitFor(['Running', 'Paused', 'Shutdown', 'Stopped', 'Error'], { timeoutMs: 200 });
   },
   'failing launch': (vm: Vm) =>
     failing(() => host.faults.inject('launch.after-spawn', { effect: 'crash' }), vm),
@@ -101,7 +101,7 @@ const anyMove = fc.constantFrom(...(Object.keys(moves) as Move[]));
 
 test('whatever is done to an instance, one thing after the other, its states follow the table', async () => {
   await fc.assert(fc.asyncProperty(fc.array(anyMove, { maxLength: 8 }), walk), {
-    numRuns: 100,
+    numRuns: 60,
     endOnFailure: true,
   });
 });
@@ -109,7 +109,7 @@ test('whatever is done to an instance, one thing after the other, its states fol
 test('whatever is done to an instance, two things at a time, its states follow the table', async () => {
   const pair = fc.tuple(anyMove, anyMove);
   await fc.assert(fc.asyncProperty(fc.array(pair, { maxLength: 5 }), walk), {
-    numRuns: 100,
+    numRuns: 60,
     endOnFailure: true,
   });
 });
