@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { after, before, test } from 'node:test';
+import { Capabilities, check, Image, Instance, PathInfo, routes, Stats, WaitAnswer } from '@vivarium/api';
+import { packFile } from '@vivarium/archive';
+import { openHouse, type TestHouse } from './testing/house.ts';
+import { type Answer, call, sendRaw } from './testing/http.ts';
+
+let house: TestHouse;
+const ask = (method: string, path: string, more?: Parameters<typeof call>[3]): Promise<Answer> =>
+  call(house.daemon.socket, method, path, more);
+const lines = { accept: 'application/x-ndjson' };
+
+before(async () => {
+  house = await openHouse();
+});
+after(() => house[Symbol.asyncDispose]());
+
+function refused(answer: Answer, status: number, code: string): void {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json.code, code);
+  assert.equal(typeof answer.json.message, 'string');
+}
+
+test('an instance goes through its life in hypeman’s words', async () => {
+  const body = {
+    image: 'busybox',
+    name: 'life',
+    size: '512MB',
+    vcpus: 2,
+    env: { A: 'b' },
+    tags: { team: 'be' },
+  };
+  const made = await ask('POST', '/instances', { body });
+  assert.equal(made.status, 201, made.text);
+  const instance = check(Instance, made.json, 'instance');
+  assert.equal(instance.state, 'Running');
+  assert.equal(instance.size, '512MB');
+  assert.equal(instance.memory_bytes, 512 * 1024 ** 2);
+  const again = await ask('POST', '/instances/life/start');
+  assert.deepEqual([again.status, again.json.state, again.json.changed], [200, 'Running', false]);
+  refused(await ask('POST', '/instances/life/start', { body: { cmd: ['x'] } }), 409, 'invalid_state');
+  for (const [action, state] of [
+    ['pause', 'Paused'],
+    ['resume', 'Running'],
+    ['restart', 'Running'],
+    ['stop', 'Stopped'],
+    ['prepare', 'Created'],
+    ['start', 'Running'],
+    ['shutdown', 'Shutdown'],
+  ]) {
+    const answer = await ask('POST', `/instances/${instance.id}/${action}`);
+    assert.deepEqual([answer.status, answer.json.state], [200, state], `${action}: ${answer.text}`);
+    check(Instance, answer.json, action ?? '');
+  }
+  const gone = await ask('DELETE', '/instances/life');
+  assert.deepEqual([gone.status, gone.text], [204, '']);
+  refused(await ask('GET', '/instances/life'), 404, 'not_found');
+});
+
+test('a created instance can be left stopped', async () => {
+  const { json } = await ask('POST', '/instances', { body: { image: 'busybox', start: false } });
+  assert.equal(json.state, 'Stopped');
+  await ask('DELETE', `/instances/${json.id}`);
+});
+
+test('a listing filters by state and tags, and goes by pages where it is asked to', async () => {
+  for (const n of [1, 2, 3]) {
+    await ask('POST', '/instances', {
+      body: { image: 'busybox', name: `list-${n}`, start: n === 1, tags: { odd: `${n % 2}` } },
+    });
+  }
+  const names = async (query: string) => {
+    const answer = await ask('GET', `/instances${query}`);
+    assert.equal(answer.status, 200, answer.text);
+    return (answer.json as unknown as Instance[]).map(({ name }) => name).sort();
+  };
+  assert.deepEqual(await names(''), ['list-1', 'list-2', 'list-3']);
+  assert.deepEqual(await names('?tags%5Bodd%5D=1'), ['list-1', 'list-3']);
+  assert.deepEqual(await names('?state=Running'), ['list-1']);
+  assert.deepEqual(await names('?viv_state=Stopped&viv_state=Running&tags[odd]=0'), ['list-2']);
+  const page = await ask('GET', '/instances?limit=2');
+  assert.equal((page.json as unknown as Instance[]).length, 2);
+  const rest = await ask('GET', `/instances?limit=2&cursor=${page.headers['x-viv-next']}`);
+  assert.equal((rest.json as unknown as Instance[]).length, 1);
+  assert.equal(rest.headers['x-viv-next'], undefined);
+  refused(await ask('GET', '/instances?state=Dancing'), 400, 'invalid_request');
+  refused(await ask('GET', '/instances?limit=0'), 400, 'invalid_request');
+  for (const n of [1, 2, 3]) await ask('DELETE', `/instances/list-${n}`);
+});
+
+test('fields that nobody knows are named on hypeman’s routes and refused on ours', async () => {
+  const made = await ask('POST', '/instances', {
+    body: { image: 'busybox', name: 'extra', hotplug_size: '3GB', odd: 1 },
+  });
+  assert.equal(made.status, 201);
+  assert.equal(made.headers['x-viv-ignored-fields'], 'hotplug_size, odd');
+  const restart = await ask('POST', '/instances/extra/restart', { body: { timeoutms: 5 } });
+  refused(restart, 400, 'invalid_request');
+  assert.equal(restart.json.hint, 'Did you mean timeout_ms?');
+  await ask('DELETE', '/instances/extra');
+});
+
+test('what hypeman can and we cannot is said, never left out in silence', async () => {
+  for (const more of [
+    { volumes: [{}] },
+    { ttl: '5m' },
+    { restart_policy: { policy: 'always' } },
+    { gpu: { profile: 'x' } },
+    { network: { egress: { enabled: true } } },
+  ]) {
+    refused(await ask('POST', '/instances', { body: { image: 'busybox', ...more } }), 501, 'not_supported');
+  }
+  const body = {
+    image: 'busybox',
+    start: false,
+    volumes: [],
+    restart_policy: { policy: 'never' },
+    network: { enabled: false },
+  };
+  const made = await ask('POST', '/instances', { body });
+  assert.equal(made.status, 201, made.text);
+  assert.deepEqual(made.json.network, { enabled: false, ip: null, mac: null });
+  await ask('DELETE', `/instances/${made.json.id}`);
+});
+
+test('a wrong body, type, path or method gets a clean answer that says not to try again', async () => {
+  const json = { 'content-type': 'application/json' };
+  const bad: [Promise<Answer>, number][] = [
+    [ask('POST', '/instances', { body: '{"image":', headers: json }), 400],
+    [ask('POST', '/instances', { body: Buffer.from([0x22, 0xff, 0x22]), headers: json }), 400],
+    [ask('POST', '/instances', { body: {} }), 400],
+    [ask('POST', '/instances', { body: '[]', headers: json }), 400],
+    [ask('POST', '/instances', { body: 'image=busybox', headers: { 'content-type': 'text/plain' } }), 415],
+    [ask('POST', '/instances', { body: { image: 'busybox', name: 'Bad Name' } }), 400],
+    [ask('POST', '/instances', { body: { image: 'busybox', size: 'lots' } }), 400],
+    [ask('POST', '/instances', { body: `"${'x'.repeat(2 ** 20)}"`, headers: json }), 413],
+    [ask('GET', '/nowhere'), 404],
+    [ask('PUT', '/instances'), 405],
+    [ask('GET', '/instances/x/exec'), 426],
+    [ask('GET', '/instances/%ff'), 404],
+    [ask('PATCH', '/instances/absent', { body: { name: 'x' } }), 404],
+  ];
+  for (const [pending, status] of bad) {
+    const answer = await pending;
+    assert.equal(answer.status, status, answer.text);
+    assert.equal(answer.headers['x-should-retry'], 'false');
+    assert.equal(typeof answer.json.code, 'string');
+  }
+  assert.equal((await ask('PUT', '/instances')).headers.allow, 'POST, GET');
+});
+
+test('bytes that are no HTTP end in a 400, and the daemon goes on', async () => {
+  assert.match(await sendRaw(house.daemon.socket, 'garbage\r\n\r\n'), /^HTTP\/1.1 400/);
+  assert.match(await sendRaw(house.daemon.socket, Buffer.alloc(3000, 255)), /^HTTP\/1.1 400/);
+  assert.match(
+    await sendRaw(house.daemon.socket, `GET / HTTP/1.1\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`),
+    /^HTTP\/1.1 431/,
+  );
+  assert.equal((await ask('GET', '/health')).json.status, 'ok');
+});
+
+test('images are pulled in the background, found by an encoded name, tagged and removed', async () => {
+  const pulled = await ask('POST', '/images', { body: { name: 'registry.test/team/app:1' } });
+  assert.equal(pulled.status, 202);
+  check(Image, pulled.json, 'image');
+  const name = encodeURIComponent('registry.test/team/app:1');
+  const ready = await ask('GET', `/images/${name}`);
+  assert.equal(check(Image, ready.json, 'image').status, 'ready');
+  const tagged = await ask('POST', `/images/${name}/tag`, { body: { target: 'registry.test/team/app:2' } });
+  assert.equal(tagged.status, 200, tagged.text);
+  const list = (await ask('GET', '/images')).json as unknown as Image[];
+  assert.ok(list.some(({ references }) => references?.includes('registry.test/team/app:2')));
+  const removed = await ask('DELETE', `/images/${encodeURIComponent('registry.test/team/app:2')}`, {
+    headers: lines,
+  });
+  assert.deepEqual(JSON.parse(removed.text).result.untagged, ['registry.test/team/app:2']);
+  assert.equal((await ask('DELETE', `/images/${name}`)).status, 204);
+  refused(await ask('GET', `/images/${name}`), 404, 'image_not_found');
+  refused(
+    await ask('POST', '/images', { body: { name: 'x', platform: 'linux/riscv64' } }),
+    501,
+    'not_supported',
+  );
+  refused(await ask('POST', '/images/import?path=relative'), 400, 'invalid_request');
+  refused(await ask('POST', '/images/import', { body: Buffer.from('no tar') }), 422, 'archive_invalid');
+});
+
+test('a running instance shows its files, logs, statistics and states', async () => {
+  await ask('POST', '/instances', {
+    body: { image: 'busybox', name: 'seen', cmd: ['sh', '-c', 'echo one; echo two; sleep 1000'] },
+  });
+  const info = check(PathInfo, (await ask('GET', '/instances/seen/stat?path=/')).json, 'stat');
+  assert.deepEqual([info.exists, info.is_dir], [true, true]);
+  assert.equal((await ask('GET', '/instances/seen/stat?path=/absent')).json.exists, false);
+  refused(await ask('GET', '/instances/seen/stat'), 400, 'invalid_request');
+  assert.equal(
+    (await ask('PUT', '/instances/seen/files?path=/tmp/f&mode=384', { body: 'text' })).status,
+    204,
+  );
+  assert.equal((await ask('GET', '/instances/seen/files?path=/tmp/f')).text, 'text');
+  refused(await ask('GET', '/instances/seen/files?path=/absent'), 404, 'path_not_found');
+  refused(await ask('GET', '/instances/seen/files/archive?path=/absent'), 404, 'path_not_found');
+  const tar: Uint8Array[] = [];
+  for await (const chunk of packFile(
+    { name: 'g', mode: 0o644, uid: 0, gid: 0, mtimeMs: 0 },
+    Buffer.from('tarred'),
+  ))
+    tar.push(chunk);
+  const copied = await ask('PUT', '/instances/seen/files/archive?path=/tmp', { body: Buffer.concat(tar) });
+  assert.equal(copied.json.entries, 1, copied.text);
+  assert.match((await ask('GET', '/instances/seen/files/archive?path=/tmp/g')).text, /tarred/);
+  check(Stats, (await ask('GET', '/instances/seen/stats')).json, 'stats');
+  const log = await ask('GET', '/instances/seen/logs?tail=1');
+  assert.equal(log.headers['content-type'], 'text/event-stream');
+  assert.equal(log.text, 'data: "two"\n\n');
+  const entries = (await ask('GET', '/instances/seen/logs?tail=all', { headers: lines })).text
+    .trim()
+    .split('\n');
+  assert.deepEqual(
+    entries.map((line) => JSON.parse(line).text),
+    ['one', 'two'],
+  );
+  refused(await ask('GET', '/instances/seen/logs?tail=-1'), 400, 'invalid_request');
+  check(WaitAnswer, (await ask('GET', '/instances/seen/wait?state=Running')).json, 'wait');
+  assert.equal((await ask('GET', '/instances/seen/wait?state=Paused&timeout=50ms')).json.timed_out, true);
+  refused(await ask('GET', '/instances/seen/wait?state=Running&timeout=soon'), 400, 'invalid_request');
+  const renamed = await ask('PATCH', '/instances/seen', { body: { name: 'seen-2', overlay_size: '12GB' } });
+  assert.deepEqual([renamed.json.name, renamed.json.overlay_size], ['seen-2', '12GB']);
+  refused(await ask('DELETE', '/instances/seen-2?force=false'), 409, 'invalid_state');
+  assert.equal((await ask('DELETE', '/instances/seen-2?graceful_shutdown=true')).status, 204);
+});
+
+test('a long call tells its stages as lines, and its failure as the last one', async () => {
+  const made = await ask('POST', '/instances', {
+    body: { image: 'busybox', name: 'staged' },
+    headers: lines,
+  });
+  const told = made.text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(told.at(-2).progress.stage, 'running');
+  check(Instance, told.at(-1).result, 'result');
+  const failed = await ask('POST', '/instances', {
+    body: { image: 'busybox', name: 'staged' },
+    headers: lines,
+  });
+  assert.equal(JSON.parse(failed.text.trim().split('\n').at(-1) ?? '').error.code, 'name_conflict');
+  await ask('DELETE', '/instances/staged');
+});
+
+test('events go on after the last one seen', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'eventful', start: false } });
+  const first = await firstEvent({});
+  const next = await firstEvent({ 'last-event-id': first.id });
+  assert.equal(Number(next.id), Number(first.id) + 1);
+  refused(await ask('GET', '/events', { headers: { 'last-event-id': 'x' } }), 400, 'invalid_request');
+  await ask('DELETE', '/instances/eventful');
+});
+
+function firstEvent(headers: Record<string, string>): Promise<{ id: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath: house.daemon.socket, path: '/events?since=0', headers }, (answer) => {
+      answer.once('data', (chunk) => {
+        resolve({ id: /^id: (\d+)$/m.exec(String(chunk))?.[1] ?? '' });
+        sent.destroy();
+      });
+    });
+    sent.on('error', reject).end();
+  });
+}
+
+test('health, capabilities, doctor and the API’s own description are there', async () => {
+  assert.equal((await ask('GET', '/health')).json.pid, process.pid);
+  check(Capabilities, (await ask('GET', '/capabilities')).json, 'capabilities');
+  assert.equal((await ask('GET', '/doctor')).json.ok, true);
+  assert.equal((await ask('POST', '/doctor/rebuild')).status, 200);
+  const { paths } = (await ask('GET', '/openapi.json')).json as { paths: Record<string, unknown> };
+  assert.equal(Object.keys(paths).length, new Set(routes.map(({ path }) => path)).size);
+});
