@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { checkAssets } from './checks/assets.ts';
+import { checkCgroups, checkDiskSpace, parseAvailable } from './checks/capacity.ts';
+import { checkNode } from './checks/programs.ts';
+import { hostChecks } from './doctor.ts';
+
+describe('the checks of this host', () => {
+  let dir: string;
+  before(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'viv-doctor-'));
+  });
+  after(() => rm(dir, { recursive: true }));
+
+  test('all answer where nothing is set up, each failure with what to do', async () => {
+    const checks = await hostChecks({
+      home: path.join(dir, 'not/yet'),
+      assets: path.join(dir, 'none'),
+      qemuPath: 'no-such-qemu',
+    });
+    const byName = new Map(checks.map((check) => [check.name, check]));
+    assert.equal(byName.get('qemu')?.status, 'failed');
+    assert.match(byName.get('qemu')?.hint ?? '', /Install QEMU/);
+    assert.equal(byName.get('assets')?.status, 'failed');
+    assert.match(byName.get('assets')?.hint ?? '', /viv setup/);
+    assert.equal(byName.get('node')?.status, 'ok');
+    assert.equal(new Set(checks.map(({ name }) => name)).size, checks.length);
+  });
+
+  test('an asset that was changed after it was built is found', async () => {
+    const assets = path.join(dir, 'assets');
+    await mkdir(assets);
+    await writeFile(path.join(assets, 'a'), 'as built');
+    const digest = `sha256:${createHash('sha256').update('as built').digest('hex')}`;
+    const asset = { path: 'a', digest, version: '1' };
+    const all = { format: 1, kernel: asset, initramfs: asset, agent: asset, shim: asset, images: {} };
+    await writeFile(path.join(assets, 'assets.json'), JSON.stringify(all));
+    assert.equal((await checkAssets(assets)).status, 'ok');
+    await writeFile(path.join(assets, 'a'), 'changed');
+    const check = await checkAssets(assets);
+    assert.equal(check.status, 'failed');
+    assert.match(check.message, /kernel: .* has been changed/);
+    await rm(path.join(assets, 'a'));
+    assert.match((await checkAssets(assets)).message, /initramfs: .*ENOENT/);
+  });
+
+  test('an old Node is named with the one that is needed', () => {
+    assert.equal(checkNode('20.1.0').status, 'failed');
+    assert.equal(checkNode('25.0.0').status, 'ok');
+  });
+
+  test('free space is that of the file system on which a missing directory would be', async () => {
+    assert.match((await checkDiskSpace(path.join(dir, 'a/b/c'))).message, /free/);
+  });
+
+  test('available memory and the kind of cgroups are read as the kernel shows them', async () => {
+    assert.equal(parseAvailable('MemTotal: 9 kB\nMemAvailable:   2048 kB\n'), 2 ** 21);
+    assert.equal(parseAvailable(''), undefined);
+    assert.match((await checkCgroups(dir)).message, /v1 only/);
+    await writeFile(path.join(dir, 'cgroup.controllers'), 'cpu memory\n');
+    assert.match((await checkCgroups(dir)).message, /v2 with cpu memory/);
+  });
+});
