@@ -25,6 +25,7 @@ import type {
   WorkloadExit,
   WorkloadSpec,
 } from './guest.ts';
+import { printable } from './guest-errors.ts';
 import { openTunnel } from './tunnel.ts';
 
 const nothing = (_: Fields): void => undefined;
@@ -54,7 +55,7 @@ export class AgentGuest implements Guest {
   readonly #exits: WorkloadExits;
 
   constructor(welcome: Welcome, control: GuestChannel, bulk: BulkChannel, exits: WorkloadExits) {
-    this.agentVersion = welcome.agent;
+    this.agentVersion = printable(welcome.agent, 64);
     this.#control = control;
     this.#bulk = bulk;
     this.#exits = exits;

@@ -1,4 +1,4 @@
-import type { FileStat, InstanceStats } from '@vivarium/model';
+import type { ExecExit, FileStat, InstanceStats } from '@vivarium/model';
 import { type Fields, ProtocolError } from '@vivarium/protocol';
 import type { GuestSession, WorkloadExit } from './guest.ts';
 
@@ -60,7 +60,7 @@ export function readSessions(result: Fields): GuestSession[] {
       target: session.text('target'),
       argv: session.texts('argv'),
       running: session.bool('running'),
-      ...(exit === undefined ? {} : { exit: { code: exit.uint('code'), ...signalOf(exit) } }),
+      ...(exit === undefined ? {} : { exit: readExit(exit) }),
     };
   });
 }
@@ -73,12 +73,18 @@ export function readWorkloadStatus(id: string, result: Fields): WorkloadExit | u
 }
 
 export function readWorkloadExit(id: string, exit: Fields): WorkloadExit {
-  return { id, code: exit.uint('code'), ...signalOf(exit), oom: exit.optionalBool('oom') ?? false };
+  return { id, ...readExit(exit), oom: exit.optionalBool('oom') ?? false };
 }
 
-function signalOf(exit: Fields): { signal?: string } {
-  const signal = exit.optionalText('signal');
-  return signal === undefined ? {} : { signal };
+/** How a process ended. The code becomes an exit status and the name reaches terminals, so both are held to their form. */
+export function readExit(fields: Fields): ExecExit {
+  const code = fields.uint('code');
+  if (code > 255) throw new ProtocolError('invalid_field', `exit: there is no code ${code}`);
+  const signal = fields.optionalText('signal');
+  if (signal === undefined) return { code };
+  if (!/^[A-Z0-9+-]{1,16}$/.test(signal))
+    throw new ProtocolError('invalid_field', 'exit: not the name of a signal');
+  return { code, signal };
 }
 
 /** A counter of 64 bits as a number; above 2^53 its last digits are lost, which is no reason to refuse it. */

@@ -8,6 +8,7 @@ import {
   type StreamHandler,
   type WireStream,
 } from '@vivarium/protocol';
+import { readExit } from './answers.ts';
 import type { GuestChannel } from './channel.ts';
 import { CreditGate } from './credit-gate.ts';
 import type { GuestExecConnection, ResumePoint } from './guest.ts';
@@ -197,8 +198,7 @@ export class ExecSession implements GuestExecConnection {
   #onEvent(event: EventMessage): void {
     if (event.name === 'gap') this.#onGap(event.fields.uint('channel'), event.fields.uint('bytes'));
     if (event.name !== 'exit' || this.#state !== 'running') return;
-    const signal = event.fields.optionalText('signal');
-    const exit = { code: event.fields.uint('code'), ...(signal === undefined ? {} : { signal }) };
+    const exit = readExit(event.fields);
     this.#state = 'exited';
     this.#stream.release();
     this.#received.end();

@@ -38,7 +38,8 @@ export function guestError(error: WireError): VivError {
   );
 }
 
-function printable(text: string, maxLength: number): string {
+/** A text of the guest as it may be shown: cut, and without control characters. */
+export function printable(text: string, maxLength: number): string {
   return text.slice(0, maxLength).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '?');
 }
 

@@ -34,6 +34,19 @@ test('a response nobody asked for ends the channel', async () => {
   await assert.rejects(exec.exit, (error) => isVivError(error, 'protocol_error'));
 });
 
+for (const [what, exit] of Object.entries({
+  'a code that is no exit status': { code: 4000 },
+  'a negative code': { code: -1 },
+  'a signal that is no name': { code: 137, signal: 'SIG\u001b[2J' },
+})) {
+  test(`an exit with ${what} ends the channel`, async () => {
+    await using setting = await connectedGuest();
+    const exec = await setting.guest.exec(execSpec(['sleep', '1000']));
+    setting.simulated.port('control')?.event(1, 'exit', exit);
+    await assert.rejects(exec.exit, (error) => isVivError(error, 'protocol_error'));
+  });
+}
+
 test('garbage between frames is skipped', async () => {
   await using setting = await connectedGuest();
   for (let n = 0; n < 10; n += 1) {
