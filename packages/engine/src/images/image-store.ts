@@ -10,6 +10,7 @@ import { type Digest, shortDigest } from './digest.ts';
 import { diskFiles } from './disk/layer-disk.ts';
 import { type IntakeRoom, takeIn } from './intake.ts';
 import { LayerCache } from './layers/cache.ts';
+import { findDigest, isName } from './lookup.ts';
 import {
   digestPrefix,
   formatReference,
@@ -77,36 +78,8 @@ export class FileImageStore implements ImageStore {
   }
 
   find(reference: string): StoredImage | undefined {
-    const digest = this.#digestOf(reference);
+    const digest = findDigest(this.#catalog, reference);
     return digest === undefined ? undefined : this.#catalog.stored(digest);
-  }
-
-  #digestOf(text: string): Digest | undefined {
-    const prefix = digestPrefix(text);
-    const named =
-      text.startsWith('sha256:') || text.length === 64
-        ? undefined
-        : this.#byReference(text, prefix !== undefined);
-    if (named !== undefined || prefix === undefined) return named;
-    const fitting = this.#catalog.digests().filter((digest) => digest.startsWith(prefix));
-    if (fitting.length > 1)
-      throw new VivError('ambiguous', `${text} fits ${fitting.length} images`, {
-        hint: 'Write more digits.',
-      });
-    return fitting[0];
-  }
-
-  #byReference(text: string, lenient: boolean): Digest | undefined {
-    let reference: Reference;
-    try {
-      reference = parseReference(text);
-    } catch (error) {
-      if (lenient) return undefined;
-      throw error;
-    }
-    const named = this.#catalog.digestOf(formatReference(reference));
-    if (named !== undefined || reference.digest === undefined) return named;
-    return this.#catalog.image(reference.digest) ? reference.digest : undefined;
   }
 
   #stored(digest: Digest): StoredImage {
@@ -117,7 +90,7 @@ export class FileImageStore implements ImageStore {
   }
 
   #require(reference: string): Digest {
-    const digest = this.#digestOf(reference);
+    const digest = findDigest(this.#catalog, reference);
     if (digest !== undefined) return digest;
     throw new VivError('image_not_found', `There is no image ${reference} here`, {
       hint: 'See `viv image ls`, or pull it.',
@@ -238,10 +211,9 @@ export class FileImageStore implements ImageStore {
     return this.#room.exclusive(async () => {
       const digest = this.#require(reference);
       const names = this.#catalog.referencesOf(digest);
-      const byDigest =
-        digestPrefix(reference) !== undefined && !names.includes(normalizeOrNothing(reference) ?? '');
-      const untagged = byDigest ? names : names.filter((name) => name === normalizeOrNothing(reference));
-      if (untagged.length < names.length && untagged.length > 0) {
+      const named = names.filter((name) => isName(name, reference));
+      const untagged = named.length > 0 ? named : names; // A digest means all its names.
+      if (untagged.length < names.length) {
         await this.#catalog.update((_, references) => {
           for (const name of untagged) references.delete(name);
         });
@@ -296,13 +268,5 @@ export class FileImageStore implements ImageStore {
     }
     const file = path.join(this.#catalog.imageDir(digest), diskFiles.descriptor);
     return { disk: { serial: 'layers', path: file, format: 'vmdk', readOnly: true }, layers: visible.length };
-  }
-}
-
-function normalizeOrNothing(reference: string): string | undefined {
-  try {
-    return normalizeReference(reference);
-  } catch {
-    return undefined; // A digest: the caller asks for both.
   }
 }
