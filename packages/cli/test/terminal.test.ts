@@ -59,7 +59,7 @@ test('keys reach the guest raw, Ctrl-C among them, and the terminal is cooked ag
   await using pty = new Pty(
     `${settings}; ${viv('run', '-it', 'busybox', 'keys')}; echo "status $?"; ${settings}; echo done`,
   );
-  await pty.shows(/ready/);
+  await pty.shows(/ready\r\n/);
   pty.type('a\x03\x1a\r');
   await pty.shows(/<61><03><1a><0d>/);
   pty.type('q');

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import type { TerminalSize } from '@vivarium/model';
 import { VivError } from '@vivarium/model';
 import type { Context, Input } from '../context.ts';
@@ -16,11 +17,22 @@ export function requireTerminal(context: Context): void {
   });
 }
 
+/**
+ * Node's raw mode leaves the terminal turning each line feed into carriage return and line feed. The guest's terminal has
+ * done that already, and a full-screen program that moves its cursor down with a line feed must not land in column 1.
+ */
+function passOutputThrough(input: Input): void {
+  if (!('fd' in input) || typeof input.fd !== 'number') return;
+  // Where there is no stty, output is what it was: readable. Leaving raw mode restores this too.
+  spawnSync('stty', ['-opost'], { stdio: [input.fd, 'ignore', 'ignore'] });
+}
+
 /** Puts a terminal into raw mode until disposed, and back on every way out of the process. */
 export function rawMode(input: Input): Disposable {
   if (!input.isTTY || input.setRawMode === undefined) return { [Symbol.dispose]: () => undefined };
   const restore = () => void input.setRawMode?.(false);
   input.setRawMode(true);
+  passOutputThrough(input);
   process.once('exit', restore);
   return {
     [Symbol.dispose]() {
