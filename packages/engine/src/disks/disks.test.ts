@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -65,15 +65,27 @@ test('the guest has nothing to initialise: every group is marked as zeroed', asy
   assert.equal(stdout.match(/ITABLE_ZEROED/g)?.length, groups);
 });
 
-test('many makers of one size make one base, and what a killed one left is cleared away', async () => {
+test('many makers of one size make one base, and what a killed one left is cleared away', async (t) => {
   await using here = await room();
   await mkdir(here.bases);
   await writeFile(path.join(here.bases, '.making-1-x'), 'of a killed process');
+  const bin = path.join(here.dir, 'bin');
+  const log = path.join(here.dir, 'made');
+  await mkdir(bin);
+  await writeFile(path.join(bin, 'mkfs.ext4'), `#!/bin/sh\necho >> ${log}\nexec /usr/sbin/mkfs.ext4 "$@"\n`, {
+    mode: 0o755,
+  });
+  const before = process.env.PATH;
+  process.env.PATH = `${bin}:${before}`;
+  t.after(() => {
+    process.env.PATH = before;
+  });
   const disks = Array.from({ length: 8 }, (_, at) =>
     createRootDisk({ path: here.disk(`d${at}`), bases: here.bases, bytes: gib }),
   );
   const bases = new Set((await Promise.all(disks)).map((disk) => disk.base));
   assert.equal(bases.size, 1);
+  assert.equal(await readFile(log, 'utf8'), '\n', 'made once');
   assert.deepEqual(await readdir(here.bases), [`ext4-${gib}.raw`]);
   const stop = new AbortController();
   const making = createRootDisk({

@@ -261,6 +261,25 @@ test('one layer over different lower ones has a file for each, and layers that a
   assert.equal(again.list().length, 3, 'all of them are found again');
 });
 
+test('a layer that an import counts on survives the removal of the image it came with', async () => {
+  await using here = await room();
+  const store = await here.open();
+  await here.add(store, one, 'one');
+  const slow: TestImage = {
+    layers: [shared, [{ name: 'large', content: Buffer.alloc(30_000_000, 'x') }]],
+    compression: 'none',
+  };
+  const { layout } = await layoutWith(path.join(here.dir, 'slow'), slow);
+  let removal: ReturnType<ImageStore['remove']> | undefined;
+  const [image] = await store.import(layout, {
+    onProgress: (step) => {
+      if (step.stage === 'converting') removal ??= store.remove('one', nobody);
+    },
+  });
+  assert.equal((await removal)?.deleted, true);
+  assert.equal((await store.disk(image?.digest ?? '')).layers, 2);
+});
+
 test('many imports of one image at a time, with removals between, end with a whole image or none', async () => {
   await using here = await room();
   const store = await here.open();
