@@ -127,6 +127,7 @@ test("the source's own error is the copy's, and the guest forgets the copy", asy
   }
   await assert.rejects(setting.guest.copyIn('vm', '/srv', failing()), /disk on fire/);
   await setting.guest.copyIn('vm', '/srv', tarOf([{ name: 'next', data: Buffer.from('x') }]));
+  assert.equal(setting.simulated.port('bulk')?.streamCount, 0);
 });
 
 test('aborting ends a copy in either direction and frees the channel for the next', async () => {
@@ -149,6 +150,7 @@ test('aborting ends a copy in either direction and frees the channel for the nex
   await assert.rejects(reading, cancelled);
   for await (const _ of guest.copyOut('vm', '/big')) break;
   assert.equal((await entriesOf(guest.copyOut('vm', '/big')))[0]?.data?.length, big.length);
+  assert.equal(simulated.port('bulk')?.streamCount, 0);
 });
 
 test('a copy does not hold up the control channel', async () => {

@@ -113,6 +113,16 @@ test('closing kills the command, ends its output, and rejects its exit', async (
   await exec.close();
 });
 
+test('a close that the guest refuses is told while the command may still run, and not when it has ended', async () => {
+  await using setting = await connectedGuest();
+  const running = await setting.guest.exec(execSpec(['sleep', '1000']));
+  const ended = await setting.guest.exec(execSpec(['true']));
+  await ended.exit;
+  setting.simulated.faults.errors.set('exec.close', { code: 'guest_error', message: 'no' });
+  await assert.rejects(running.close(), (error) => isVivError(error, 'guest_error'));
+  await ended.close();
+});
+
 test('a signal that fires during the start leaves no command behind', async () => {
   await using setting = await connectedGuest();
   const abort = new AbortController();

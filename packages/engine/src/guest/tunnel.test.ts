@@ -57,6 +57,7 @@ test('destroying a tunnel resets it in the guest', async () => {
   const next = await setting.guest.connect('localhost', 80);
   next.end('x');
   for await (const chunk of next) assert.equal(chunk.toString(), 'x');
+  assert.equal(setting.simulated.port('bulk')?.streamCount, 0);
 });
 
 test('a lost channel is the error of its tunnels', async () => {

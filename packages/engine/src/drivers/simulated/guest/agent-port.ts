@@ -52,6 +52,11 @@ export class AgentPort {
     return this.#epoch !== undefined && !this.#duplex.destroyed;
   }
 
+  /** Streams the guest still keeps. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
   close(): void {
     this.#duplex.destroy();
   }
