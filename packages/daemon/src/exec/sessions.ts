@@ -51,11 +51,7 @@ export class Sessions {
   async #entry(vm: Vm, execId: string, open: () => Promise<ResumableExecConnection>): Promise<Entry> {
     const key = `${vm.id}/${execId}`;
     const known = this.#entries.get(key);
-    if (known !== undefined) {
-      const entry = await known;
-      clearTimeout(entry.timer);
-      return entry;
-    }
+    if (known !== undefined) return known;
     const opening: Promise<Entry> = open().then((connection) => ({ session: new ExecSession(connection) }));
     this.#entries.set(key, opening);
     try {
@@ -70,10 +66,17 @@ export class Sessions {
     }
   }
 
+  /** Somebody has the session (again): its time no longer runs out. */
+  async kept(vm: Vm, session: ExecSession): Promise<void> {
+    const entry = await this.#entries.get(`${vm.id}/${session.connection.execId}`);
+    if (entry?.session === session) clearTimeout(entry.timer);
+  }
+
   /** The client is gone: the command has some time left, in case it comes back. */
   async lost(vm: Vm, session: ExecSession, peer: SessionPeer): Promise<void> {
     const entry = await this.#entries.get(`${vm.id}/${session.connection.execId}`);
     if (entry?.session !== session || !session.detach(peer)) return;
+    clearTimeout(entry.timer);
     entry.timer = setTimeout(() => void this.close(vm, session), this.#graceMs);
     entry.timer.unref();
   }

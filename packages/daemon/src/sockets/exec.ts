@@ -64,12 +64,8 @@ async function session({ house, socket, vm }: SocketCall, start: ExecStart): Pro
       throw new VivError('invalid_request', 'A session is resumed by its exec_id');
     session = await resumed(house.sessions, vm, start.exec_id, start);
   }
-  try {
-    session.attach(peer, start.resume);
-  } catch (error) {
-    socket.sendJson({ error: VivError.from(error).toJSON() });
-    return;
-  }
+  session.attach(peer, start.resume);
+  void house.sessions.kept(vm, session);
   greet(socket, session, start.resume !== undefined);
   session.replay(peer);
   if ((await control(socket, session)) === 'close') {

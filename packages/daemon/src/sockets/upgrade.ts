@@ -31,6 +31,9 @@ const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
 
 const socketRoutes = routes.filter((route) => route.method === 'WS');
 
+/** A client has so long to take its leave. Milliseconds. */
+const politeMs = 1000;
+
 /** Frames are at most so long; output comes in smaller ones. */
 const maxFrameBytes = 1024 * 1024;
 
@@ -39,6 +42,11 @@ export function upgrader(house: House): (incoming: IncomingMessage, raw: Duplex,
   const server = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false });
   house.closing.addEventListener('abort', () => {
     for (const client of server.clients) client.close(1012, 'the daemon goes');
+    // A client that does not read does not see that either.
+    const late = setTimeout(() => {
+      for (const client of server.clients) client.terminate();
+    }, politeMs);
+    late.unref();
   });
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());

@@ -37,7 +37,8 @@ export async function openHouse(options: ServeOptions & { host?: SimulatedHost }
     async [Symbol.asyncDispose]() {
       for await (const { id } of engine.all()) await (await engine.get(id)).delete({ force: true });
       await viv[Symbol.asyncDispose]();
-      await daemon.close();
+      // A test may have put another one in its place.
+      await this.daemon.close();
       await engine.close();
       rmSync(home, { recursive: true, force: true });
     },
