@@ -15,5 +15,7 @@ export interface Figure {
   run(): Promise<Measured[]>;
 }
 
-export const ms = (value: number): string => (value < 10 ? `${value.toFixed(2)} ms` : `${Math.round(value)} ms`);
-export const rate = (bytes: number, milliseconds: number): string => `${Math.round(bytes / 1e3 / milliseconds)} MB/s`;
+export const ms = (value: number): string =>
+  value < 10 ? `${value.toFixed(2)} ms` : `${Math.round(value)} ms`;
+export const rate = (bytes: number, milliseconds: number): string =>
+  `${Math.round(bytes / 1e3 / milliseconds)} MB/s`;

@@ -21,10 +21,14 @@ for (const name of asked.length > 0 ? asked : Object.keys(figures)) {
   process.stderr.write(`${name} …\n`);
   rows.push(...((await figure?.run()) ?? []));
 }
-console.log(`${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, Node ${process.version}; medians, floors of the same run\n`);
+console.log(
+  `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, Node ${process.version}; medians, floors of the same run\n`,
+);
 console.log('| what | ours | floor | promise | kept |');
 console.log('|---|---|---|---|---|');
 for (const row of rows) {
-  console.log(`| ${row.what} | ${row.ours} | ${row.floor} | ${row.promise} | ${row.kept ? 'yes' : '**no**'} |`);
+  console.log(
+    `| ${row.what} | ${row.ours} | ${row.floor} | ${row.promise} | ${row.kept ? 'yes' : '**no**'} |`,
+  );
 }
 process.exitCode = rows.every(({ kept }) => kept) ? 0 : 1;

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openEngine } from '@vivarium/engine';
-import { createImageStore } from '../../packages/engine/src/images/index.ts';
 import { loadAssets } from '../../packages/engine/src/host/assets.ts';
+import { createImageStore } from '../../packages/engine/src/images/index.ts';
 import { type Figure, ms } from '../figure.ts';
 import { rawBootToOutput } from '../floor/boot.ts';
 import { interleaved, median } from '../stats.ts';
@@ -20,7 +20,10 @@ export const coldStart: Figure = {
     const home = await mkdtemp(path.join(tmpdir(), 'viv-bench-'));
     try {
       await using engine = await openEngine({ home: path.join(home, 'ours') });
-      const images = await createImageStore({ dir: path.join(home, 'images'), builtin: (await loadAssets()).images });
+      const images = await createImageStore({
+        dir: path.join(home, 'images'),
+        builtin: (await loadAssets()).images,
+      });
       const { digest } = await images.ensure(image, 'missing');
       const layers = await images.disk(digest);
       const ours = async () => {

@@ -12,7 +12,10 @@ import { RawMachine } from './raw-machine.ts';
 const MiB = 2 ** 20;
 
 /** Raw QEMU from its spawn to the first byte that the image's command prints: same kernel, initramfs, disks and card. */
-export async function rawBootToOutput(layers: { disk: DiskSpec; layers: number }, argv: string[]): Promise<number> {
+export async function rawBootToOutput(
+  layers: { disk: DiskSpec; layers: number },
+  argv: string[],
+): Promise<number> {
   const assets = await loadAssets();
   const dir = await mkdtemp(path.join(tmpdir(), 'viv-boot-'));
   try {
@@ -47,10 +50,23 @@ export async function rawBootToOutput(layers: { disk: DiskSpec; layers: number }
       generation: 1,
       entropy: randomBytes(256),
       clockNanos: BigInt(Date.now()) * 1_000_000n,
-      network: { mac: nic.mac, address: `${nic.backend.ip}/28`, gateway: nic.backend.gateway, dns: [nic.backend.dns] },
+      network: {
+        mac: nic.mac,
+        address: `${nic.backend.ip}/28`,
+        gateway: nic.backend.gateway,
+        dns: [nic.backend.dns],
+      },
       root: { layers: layers.layers, layersSerial: 'layers', overlaySerial: 'root' },
     });
-    await guest.startWorkload({ id: 'root', argv, env: {}, cwd: '/', user: '', stdin: 'null', output: 'retain' });
+    await guest.startWorkload({
+      id: 'root',
+      argv,
+      env: {},
+      cwd: '/',
+      user: '',
+      stdin: 'null',
+      output: 'retain',
+    });
     const session = await guest.resumeExec('workload:root');
     for await (const _ of session.output) return performance.now() - began;
     throw new Error('The command printed nothing');

@@ -28,6 +28,10 @@ esac
 export async function floorInitramfs(path: string): Promise<void> {
   const { initramfs } = await loadAssets();
   const busybox = await readFile('/bin/busybox');
-  const over = cpio([directory('bin'), file('bin/busybox', busybox, 0o755), file('init', Buffer.from(init), 0o755)]);
+  const over = cpio([
+    directory('bin'),
+    file('bin/busybox', busybox, 0o755),
+    file('init', Buffer.from(init), 0o755),
+  ]);
   await writeFile(path, Buffer.concat([await readFile(initramfs.path), over]));
 }

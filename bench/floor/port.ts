@@ -10,7 +10,10 @@ import { RawMachine } from './raw-machine.ts';
 const MiB = 2 ** 20;
 
 /** A raw guest behind one port: it echoes, writes to its ext4, or pours out zeros. Nobody reads the socket before `ready`. */
-export async function rawPort(job: 'echo' | 'sink' | 'source', bytes = 0): Promise<AsyncDisposable & { socket: Socket }> {
+export async function rawPort(
+  job: 'echo' | 'sink' | 'source',
+  bytes = 0,
+): Promise<AsyncDisposable & { socket: Socket }> {
   await using undo = new AsyncDisposableStack();
   const dir = await mkdtemp(path.join(tmpdir(), 'viv-port-'));
   undo.defer(() => rm(dir, { recursive: true, force: true }));

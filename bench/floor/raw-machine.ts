@@ -4,8 +4,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { qemuArguments } from '../../packages/engine/src/drivers/qemu/command-line.ts';
 import type { MachineSpec } from '@vivarium/engine';
+import { qemuArguments } from '../../packages/engine/src/drivers/qemu/command-line.ts';
 
 /** A QEMU with our arguments and nothing of ours around it: no shim, no journal, no image store. */
 export class RawMachine implements AsyncDisposable {
@@ -19,9 +19,15 @@ export class RawMachine implements AsyncDisposable {
 
   static async launch(spec: Omit<MachineSpec, 'dir' | 'instanceId'>): Promise<RawMachine> {
     const dir = await mkdtemp(path.join(tmpdir(), 'viv-floor-'));
-    const args = qemuArguments({ ...spec, dir, instanceId: 'floor' }, { accelerator: 'tcg', machine: 'pc-q35-7.2' });
+    const args = qemuArguments(
+      { ...spec, dir, instanceId: 'floor' },
+      { accelerator: 'tcg', machine: 'pc-q35-7.2' },
+    );
     const plain = args.map((arg) => arg.replace(/^socket,id=(\w+),fd=.*$/, 'null,id=$1'));
-    return new RawMachine(dir, spawn('qemu-system-x86_64', plain, { cwd: dir, stdio: ['ignore', 'ignore', 'inherit'] }));
+    return new RawMachine(
+      dir,
+      spawn('qemu-system-x86_64', plain, { cwd: dir, stdio: ['ignore', 'ignore', 'inherit'] }),
+    );
   }
 
   /** Connects as soon as QEMU listens. */
