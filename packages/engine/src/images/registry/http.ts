@@ -23,24 +23,29 @@ export function isReset(error: unknown): boolean {
   return resets.has(codeOf(error));
 }
 
+const noTls = 'it does not speak TLS';
+
 export function unreachable(url: URL, error: unknown): VivError {
   const code = codeOf(error);
   const words: Readonly<Record<string, string>> = {
     ECONNREFUSED: 'nothing listens there',
     ENOTFOUND: 'its name is not known',
     EAI_AGAIN: 'its name cannot be looked up now',
-    EPROTO: 'it does not speak TLS',
-    ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS',
-    ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS',
+    EPROTO: noTls,
+    ERR_SSL_WRONG_VERSION_NUMBER: noTls,
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: noTls,
   };
   const why =
     words[code] ??
     (error instanceof Error && error.name === 'TimeoutError' ? 'it does not answer' : code || String(error));
+  const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code);
+  const hint = untrusted
+    ? 'Name the file with its certificate authority in NODE_EXTRA_CA_CERTS where vivd is started.'
+    : why === noTls
+      ? 'If it is to be spoken to without TLS, say so (insecure).'
+      : undefined;
   return new VivError('registry_unreachable', `The registry ${url.host} cannot be reached: ${why}`, {
-    hint:
-      why === 'it does not speak TLS'
-        ? 'If it is to be spoken to without TLS, say so (insecure).'
-        : undefined,
+    hint,
     cause: error,
   });
 }
