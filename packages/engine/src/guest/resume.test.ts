@@ -71,6 +71,34 @@ test('a session goes on over lost connections with no byte lost or doubled', asy
   );
 });
 
+test('stdin that an earlier connection brought earns the next one no credit', async () => {
+  const half = Promise.withResolvers<void>();
+  const taken = Promise.withResolvers<void>();
+  const late: Program = async (io) => {
+    await half.promise;
+    for (let read = 0; read < 200_000; ) read += (await io.read())?.length ?? 0;
+    taken.resolve();
+    await io.sleep(1e9);
+    return 0;
+  };
+  await using setting = await connectedGuest({ programs: { late } });
+  const spec = execSpec(['late'], { stdin: true });
+  const first = await setting.guest.exec(spec);
+  await first.write(Buffer.alloc(100_000));
+  await first.write(Buffer.alloc(100_000));
+  await setting.guest.ping();
+  setting.simulated.drop('control');
+  const guest = await setting.reconnect();
+  const second = await guest.resumeExec(spec.execId);
+  assert.equal(second.stdinAccepted, 200_000n);
+  half.resolve();
+  await taken.promise;
+  await second.write(Buffer.alloc(50_000));
+  await guest.ping();
+  // The command has read what the first connection sent, and nothing of these.
+  assert.equal(second.stdinAccepted, 200_000n);
+});
+
 test('without a point a session is joined at the oldest byte still held', async () => {
   await using setting = await connectedGuest();
   const spec = execSpec(['echo', 'once']);
