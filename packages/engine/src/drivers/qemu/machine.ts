@@ -168,6 +168,7 @@ export class QemuMachine implements Machine, DiskGrower {
     if (this.#exit) return this.#exit;
     try {
       await this.#shim.request('kill', {}, killTimeoutMs);
+      await this.#shim.awaitExit();
     } catch (error) {
       // The shim does not answer, or was let go of: whoever provably is the VMM is ended, and then the shim records it.
       if (!(await killProcess(this.record.vmm))) throw undead(this.record.vmm, error);

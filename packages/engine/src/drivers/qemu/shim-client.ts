@@ -45,6 +45,12 @@ export class ShimClient {
     }
   }
 
+  /** As {@link exit}, and keeps this process alive until then. */
+  awaitExit(): Promise<ExitRecord | undefined> {
+    this.#lines.ref();
+    return this.exit;
+  }
+
   close(): void {
     this.#lines.close();
   }
