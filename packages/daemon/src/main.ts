@@ -72,7 +72,14 @@ async function main(): Promise<void> {
     import('./serve.ts'),
     import('./log.ts'),
   ]);
-  const engine = await openEngine({ home, driver, mode: 'daemon', program: 'vivd' });
+  const engine = await openEngine({
+    home,
+    driver,
+    mode: 'daemon',
+    program: 'vivd',
+    // Set by `viv doctor --rebuild`, for a daemon that can't start because its database is damaged.
+    rebuild: process.env.VIV_REBUILD === '1',
+  });
   const log = new DaemonLog(path.join(home, 'vivd.log'));
   const daemon = await serve(engine, { log, tcp }).catch(async (error: unknown) => {
     await engine.close();

@@ -2,14 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connect } from '@vivarium/client';
-import {
-  agentGuest,
-  type Engine,
-  openEngine,
-  SimulatedDriver,
-  SimulatedHost,
-  simulatedParts,
-} from '@vivarium/engine';
+import { type Engine, openEngine, SimulatedDriver, SimulatedHost, simulatedParts } from '@vivarium/engine';
 import type { Vivarium } from '@vivarium/model';
 import { type Daemon, type ServeOptions, serve } from '../serve.ts';
 
@@ -24,12 +17,12 @@ export interface TestHouse {
 
 export async function openHouse(options: ServeOptions & { host?: SimulatedHost } = {}): Promise<TestHouse> {
   const home = mkdtempSync(path.join(tmpdir(), 'vivd-'));
-  const host = options.host ?? new SimulatedHost({ makeGuest: agentGuest, logs: 'files' });
+  const host = options.host ?? new SimulatedHost();
   const driver = await simulatedParts(new SimulatedDriver(host));
   const engine = await openEngine({ home, mode: 'daemon', driver });
   const daemon = await serve(engine, options);
   const viv = connect({ home, autostart: false });
-  return {
+  const house: TestHouse = {
     home,
     engine,
     daemon,
@@ -38,9 +31,10 @@ export async function openHouse(options: ServeOptions & { host?: SimulatedHost }
       for await (const { id } of engine.all()) await (await engine.get(id)).delete({ force: true });
       await viv[Symbol.asyncDispose]();
       // A test may have put another one in its place.
-      await this.daemon.close();
+      await house.daemon.close();
       await engine.close();
       rmSync(home, { recursive: true, force: true });
     },
   };
+  return house;
 }
