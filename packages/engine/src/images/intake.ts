@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type CallOptions, isVivError, VivError } from '@vivarium/model';
+import { type CallOptions, VivError } from '@vivarium/model';
 import type { Candidate } from './candidate.ts';
 import { type Catalog, type ImageRecord, imageFiles } from './catalog.ts';
 import { parseConfig } from './config.ts';
 import { digestHex, digestOf } from './digest.ts';
 import { writeLayerDisk } from './disk/layer-disk.ts';
 import { publish, syncDirectory, writeFileSynced } from './durable.ts';
+import { mayStillCome } from './lasting.ts';
 import type { LayerCache, LayerFile } from './layers/cache.ts';
 import { emptyLayer } from './layers/empty.ts';
 
@@ -110,9 +111,9 @@ async function addImage(
   });
 }
 
-/** Layers of an image that will not come. Where it may still come by itself, they serve the next try. */
+/** Removes the layers of an image that will not come. */
 async function forgetLayers(failure: VivError, keys: readonly string[], room: IntakeRoom): Promise<void> {
-  if (isVivError(failure, 'cancelled', 'timeout', 'registry_unreachable', 'rate_limited')) return;
+  if (mayStillCome(failure)) return;
   await room.exclusive(async () => {
     const kept = room.catalog.layerKeys();
     for (const key of keys) if (!kept.has(key)) await room.cache.remove(key);

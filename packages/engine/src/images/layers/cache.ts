@@ -5,6 +5,7 @@ import type { CallOptions } from '@vivarium/model';
 import type { CandidateLayer } from '../candidate.ts';
 import { digestHex } from '../digest.ts';
 import { publish, readIfThere, replaceFile } from '../durable.ts';
+import { mayStillCome } from '../lasting.ts';
 import { Limit, SharedWork } from '../shared-work.ts';
 import { convertLayer, inspectLayer } from './convert.ts';
 import type { LowerLayer } from './lower.ts';
@@ -143,8 +144,7 @@ export class LayerCache {
       onProgress?.({ stage: 'converting', digest: layer.digest, done: true });
       return { key, file: this.file(key), sizeBytes, opaque };
     } catch (error) {
-      // What was fetched serves the next try; what is damaged, or fills the disk, does not.
-      keep = signal?.aborted === true;
+      keep = mayStillCome(signal?.aborted ? signal.reason : error);
       throw error;
     } finally {
       await fetched.release(keep);

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { type CallOptions, isVivError, VivError } from '@vivarium/model';
 import { Meter, shortDigest } from '../digest.ts';
+import { mayStillCome } from '../lasting.ts';
 import type { Descriptor } from '../oci.ts';
 import type { RegistryClient } from './client.ts';
 import { isReset, unreachable } from './http.ts';
@@ -177,8 +178,8 @@ class BlobDownload {
 /**
  * Fetches a blob into a file, going on from what is there already, and verifies it.
  *
- * @throws VivError `image_invalid` and `disk_full`, after which the file is gone; `cancelled`, `registry_unreachable` and
- * `registry_denied`, after which it is there to go on with.
+ * @throws VivError `cancelled`, `registry_unreachable`, `registry_denied`, after which the file is there to go on with;
+ * `image_invalid`, `image_not_found`, `disk_full`, after which it is gone.
  */
 export async function downloadBlob(
   client: RegistryClient,
@@ -194,7 +195,7 @@ export async function downloadBlob(
     await new BlobDownload(client, descriptor, handle, options).run();
   } catch (error) {
     const translated = VivError.from(options.signal?.aborted ? options.signal.reason : error);
-    if (isVivError(translated, 'image_invalid', 'disk_full')) await rm(file, { force: true });
+    if (!mayStillCome(translated)) await rm(file, { force: true });
     throw translated;
   }
 }
