@@ -29,7 +29,14 @@ impl Console {
     pub fn add(&mut self, stream: UnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         self.next += 1;
-        self.clients.insert(self.next, Client { stream, behind: VecDeque::new(), ended: false });
+        self.clients.insert(
+            self.next,
+            Client {
+                stream,
+                behind: VecDeque::new(),
+                ended: false,
+            },
+        );
         Ok(())
     }
 
@@ -40,20 +47,31 @@ impl Console {
     /// Descriptors to poll, with the events wanted.
     pub fn interests(&self) -> impl Iterator<Item = (u64, RawFd, i16)> + '_ {
         self.clients.iter().map(|(id, client)| {
-            let read = if client.ended || self.input.len() >= MAX_INPUT { 0 } else { libc::POLLIN };
-            let write = if client.behind.is_empty() { 0 } else { libc::POLLOUT };
+            let read = if client.ended || self.input.len() >= MAX_INPUT {
+                0
+            } else {
+                libc::POLLIN
+            };
+            let write = if client.behind.is_empty() {
+                0
+            } else {
+                libc::POLLOUT
+            };
             (*id, client.stream.as_raw_fd(), read | write)
         })
     }
 
     /// Output of the guest.
     pub fn broadcast(&mut self, bytes: &[u8]) {
-        self.clients.retain(|_, client| client.send(bytes).is_ok() && client.behind.len() <= MAX_BEHIND);
+        self.clients
+            .retain(|_, client| client.send(bytes).is_ok() && client.behind.len() <= MAX_BEHIND);
     }
 
     /// A client's socket has something to say.
     pub fn service(&mut self, id: u64, events: i16, buffer: &mut [u8]) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         let gone = events & (libc::POLLHUP | libc::POLLERR) != 0;
         let mut alive = client.flush().is_ok();
         let room = MAX_INPUT.saturating_sub(self.input.len()).min(buffer.len());
@@ -117,5 +135,8 @@ pub fn write_some(stream: &mut UnixStream, queue: &mut VecDeque<u8>) -> io::Resu
 }
 
 pub fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

@@ -48,7 +48,12 @@ impl Control {
     pub fn add(&mut self, stream: UnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         self.next += 1;
-        let client = Client { stream, lines: Lines::default(), behind: VecDeque::new(), subscribed: false };
+        let client = Client {
+            stream,
+            lines: Lines::default(),
+            behind: VecDeque::new(),
+            subscribed: false,
+        };
         self.clients.insert(self.next, client);
         Ok(())
     }
@@ -59,7 +64,11 @@ impl Control {
 
     pub fn interests(&self) -> impl Iterator<Item = (u64, RawFd, i16)> + '_ {
         self.clients.iter().map(|(id, client)| {
-            let write = if client.behind.is_empty() { 0 } else { libc::POLLOUT };
+            let write = if client.behind.is_empty() {
+                0
+            } else {
+                libc::POLLOUT
+            };
             (*id, client.stream.as_raw_fd(), libc::POLLIN | write)
         })
     }
@@ -79,7 +88,9 @@ impl Control {
     }
 
     fn receive(&mut self, id: u64, buffer: &mut [u8]) -> Result<Vec<Request>, Option<Failure>> {
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(Vec::new()) };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Ok(Vec::new());
+        };
         write_some(&mut client.stream, &mut client.behind).map_err(|_| None)?;
         let read = match client.stream.read(buffer) {
             Ok(0) => return Err(None),
@@ -88,7 +99,10 @@ impl Control {
             Err(_) => return Err(None),
         };
         let invalid = |why: String| Some(Failure::new("invalid_request", why));
-        let lines = client.lines.push(&buffer[..read]).map_err(|_| invalid("the line is too long".into()))?;
+        let lines = client
+            .lines
+            .push(&buffer[..read])
+            .map_err(|_| invalid("the line is too long".into()))?;
         lines
             .iter()
             .map(|line| serde_json::from_slice(line).map_err(|error| invalid(error.to_string())))
@@ -121,8 +135,12 @@ impl Control {
         for (client, request) in std::mem::take(&mut self.killers) {
             self.answer(client, request, Ok(json!({})));
         }
-        let subscribers: Vec<u64> =
-            self.clients.iter().filter(|(_, client)| client.subscribed).map(|(id, _)| *id).collect();
+        let subscribers: Vec<u64> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.subscribed)
+            .map(|(id, _)| *id)
+            .collect();
         for id in subscribers {
             self.send(id, &json!({"event": "exit", "exit": exit}));
         }
@@ -130,15 +148,20 @@ impl Control {
 
     /// True where some client has not taken all of its answers.
     pub fn is_behind(&self) -> bool {
-        self.clients.values().any(|client| !client.behind.is_empty())
+        self.clients
+            .values()
+            .any(|client| !client.behind.is_empty())
     }
 
     pub fn flush(&mut self) {
-        self.clients.retain(|_, client| write_some(&mut client.stream, &mut client.behind).is_ok());
+        self.clients
+            .retain(|_, client| write_some(&mut client.stream, &mut client.behind).is_ok());
     }
 
     fn send(&mut self, id: u64, message: &Value) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         client.behind.extend(format!("{message}\n").as_bytes());
         let sent = write_some(&mut client.stream, &mut client.behind);
         if sent.is_err() || client.behind.len() > MAX_BEHIND {

@@ -25,7 +25,9 @@ pub fn remove_if_there(name: &str) -> io::Result<()> {
 
 /// RFC 3339, UTC, milliseconds.
 pub fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     rfc3339(since.as_secs() as i64, since.subsec_millis())
 }
 

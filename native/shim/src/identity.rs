@@ -15,9 +15,14 @@ impl Identity {
     pub fn of(pid: i32) -> io::Result<Identity> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let start_time = start_time(&stat)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/PID/stat"))?;
-        Ok(Identity { pid, start_time, boot_id: boot_id.trim().to_owned() })
+        let start_time = start_time(&stat).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/PID/stat")
+        })?;
+        Ok(Identity {
+            pid,
+            start_time,
+            boot_id: boot_id.trim().to_owned(),
+        })
     }
 }
 

@@ -57,7 +57,8 @@ pub struct Published {
 
 /// Reads the file in the working directory. It may hold an environment; it is never large.
 pub fn read() -> Result<Launch, Failure> {
-    let text = std::fs::read_to_string("launch.json").map_err(|e| Failure::io("launch.json", &e))?;
+    let text =
+        std::fs::read_to_string("launch.json").map_err(|e| Failure::io("launch.json", &e))?;
     parse(&text)
 }
 
@@ -73,10 +74,20 @@ fn parse(text: &str) -> Result<Launch, Failure> {
     if launch.logs.max_bytes < 4096 {
         return Err(invalid("logs.max_bytes is under 4096".into()));
     }
-    if launch.remove.iter().any(|name| name.is_empty() || name.contains('/') || name.starts_with('.')) {
-        return Err(invalid("remove takes names of files in the directory".into()));
+    if launch
+        .remove
+        .iter()
+        .any(|name| name.is_empty() || name.contains('/') || name.starts_with('.'))
+    {
+        return Err(invalid(
+            "remove takes names of files in the directory".into(),
+        ));
     }
-    let strings = launch.argv.iter().chain(launch.env.keys()).chain(launch.env.values());
+    let strings = launch
+        .argv
+        .iter()
+        .chain(launch.env.keys())
+        .chain(launch.env.values());
     if strings.into_iter().any(|s| s.contains('\0')) {
         return Err(invalid("a NUL in argv or env".into()));
     }
@@ -100,7 +111,11 @@ mod tests {
             ("\"format\":1", "\"format\":2", "format 2"),
             ("[\"true\"]", "[]", "argv is empty"),
             ("4096", "10", "max_bytes"),
-            ("\"detached\"", "\"remove\":[\"../a\"],\"detached\"", "remove"),
+            (
+                "\"detached\"",
+                "\"remove\":[\"../a\"],\"detached\"",
+                "remove",
+            ),
             ("\"true\"", "\"a\\u0000\"", "NUL"),
             ("{\"format\"", "{{", "launch.json"),
         ] {

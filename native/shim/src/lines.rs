@@ -39,7 +39,10 @@ mod tests {
     fn lines_are_put_together_from_pieces() {
         let mut lines = Lines::default();
         assert!(lines.push(b"ab").ok().unwrap().is_empty());
-        assert_eq!(lines.push(b"c\n\nd\ne").ok().unwrap(), vec![b"abc".to_vec(), b"d".to_vec()]);
+        assert_eq!(
+            lines.push(b"c\n\nd\ne").ok().unwrap(),
+            vec![b"abc".to_vec(), b"d".to_vec()]
+        );
         assert_eq!(lines.push(b"\n").ok().unwrap(), vec![b"e".to_vec()]);
     }
 

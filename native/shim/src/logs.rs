@@ -21,7 +21,13 @@ impl RotatingLog {
     pub fn open(name: &'static str, limits: Logs, whole_lines: bool) -> io::Result<RotatingLog> {
         let file = append(name)?;
         let size = file.metadata()?.len();
-        Ok(RotatingLog { name, file, size, limits, whole_lines })
+        Ok(RotatingLog {
+            name,
+            file,
+            size,
+            limits,
+            whole_lines,
+        })
     }
 
     pub fn write(&mut self, mut bytes: &[u8]) {
@@ -41,14 +47,21 @@ impl RotatingLog {
 
     /// How many of the bytes still belong in this file.
     fn fits(&self, bytes: &[u8]) -> usize {
-        let room = self.limits.max_bytes.saturating_sub(self.size).min(bytes.len() as u64) as usize;
+        let room = self
+            .limits
+            .max_bytes
+            .saturating_sub(self.size)
+            .min(bytes.len() as u64) as usize;
         if room == bytes.len() {
             return room;
         }
         if !self.whole_lines {
             return room.max(1);
         }
-        match bytes[room.saturating_sub(1)..].iter().position(|b| *b == b'\n') {
+        match bytes[room.saturating_sub(1)..]
+            .iter()
+            .position(|b| *b == b'\n')
+        {
             Some(end) => room.saturating_sub(1) + end + 1,
             None => bytes.len().min(room + MAX_OVERRUN as usize),
         }
@@ -96,9 +109,18 @@ impl CappedLog {
     const TAIL: usize = 4096;
 
     pub fn open(name: &str) -> io::Result<CappedLog> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(name)?;
         let size = file.seek(SeekFrom::End(0))?;
-        Ok(CappedLog { file, size, tail: Vec::new() })
+        Ok(CappedLog {
+            file,
+            size,
+            tail: Vec::new(),
+        })
     }
 
     pub fn write(&mut self, bytes: &[u8]) {
@@ -109,7 +131,12 @@ impl CappedLog {
             let _ = self.file.set_len(0);
             self.size = 0;
         }
-        if self.file.seek(SeekFrom::Start(self.size)).and_then(|_| self.file.write_all(bytes)).is_ok() {
+        if self
+            .file
+            .seek(SeekFrom::Start(self.size))
+            .and_then(|_| self.file.write_all(bytes))
+            .is_ok()
+        {
             self.size += bytes.len() as u64;
         }
     }

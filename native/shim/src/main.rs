@@ -5,6 +5,7 @@
 mod console;
 mod control;
 mod descriptors;
+mod ending;
 mod failure;
 mod files;
 mod identity;
@@ -13,6 +14,7 @@ mod lines;
 mod logs;
 mod ports;
 mod relay;
+mod requests;
 mod start;
 mod supervisor;
 mod vmm;

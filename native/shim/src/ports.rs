@@ -16,7 +16,10 @@ pub const MAX_PORTS: usize = 256;
 pub fn bind(request: &PublishRequest) -> Result<Port, Failure> {
     let wanted = SocketAddr::new(request.host_address, request.host_port);
     let listener = match TcpListener::bind(wanted) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && request.binding == Binding::Preferred => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && request.binding == Binding::Preferred =>
+        {
             TcpListener::bind(SocketAddr::new(request.host_address, 0))
         }
         other => other,
@@ -26,14 +29,23 @@ pub fn bind(request: &PublishRequest) -> Result<Port, Failure> {
         .set_nonblocking(true)
         .and_then(|()| listener.local_addr())
         .map_err(|error| refused(wanted, &error))?;
-    let published =
-        Published { host_address: bound.ip(), host_port: bound.port(), guest_port: request.guest_port };
-    Ok(Port { published, listener })
+    let published = Published {
+        host_address: bound.ip(),
+        host_port: bound.port(),
+        guest_port: request.guest_port,
+    };
+    Ok(Port {
+        published,
+        listener,
+    })
 }
 
 pub fn bind_all(requests: &[PublishRequest]) -> Result<Vec<Port>, Failure> {
     if requests.len() > MAX_PORTS {
-        return Err(Failure::new("invalid_request", format!("more than {MAX_PORTS} published ports")));
+        return Err(Failure::new(
+            "invalid_request",
+            format!("more than {MAX_PORTS} published ports"),
+        ));
     }
     requests.iter().map(bind).collect()
 }
@@ -41,12 +53,14 @@ pub fn bind_all(requests: &[PublishRequest]) -> Result<Vec<Port>, Failure> {
 fn refused(wanted: SocketAddr, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::AddrInUse => Failure::new("port_in_use", format!("{wanted} is in use")),
-        io::ErrorKind::PermissionDenied => {
-            Failure::new("forbidden", format!("{wanted} needs privileges this user does not have"))
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            Failure::new("invalid_request", format!("{wanted} is no address of this host"))
-        }
+        io::ErrorKind::PermissionDenied => Failure::new(
+            "forbidden",
+            format!("{wanted} needs privileges this user does not have"),
+        ),
+        io::ErrorKind::AddrNotAvailable => Failure::new(
+            "invalid_request",
+            format!("{wanted} is no address of this host"),
+        ),
         _ => Failure::io(&format!("listening on {wanted}"), error),
     }
 }
@@ -56,14 +70,22 @@ mod tests {
     use super::*;
 
     fn request(host_port: u16, binding: Binding) -> PublishRequest {
-        PublishRequest { host_address: "127.0.0.1".parse().unwrap(), host_port, guest_port: 80, binding }
+        PublishRequest {
+            host_address: "127.0.0.1".parse().unwrap(),
+            host_port,
+            guest_port: 80,
+            binding,
+        }
     }
 
     #[test]
     fn a_required_port_that_is_taken_fails_and_a_preferred_one_moves() {
         let first = bind(&request(0, Binding::Required)).ok().unwrap();
         let taken = first.published.host_port;
-        assert_eq!(bind(&request(taken, Binding::Required)).err().unwrap().code, "port_in_use");
+        assert_eq!(
+            bind(&request(taken, Binding::Required)).err().unwrap().code,
+            "port_in_use"
+        );
         let moved = bind(&request(taken, Binding::Preferred)).ok().unwrap();
         assert_ne!(moved.published.host_port, taken);
         assert_ne!(moved.published.host_port, 0);

@@ -60,7 +60,9 @@ impl Relay {
         self.targets.insert(guest_port, target);
         self.connections.retain(|_, connection| {
             let waits = matches!(connection.upstream, Upstream::Waiting);
-            !waits || connection.published.guest_port != guest_port || connection.connect(target).is_ok()
+            !waits
+                || connection.published.guest_port != guest_port
+                || connection.connect(target).is_ok()
         });
     }
 
@@ -87,7 +89,8 @@ impl Relay {
 
     /// Ends the connections of a port that is no longer published.
     pub fn close(&mut self, published: &Published) {
-        self.connections.retain(|_, connection| connection.published != *published);
+        self.connections
+            .retain(|_, connection| connection.published != *published);
     }
 
     /// Descriptors to poll, with the events wanted; errors and hang-ups are always told.
@@ -98,7 +101,9 @@ impl Relay {
     }
 
     pub fn service(&mut self, id: u64, side: Side, events: i16, scratch: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         if !matches!(connection.service(side, events, scratch), Ok(true)) {
             self.connections.remove(&id);
         }
@@ -122,9 +127,18 @@ impl Connection {
             Upstream::Open(upstream) => {
                 for (side, fd, from, to) in [
                     (Side::Client, client, &self.inward, &self.outward),
-                    (Side::Upstream, upstream.as_raw_fd(), &self.outward, &self.inward),
+                    (
+                        Side::Upstream,
+                        upstream.as_raw_fd(),
+                        &self.outward,
+                        &self.inward,
+                    ),
                 ] {
-                    let read = if !from.ended && from.held.len() < BUFFER { libc::POLLIN } else { 0 };
+                    let read = if !from.ended && from.held.len() < BUFFER {
+                        libc::POLLIN
+                    } else {
+                        0
+                    };
                     let write = if to.held.is_empty() { 0 } else { libc::POLLOUT };
                     // A socket shut in our direction hangs up for good: with nothing to do it would spin the loop.
                     if read | write != 0 || !to.told {
@@ -138,7 +152,10 @@ impl Connection {
     /// False once it is over.
     fn service(&mut self, side: Side, events: i16, scratch: &mut [u8]) -> io::Result<bool> {
         let broken = events & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0;
-        match (std::mem::replace(&mut self.upstream, Upstream::Waiting), side) {
+        match (
+            std::mem::replace(&mut self.upstream, Upstream::Waiting),
+            side,
+        ) {
             (Upstream::Waiting, _) => return Ok(!broken),
             (Upstream::Connecting(upstream), Side::Client) => {
                 self.upstream = Upstream::Connecting(upstream);
@@ -152,17 +169,25 @@ impl Connection {
             }
             (open, _) => self.upstream = open,
         }
-        let Upstream::Open(upstream) = &mut self.upstream else { return Ok(true) };
+        let Upstream::Open(upstream) = &mut self.upstream else {
+            return Ok(true);
+        };
         self.inward.pump(&mut self.client, upstream, scratch)?;
         self.outward.pump(upstream, &mut self.client, scratch)?;
         // An error that neither a read nor a write has met.
         let idle = events & (libc::POLLIN | libc::POLLOUT) == 0;
-        Ok(!(broken && idle) && !(self.inward.told && self.outward.told))
+        let over = self.inward.told && self.outward.told;
+        Ok(!(over || broken && idle))
     }
 }
 
 impl Pipe {
-    fn pump(&mut self, from: &mut TcpStream, to: &mut TcpStream, scratch: &mut [u8]) -> io::Result<()> {
+    fn pump(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        scratch: &mut [u8],
+    ) -> io::Result<()> {
         self.drain(to)?;
         let room = BUFFER.saturating_sub(self.held.len()).min(scratch.len());
         if !self.ended && room > 0 {
@@ -199,11 +224,18 @@ impl Pipe {
 /// std has no connect that does not wait.
 fn connect_nonblocking(target: SocketAddr) -> io::Result<TcpStream> {
     let SocketAddr::V4(v4) = target else {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "relays go to IPv4 addresses"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "relays go to IPv4 addresses",
+        ));
     };
     // SAFETY: the descriptor is owned from the moment it exists; the address outlives the call.
     unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
+        let fd = libc::socket(
+            libc::AF_INET,
+            libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            0,
+        );
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -211,7 +243,9 @@ fn connect_nonblocking(target: SocketAddr) -> io::Result<TcpStream> {
         let address = libc::sockaddr_in {
             sin_family: libc::AF_INET as libc::sa_family_t,
             sin_port: v4.port().to_be(),
-            sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+            sin_addr: libc::in_addr {
+                s_addr: u32::from_ne_bytes(v4.ip().octets()),
+            },
             sin_zero: [0; 8],
         };
         let size = std::mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;

@@ -89,7 +89,10 @@ fn with_sockets(
         relay: Relay::default(),
         lock,
     };
-    Ok(Started { supervisor, announcement })
+    Ok(Started {
+        supervisor,
+        announcement,
+    })
 }
 
 /// Held for life, by this process only: the descriptor is not inherited by the VMM.
@@ -102,7 +105,10 @@ fn take_lock() -> Result<File, Failure> {
         .map_err(|error| Failure::io("shim.lock", &error))?;
     // SAFETY: flock on an open descriptor.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        return Err(Failure::new("conflict", "another shim runs in this directory"));
+        return Err(Failure::new(
+            "conflict",
+            "another shim runs in this directory",
+        ));
     }
     Ok(file)
 }

@@ -1,31 +1,19 @@
 //! The loop that runs for as long as the VMM does, and what comes after.
 
 use crate::console::Console;
-use crate::control::{Control, Request};
+use crate::control::Control;
 use crate::descriptors::set_nonblocking;
-use crate::failure::Failure;
-use crate::files::{self, remove_if_there, write_durably};
 use crate::identity::Identity;
-use crate::launch::PublishRequest;
 use crate::logs::{CappedLog, RotatingLog};
-use crate::ports::{self, Port};
+use crate::ports::Port;
 use crate::relay::{Relay, Side};
-use crate::start::{CONSOLE_SOCKET, CONTROL_SOCKET, RECORD};
-use crate::vmm::{self, exit_fields, Streams};
-use serde::Deserialize;
-use serde_json::{json, Value};
+use crate::vmm::{self, Streams};
+use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-/// Where another process still holds an end of the VMM's outputs, draining them stops here.
-const DRAIN: Duration = Duration::from_millis(500);
-/// How long the last words may take to reach a slow client.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 pub struct Logs {
     pub console: RotatingLog,
@@ -55,7 +43,7 @@ pub struct Supervisor {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Source {
+pub enum Source {
     Signals,
     Stdin,
     Console,
@@ -71,23 +59,10 @@ enum Source {
 
 /// Which of the VMM's outputs have come to their end.
 #[derive(Default)]
-struct Ended {
-    console: bool,
-    log: bool,
-    output: bool,
-}
-
-#[derive(Deserialize)]
-struct RelayTo {
-    guest_port: u16,
-    address: IpAddr,
-    port: u16,
-}
-
-#[derive(Deserialize)]
-struct Unpublish {
-    host_address: IpAddr,
-    host_port: u16,
+pub struct Ended {
+    pub console: bool,
+    pub log: bool,
+    pub output: bool,
 }
 
 impl Supervisor {
@@ -116,8 +91,16 @@ impl Supervisor {
             sources.push((Source::Stdin, 0, read));
         }
         if !ended.console {
-            let write = if self.console.has_input() { libc::POLLOUT } else { 0 };
-            sources.push((Source::Console, self.streams.console.as_raw_fd(), read | write));
+            let write = if self.console.has_input() {
+                libc::POLLOUT
+            } else {
+                0
+            };
+            sources.push((
+                Source::Console,
+                self.streams.console.as_raw_fd(),
+                read | write,
+            ));
         }
         if !ended.log {
             sources.push((Source::Log, self.streams.log.as_raw_fd(), read));
@@ -126,18 +109,37 @@ impl Supervisor {
             sources.push((Source::Output, self.streams.output.as_raw_fd(), read));
         }
         if !self.control.is_full() {
-            sources.push((Source::ControlListener, self.control_listener.as_raw_fd(), read));
+            sources.push((
+                Source::ControlListener,
+                self.control_listener.as_raw_fd(),
+                read,
+            ));
         }
         if !self.console.is_full() {
-            sources.push((Source::ConsoleListener, self.console_listener.as_raw_fd(), read));
+            sources.push((
+                Source::ConsoleListener,
+                self.console_listener.as_raw_fd(),
+                read,
+            ));
         }
-        sources.extend(self.control.interests().map(|(id, fd, events)| (Source::Control(id), fd, events)));
-        sources.extend(self.console.interests().map(|(id, fd, events)| (Source::ConsoleClient(id), fd, events)));
+        sources.extend(
+            self.control
+                .interests()
+                .map(|(id, fd, events)| (Source::Control(id), fd, events)),
+        );
+        sources.extend(
+            self.console
+                .interests()
+                .map(|(id, fd, events)| (Source::ConsoleClient(id), fd, events)),
+        );
         if !self.relay.is_full() {
             let ports = self.ports.iter().enumerate();
-            sources.extend(ports.map(|(index, port)| (Source::Port(index), port.listener.as_raw_fd(), read)));
+            sources.extend(
+                ports.map(|(index, port)| (Source::Port(index), port.listener.as_raw_fd(), read)),
+            );
         }
-        self.relay.interests(|id, side, fd, events| sources.push((Source::Relay(id, side), fd, events)));
+        self.relay
+            .interests(|id, side, fd, events| sources.push((Source::Relay(id, side), fd, events)));
         sources
     }
 
@@ -145,7 +147,9 @@ impl Supervisor {
         match source {
             Source::Signals => self.take_signals(),
             Source::Stdin => self.read_stdin(scratch),
-            Source::Console | Source::Log | Source::Output => self.read_output(source, ended, scratch),
+            Source::Console | Source::Log | Source::Output => {
+                self.read_output(source, ended, scratch)
+            }
             Source::ControlListener => {
                 if let Ok((stream, _)) = self.control_listener.accept() {
                     let _ = self.control.add(stream);
@@ -177,7 +181,7 @@ impl Supervisor {
         }
     }
 
-    fn read_output(&mut self, source: Source, ended: &mut Ended, scratch: &mut [u8]) {
+    pub fn read_output(&mut self, source: Source, ended: &mut Ended, scratch: &mut [u8]) {
         let read = match source {
             Source::Console => {
                 self.console.feed(&mut self.streams.console);
@@ -247,7 +251,11 @@ impl Supervisor {
             let pid = unsafe {
                 let mut info: libc::siginfo_t = std::mem::zeroed();
                 let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-                if libc::waitid(libc::P_ALL, 0, &mut info, options) == 0 { info.si_pid() } else { 0 }
+                if libc::waitid(libc::P_ALL, 0, &mut info, options) == 0 {
+                    info.si_pid()
+                } else {
+                    0
+                }
             };
             if pid == 0 || pid == self.vmm.pid {
                 return pid != 0;
@@ -262,115 +270,33 @@ impl Supervisor {
         unsafe { libc::waitpid(pid, &mut status, 0) };
         status
     }
-
-    fn obey(&mut self, client: u64, request: &Request) {
-        if request.method == "kill" {
-            self.control.answer_after_exit(client, request.id);
-            return vmm::kill_group(self.vmm.pid);
-        }
-        let result = match request.method.as_str() {
-            "status" => Ok(json!({
-                "shim": self.record["shim"],
-                "vmm": self.record["vmm"],
-                "ports": self.record["ports"],
-                "running": true,
-            })),
-            "subscribe" => {
-                self.control.subscribe(client);
-                Ok(json!({}))
-            }
-            "relay" => request.parameters().map(|to: RelayTo| {
-                self.relay.set_target(to.guest_port, SocketAddr::new(to.address, to.port));
-                json!({})
-            }),
-            "publish" => request.parameters().and_then(|wanted: PublishRequest| self.publish(&wanted)),
-            "unpublish" => request.parameters().and_then(|port: Unpublish| self.unpublish(&port)),
-            other => Err(Failure::new("invalid_request", format!("no method {other:?}"))),
-        };
-        self.control.answer(client, request.id, result);
-    }
-
-    fn publish(&mut self, wanted: &PublishRequest) -> Result<Value, Failure> {
-        if self.ports.len() >= ports::MAX_PORTS {
-            return Err(Failure::new("invalid_request", "too many published ports"));
-        }
-        let port = ports::bind(wanted)?;
-        let answer = json!(port.published);
-        self.ports.push(port);
-        self.record_ports();
-        Ok(answer)
-    }
-
-    fn unpublish(&mut self, which: &Unpublish) -> Result<Value, Failure> {
-        let at = self.ports.iter().position(|port| {
-            port.published.host_address == which.host_address && port.published.host_port == which.host_port
-        });
-        let at = at.ok_or_else(|| Failure::new("not_found", "that port is not published"))?;
-        let port = self.ports.remove(at);
-        self.relay.close(&port.published);
-        self.record_ports();
-        Ok(json!({}))
-    }
-
-    /// Whoever adopts the machine reads its ports there. A full disk is no reason to refuse the port.
-    fn record_ports(&mut self) {
-        self.record["ports"] = self.ports.iter().map(|port| json!(port.published)).collect();
-        let _ = write_durably(RECORD, &self.record);
-    }
-
-    /// What the VMM and the guest said last is in the logs before anyone hears of the end.
-    fn drain(&mut self, ended: &mut Ended, scratch: &mut [u8]) {
-        let deadline = Instant::now() + DRAIN;
-        loop {
-            let mut sources = Vec::new();
-            for (source, fd, over) in [
-                (Source::Console, self.streams.console.as_raw_fd(), ended.console),
-                (Source::Log, self.streams.log.as_raw_fd(), ended.log),
-                (Source::Output, self.streams.output.as_raw_fd(), ended.output),
-            ] {
-                if !over {
-                    sources.push((source, fd, libc::POLLIN));
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if sources.is_empty() || left.is_zero() {
-                return;
-            }
-            for (source, _) in poll(&sources, left.as_millis() as i32 + 1) {
-                self.read_output(source, ended, scratch);
-            }
-        }
-    }
-
-    fn finish(mut self, status: i32) -> ExitCode {
-        let mut exit = exit_fields(status);
-        exit.insert("at".into(), files::now().into());
-        exit.insert("stderr".into(), self.logs.vmm.tail().into());
-        let exit = Value::Object(exit);
-        let written = write_durably("exit.json", &exit);
-        for name in self.remove.iter().map(String::as_str).chain([CONSOLE_SOCKET, CONTROL_SOCKET]) {
-            let _ = remove_if_there(name);
-        }
-        self.control.announce_exit(&exit);
-        let deadline = Instant::now() + FAREWELL;
-        while self.control.is_behind() && Instant::now() < deadline {
-            let waiting: Vec<_> = self.control.interests().map(|(_, fd, _)| ((), fd, libc::POLLOUT)).collect();
-            poll(&waiting, 50);
-            self.control.flush();
-        }
-        drop(self.lock);
-        if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
 }
 
 /// Those that are ready, with their events. An interrupted wait is an empty answer.
-fn poll<T: Copy>(sources: &[(T, RawFd, i16)], timeout_ms: i32) -> Vec<(T, i16)> {
-    let mut polled: Vec<libc::pollfd> =
-        sources.iter().map(|(_, fd, events)| libc::pollfd { fd: *fd, events: *events, revents: 0 }).collect();
+pub fn poll<T: Copy>(sources: &[(T, RawFd, i16)], timeout_ms: i32) -> Vec<(T, i16)> {
+    let mut polled: Vec<libc::pollfd> = sources
+        .iter()
+        .map(|(_, fd, events)| libc::pollfd {
+            fd: *fd,
+            events: *events,
+            revents: 0,
+        })
+        .collect();
     // SAFETY: the array and its length belong together.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout_ms) };
+    let ready = unsafe {
+        libc::poll(
+            polled.as_mut_ptr(),
+            polled.len() as libc::nfds_t,
+            timeout_ms,
+        )
+    };
     if ready <= 0 {
         return Vec::new();
     }
-    sources.iter().zip(&polled).filter(|(_, p)| p.revents != 0).map(|((s, _, _), p)| (*s, p.revents)).collect()
+    sources
+        .iter()
+        .zip(&polled)
+        .filter(|(_, p)| p.revents != 0)
+        .map(|((s, _, _), p)| (*s, p.revents))
+        .collect()
 }

@@ -30,10 +30,18 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
     let (console, vmm_console) = UnixStream::pair().map_err(failed("socketpair"))?;
     let (log, vmm_log) = UnixStream::pair().map_err(failed("socketpair"))?;
     let (output, vmm_output) = pipe().map_err(failed("pipe"))?;
-    let argv: Vec<String> = launch.argv.iter().map(|argument| with_descriptors(argument)).collect();
+    let argv: Vec<String> = launch
+        .argv
+        .iter()
+        .map(|argument| with_descriptors(argument))
+        .collect();
 
     let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).env_clear().envs(&launch.env).stdin(Stdio::null());
+    command
+        .args(&argv[1..])
+        .env_clear()
+        .envs(&launch.env)
+        .stdin(Stdio::null());
     command.stderr(Stdio::from(vmm_output.try_clone().map_err(failed("dup"))?));
     command.stdout(Stdio::from(vmm_output));
     let (console_fd, log_fd) = (vmm_console.as_raw_fd(), vmm_log.as_raw_fd());
@@ -42,13 +50,22 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
     unsafe {
         command.pre_exec(move || become_vmm(parent, console_fd, log_fd));
     }
-    let child = command.spawn().map_err(|error| not_started(&argv[0], &error))?;
+    let child = command
+        .spawn()
+        .map_err(|error| not_started(&argv[0], &error))?;
     let pid = child.id() as i32;
     let identity = Identity::of(pid).map_err(|error| {
         kill_group(pid);
         Failure::io("/proc of the VMM", &error)
     })?;
-    Ok(Vmm { identity, streams: Streams { console, log, output } })
+    Ok(Vmm {
+        identity,
+        streams: Streams {
+            console,
+            log,
+            output,
+        },
+    })
 }
 
 /// In the child: a session of its own, gone when the shim is, no signal blocked, and its two descriptors in place.
@@ -74,7 +91,9 @@ fn become_vmm(parent: i32, console: i32, log: i32) -> io::Result<()> {
 }
 
 fn with_descriptors(argument: &str) -> String {
-    argument.replace("{fd:console}", &CONSOLE.to_string()).replace("{fd:log}", &LOG.to_string())
+    argument
+        .replace("{fd:console}", &CONSOLE.to_string())
+        .replace("{fd:log}", &LOG.to_string())
 }
 
 fn not_started(program: &str, error: &io::Error) -> Failure {
@@ -120,11 +139,14 @@ pub fn exit_fields(status: i32) -> Map<String, Value> {
 
 fn signal_name(number: i32) -> String {
     const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-        "WINCH", "IO", "PWR", "SYS",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
     ];
-    match usize::try_from(number - 1).ok().and_then(|index| NAMES.get(index)) {
+    match usize::try_from(number - 1)
+        .ok()
+        .and_then(|index| NAMES.get(index))
+    {
         Some(name) => format!("SIG{name}"),
         None => format!("SIG{number}"),
     }
@@ -138,7 +160,10 @@ mod tests {
     fn wait_statuses_are_told_apart() {
         assert_eq!(Value::Object(exit_fields(7 << 8)), json!({"code": 7}));
         assert_eq!(Value::Object(exit_fields(9)), json!({"signal": "SIGKILL"}));
-        assert_eq!(Value::Object(exit_fields(11 | 0x80)), json!({"signal": "SIGSEGV"}));
+        assert_eq!(
+            Value::Object(exit_fields(11 | 0x80)),
+            json!({"signal": "SIGSEGV"})
+        );
         assert_eq!(signal_name(40), "SIG40");
     }
 

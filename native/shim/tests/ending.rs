@@ -15,7 +15,11 @@ fn a_killed_vmm_is_recorded_with_its_signal_within_a_second() {
     let killed = Instant::now();
     kill(bench.vmm(), libc::SIGKILL);
     let event = client.next();
-    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        killed.elapsed()
+    );
     assert_eq!(event["event"], "exit");
     assert_eq!(event["exit"]["signal"], "SIGKILL");
     assert_eq!(event["exit"], bench.exit());
@@ -38,7 +42,9 @@ fn an_exit_code_and_the_last_words_are_recorded() {
 fn a_killed_shim_takes_its_vmm_with_it() {
     let bench = Bench::start("exec sleep 1000", json!({}));
     kill(bench.shim.id() as i32, libc::SIGKILL);
-    until("the end of the VMM", || (!is_alive(bench.vmm())).then_some(()));
+    until("the end of the VMM", || {
+        (!is_alive(bench.vmm())).then_some(())
+    });
     assert!(!bench.file("exit.json").exists());
 }
 
@@ -73,7 +79,10 @@ fn one_that_is_not_detached_ends_with_its_launcher() {
 fn a_detached_one_does_not() {
     let mut bench = Bench::start("exec sleep 1000", json!({}));
     drop(bench.shim.stdin.take());
-    assert_eq!(bench.connect().call("status", json!({}))["result"]["running"], true);
+    assert_eq!(
+        bench.connect().call("status", json!({}))["result"]["running"],
+        true
+    );
     assert!(is_alive(bench.vmm()));
 }
 
@@ -89,7 +98,10 @@ fn a_child_of_the_vmm_delays_nothing_and_does_not_outlive_it() {
 #[test]
 fn one_that_has_left_the_group_and_holds_the_outputs_delays_it_by_half_a_second_at_most() {
     let started = Instant::now();
-    let mut bench = Bench::start("setsid sleep 1000 & echo $! > child; sleep 0.1; exit 3", json!({}));
+    let mut bench = Bench::start(
+        "setsid sleep 1000 & echo $! > child; sleep 0.1; exit 3",
+        json!({}),
+    );
     assert!(bench.wait().success());
     assert!(started.elapsed() < Duration::from_secs(3));
     kill(bench.read("child").trim().parse().unwrap(), libc::SIGKILL);
@@ -97,7 +109,10 @@ fn one_that_has_left_the_group_and_holds_the_outputs_delays_it_by_half_a_second_
 
 #[test]
 fn files_of_the_vmm_are_removed_after_it() {
-    let mut bench = Bench::start("touch qmp.sock; exit 0", json!({"remove": ["qmp.sock", "never.sock"]}));
+    let mut bench = Bench::start(
+        "touch qmp.sock; exit 0",
+        json!({"remove": ["qmp.sock", "never.sock"]}),
+    );
     assert!(bench.wait().success());
     assert!(!bench.file("qmp.sock").exists());
 }
@@ -105,11 +120,17 @@ fn files_of_the_vmm_are_removed_after_it() {
 #[test]
 fn a_second_shim_is_refused_and_the_first_goes_on() {
     let first = Bench::start("exec sleep 1000", json!({}));
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_viv-shim")).arg(&first.dir).output().unwrap();
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_viv-shim"))
+        .arg(&first.dir)
+        .output()
+        .unwrap();
     assert_eq!(second.status.code(), Some(1));
     let said: Value = serde_json::from_slice(&second.stdout).unwrap();
     assert_eq!(said["error"]["code"], "conflict");
-    assert_eq!(first.connect().call("status", json!({}))["result"]["vmm"], first.said["vmm"]);
+    assert_eq!(
+        first.connect().call("status", json!({}))["result"]["vmm"],
+        first.said["vmm"]
+    );
 }
 
 #[test]
@@ -118,11 +139,20 @@ fn a_port_in_use_leaves_nothing() {
     let port = holder.local_addr().unwrap().port();
     let free = json!({"host_address": "127.0.0.1", "host_port": 0, "guest_port": 1, "binding": "required"});
     let taken = json!({"host_address": "127.0.0.1", "host_port": port, "guest_port": 80, "binding": "required"});
-    let mut bench = Bench::start_in(fresh_dir(), "echo ran > ran", json!({"ports": [free, taken]}));
+    let mut bench = Bench::start_in(
+        fresh_dir(),
+        "echo ran > ran",
+        json!({"ports": [free, taken]}),
+    );
     assert_eq!(bench.said["error"]["code"], "port_in_use");
-    assert!(bench.said["error"]["message"].as_str().unwrap().contains(&port.to_string()));
+    assert!(bench.said["error"]["message"]
+        .as_str()
+        .unwrap()
+        .contains(&port.to_string()));
     assert_eq!(bench.wait().code(), Some(1));
-    assert!(!bench.sockets_left() && !bench.file("shim.json").exists() && !bench.file("ran").exists());
+    assert!(
+        !bench.sockets_left() && !bench.file("shim.json").exists() && !bench.file("ran").exists()
+    );
 }
 
 #[test]

@@ -23,9 +23,13 @@ fn the_vmm_gets_its_five_descriptors_and_an_environment_of_its_own() {
 
 #[test]
 fn the_console_goes_to_its_log_and_to_every_client_and_their_input_to_the_vmm() {
-    let bench = Bench::start("read line <&{fd:console}; echo got $line >&{fd:console}; sleep 1000", json!({}));
-    let mut clients: Vec<UnixStream> =
-        (0..2).map(|_| UnixStream::connect(bench.file("console.sock")).unwrap()).collect();
+    let bench = Bench::start(
+        "read line <&{fd:console}; echo got $line >&{fd:console}; sleep 1000",
+        json!({}),
+    );
+    let mut clients: Vec<UnixStream> = (0..2)
+        .map(|_| UnixStream::connect(bench.file("console.sock")).unwrap())
+        .collect();
     // A client is served once it is accepted, which an answer from the shim proves.
     bench.connect().call("status", json!({}));
     clients[0].write_all(b"hello\n").unwrap();
@@ -62,14 +66,19 @@ fn the_console_log_is_rotated_by_size_and_only_so_many_are_kept() {
 
 #[test]
 fn the_app_log_is_rotated_where_a_line_ends() {
-    let script = "i=0; while [ $i -lt 500 ]; do echo 'line of some length' $i; i=$((i+1)); done >&{fd:log}";
+    let script =
+        "i=0; while [ $i -lt 500 ]; do echo 'line of some length' $i; i=$((i+1)); done >&{fd:log}";
     let mut bench = Bench::start(script, json!({"logs": {"max_bytes": 4096, "keep": 9}}));
     assert!(bench.wait().success());
     let mut all = String::new();
     for n in (1..=9).rev() {
         if bench.file(&format!("app.log.{n}")).exists() {
             let piece = bench.read(&format!("app.log.{n}"));
-            assert!(piece.ends_with('\n') && piece.len() < 4096 + 32, "{}", piece.len());
+            assert!(
+                piece.ends_with('\n') && piece.len() < 4096 + 32,
+                "{}",
+                piece.len()
+            );
             all += &piece;
         }
     }
@@ -84,22 +93,41 @@ fn the_vmms_own_log_keeps_the_newest() {
     let mut bench = Bench::start(script, json!({}));
     assert!(bench.wait().success());
     let log = bench.read("vmm.log");
-    assert!(log.len() <= 1024 * 1024 && log.len() > 256 * 1024, "{}", log.len());
+    assert!(
+        log.len() <= 1024 * 1024 && log.len() > 256 * 1024,
+        "{}",
+        log.len()
+    );
     assert!(log.ends_with("the end\n"));
     assert_eq!(bench.exit()["stderr"].as_str().unwrap().len(), 4096);
 }
 
 #[test]
-fn a_flood_on_the_console_takes_neither_memory_nor_disk_and_a_client_that_does_not_read_is_dropped() {
+fn a_flood_on_the_console_takes_neither_memory_nor_disk_and_a_client_that_does_not_read_is_dropped()
+{
     let bench = Bench::start("cat /dev/zero >&{fd:console}", json!({}));
     let deaf = UnixStream::connect(bench.file("console.sock")).unwrap();
     let sent = |fields: &str| {
         let io = std::fs::read_to_string(format!("/proc/{}/io", bench.shim.id())).unwrap();
-        let line = io.lines().find(|line| line.starts_with(fields)).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        let line = io
+            .lines()
+            .find(|line| line.starts_with(fields))
+            .unwrap()
+            .to_owned();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
     };
-    until("64 MiB of flood", || (sent("wchar:") > 64 << 20).then_some(()));
-    assert!(bench.resident_kib() < 8 * 1024, "{} KiB", bench.resident_kib());
+    until("64 MiB of flood", || {
+        (sent("wchar:") > 64 << 20).then_some(())
+    });
+    assert!(
+        bench.resident_kib() < 8 * 1024,
+        "{} KiB",
+        bench.resident_kib()
+    );
     let size = |name: &str| std::fs::metadata(bench.file(name)).map_or(0, |data| data.len());
     assert!(size("console.log") + size("console.log.1") <= 2 * 65536);
     // Dropped: what it was sent before ends in an end of file.
@@ -165,8 +193,15 @@ fn connections_wait_until_it_is_told_where_to_and_a_half_close_is_honoured() {
 #[test]
 fn a_refused_relay_closes_the_connection() {
     let (bench, port) = published();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    bench.connect().call("relay", json!({"guest_port": 80, "address": "127.0.0.1", "port": gone}));
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    bench.connect().call(
+        "relay",
+        json!({"guest_port": 80, "address": "127.0.0.1", "port": gone}),
+    );
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);
@@ -202,7 +237,10 @@ fn ports_come_and_go_while_it_runs() {
     let (bench, first) = published();
     let mut client = bench.connect();
     let wanted = json!({"host_address": "127.0.0.1", "host_port": first, "guest_port": 81, "binding": "required"});
-    assert_eq!(client.call("publish", wanted.clone())["error"]["code"], "port_in_use");
+    assert_eq!(
+        client.call("publish", wanted.clone())["error"]["code"],
+        "port_in_use"
+    );
     let mut preferred = wanted;
     preferred["binding"] = json!("preferred");
     let second = client.call("publish", preferred)["result"]["host_port"].clone();
@@ -218,16 +256,32 @@ fn ports_come_and_go_while_it_runs() {
 fn garbage_is_answered_and_harms_nobody() {
     let bench = Bench::start("exec sleep 1000", json!({}));
     let mut steady = bench.connect();
-    for garbage in ["nonsense\n", "{}\n", "[1]\n", "{\"id\":\"x\",\"method\":1}\n", "\u{0}\u{1}\n"] {
+    for garbage in [
+        "nonsense\n",
+        "{}\n",
+        "[1]\n",
+        "{\"id\":\"x\",\"method\":1}\n",
+        "\u{0}\u{1}\n",
+    ] {
         let mut rude = bench.connect();
         rude.stream.write_all(garbage.as_bytes()).unwrap();
-        assert_eq!(rude.next()["error"]["code"], "invalid_request", "{garbage:?}");
+        assert_eq!(
+            rude.next()["error"]["code"],
+            "invalid_request",
+            "{garbage:?}"
+        );
     }
     let mut endless = bench.connect();
     let _ = endless.stream.write_all(&vec![b'x'; 300_000]);
     let mut unknown = bench.connect();
-    assert_eq!(unknown.call("explode", json!({}))["error"]["code"], "invalid_request");
-    assert_eq!(unknown.call("relay", json!({"guest_port": 99999}))["error"]["code"], "invalid_request");
+    assert_eq!(
+        unknown.call("explode", json!({}))["error"]["code"],
+        "invalid_request"
+    );
+    assert_eq!(
+        unknown.call("relay", json!({"guest_port": 99999}))["error"]["code"],
+        "invalid_request"
+    );
     assert_eq!(steady.call("status", json!({}))["result"]["running"], true);
     assert!(bench.resident_kib() < 8 * 1024);
     kill(bench.vmm(), libc::SIGKILL);

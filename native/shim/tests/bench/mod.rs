@@ -55,7 +55,11 @@ impl Bench {
     }
 
     pub fn start_in(dir: PathBuf, script: &str, changes: Value) -> Bench {
-        fs::write(dir.join("launch.json"), launch_file(script, &changes).to_string()).unwrap();
+        fs::write(
+            dir.join("launch.json"),
+            launch_file(script, &changes).to_string(),
+        )
+        .unwrap();
         Bench::spawn(dir)
     }
 
@@ -68,8 +72,14 @@ impl Bench {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(shim.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Bench { dir, shim, said: serde_json::from_str(&line).unwrap() }
+        BufReader::new(shim.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Bench {
+            dir,
+            shim,
+            said: serde_json::from_str(&line).unwrap(),
+        }
     }
 
     pub fn vmm(&self) -> i32 {
@@ -98,12 +108,17 @@ impl Bench {
 
     pub fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     pub fn sockets_left(&self) -> bool {
-        ["shim.sock", "console.sock"].iter().any(|name| self.file(name).exists())
+        ["shim.sock", "console.sock"]
+            .iter()
+            .any(|name| self.file(name).exists())
     }
 }
 
@@ -159,7 +174,9 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// False for a zombie too.
 pub fn is_alive(pid: i32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
     !stat[stat.rfind(')').unwrap()..].starts_with(") Z")
 }
 

@@ -1,0 +1,96 @@
+//! What the shim does when it is asked: the methods of `shim.sock`.
+
+use crate::control::Request;
+use crate::failure::Failure;
+use crate::files::write_durably;
+use crate::launch::PublishRequest;
+use crate::ports;
+use crate::start::RECORD;
+use crate::supervisor::Supervisor;
+use crate::vmm;
+use serde::Deserialize;
+use serde_json::{json, Value};
+use std::net::{IpAddr, SocketAddr};
+
+#[derive(Deserialize)]
+struct RelayTo {
+    guest_port: u16,
+    address: IpAddr,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Unpublish {
+    host_address: IpAddr,
+    host_port: u16,
+}
+
+impl Supervisor {
+    pub fn obey(&mut self, client: u64, request: &Request) {
+        if request.method == "kill" {
+            self.control.answer_after_exit(client, request.id);
+            return vmm::kill_group(self.vmm.pid);
+        }
+        let result = match request.method.as_str() {
+            "status" => Ok(json!({
+                "shim": self.record["shim"],
+                "vmm": self.record["vmm"],
+                "ports": self.record["ports"],
+                "running": true,
+            })),
+            "subscribe" => {
+                self.control.subscribe(client);
+                Ok(json!({}))
+            }
+            "relay" => request.parameters().map(|to: RelayTo| {
+                self.relay
+                    .set_target(to.guest_port, SocketAddr::new(to.address, to.port));
+                json!({})
+            }),
+            "publish" => request
+                .parameters()
+                .and_then(|wanted: PublishRequest| self.publish(&wanted)),
+            "unpublish" => request
+                .parameters()
+                .and_then(|port: Unpublish| self.unpublish(&port)),
+            other => Err(Failure::new(
+                "invalid_request",
+                format!("no method {other:?}"),
+            )),
+        };
+        self.control.answer(client, request.id, result);
+    }
+
+    fn publish(&mut self, wanted: &PublishRequest) -> Result<Value, Failure> {
+        if self.ports.len() >= ports::MAX_PORTS {
+            return Err(Failure::new("invalid_request", "too many published ports"));
+        }
+        let port = ports::bind(wanted)?;
+        let answer = json!(port.published);
+        self.ports.push(port);
+        self.record_ports();
+        Ok(answer)
+    }
+
+    fn unpublish(&mut self, which: &Unpublish) -> Result<Value, Failure> {
+        let at = self.ports.iter().position(|port| {
+            port.published.host_address == which.host_address
+                && port.published.host_port == which.host_port
+        });
+        let at = at.ok_or_else(|| Failure::new("not_found", "that port is not published"))?;
+        let port = self.ports.remove(at);
+        self.relay.close(&port.published);
+        self.record_ports();
+        Ok(json!({}))
+    }
+
+    /// Whoever adopts the machine reads its ports there. A full disk is no reason to refuse the port.
+    fn record_ports(&mut self) {
+        self.record["ports"] = self
+            .ports
+            .iter()
+            .map(|port| json!(port.published))
+            .collect();
+        let _ = write_durably(RECORD, &self.record);
+    }
+}
