@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { isVivError, type VivError, type Vm } from '@vivarium/model';
-import { agentGuest } from './drivers/simulated/agent-guest.ts';
 import {
   type Fault,
   type FaultPointName,
@@ -57,7 +56,7 @@ async function reopen(): Promise<Engine> {
 
 beforeEach(async () => {
   home = mkdtempSync(path.join(tmpdir(), 'viv-engine-'));
-  host = new SimulatedHost({ makeGuest: agentGuest });
+  host = new SimulatedHost();
   await open();
 });
 afterEach(async () => {

@@ -143,6 +143,7 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    this.#context.door.forgetAll();
     for (const instance of this.#registry.all()) {
       instance.guest = undefined;
       instance.machine = undefined;

@@ -1,5 +1,4 @@
 export * from './drivers/driver.ts';
-export { agentGuest } from './drivers/simulated/agent-guest.ts';
 export { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
 export { Engine } from './engine.ts';
 export { type EngineOptions, openEngine } from './open.ts';

@@ -3,7 +3,6 @@ import type { DoctorReport } from '@vivarium/model';
 import { createRootDisk, growRootDisk } from './disks/index.ts';
 import type { Driver } from './drivers/driver.ts';
 import { QemuDriver } from './drivers/qemu/index.ts';
-import { agentGuest } from './drivers/simulated/agent-guest.ts';
 import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
 import { assetsDir, loadAssets } from './host/assets.ts';
 import { hostChecks } from './host/doctor.ts';
@@ -49,7 +48,7 @@ export async function qemuParts(home: string): Promise<Parts> {
 
 /** VMs that exist in memory only: for tests of everything around them, and of ten thousand at once. */
 export async function simulatedParts(
-  driver: Driver = new SimulatedDriver(new SimulatedHost({ makeGuest: agentGuest, logs: 'none' })),
+  driver: Driver = new SimulatedDriver(new SimulatedHost({ logs: 'none' })),
 ): Promise<Parts> {
   return {
     driver,

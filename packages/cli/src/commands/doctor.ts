@@ -19,6 +19,8 @@ export const command = defineCommand<{ rebuild?: boolean; json?: boolean }>({
   notes: ['The exit status is 1 where a check failed.'],
   examples: [['viv doctor', 'why does it not work, or why is it slow']],
   async run(context, _args, flags) {
+    // A daemon that can't start over a damaged database is started anew with this, and rebuilds it first.
+    if (flags.rebuild) process.env.VIV_REBUILD = '1';
     const report = await (await context.vivarium()).doctor(flags.rebuild ? { rebuild: true } : {});
     await (flags.json ? context.printJson(report) : show(context, report));
     return report.ok ? 0 : 1;

@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
+import { digestPrefix, normalizeReference } from '../images/reference.ts';
 import { writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
@@ -32,12 +33,7 @@ export async function createInstance(
       format: 1,
       id,
       name,
-      spec: resolveSpec(
-        options,
-        name,
-        image,
-        image.references.find((known) => known === options.image) ?? options.image,
-      ),
+      spec: resolveSpec(options, name, image, referenceOf(options.image)),
       phase: 'defined',
       machineId: newMachineId(),
       generation: 0,
@@ -71,4 +67,9 @@ export async function createInstance(
     },
   );
   return instance;
+}
+
+/** The name as it is shown; what was asked for by digest has no other. */
+function referenceOf(asked: string): string {
+  return digestPrefix(asked) === undefined ? normalizeReference(asked) : asked;
 }

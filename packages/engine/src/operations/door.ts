@@ -52,6 +52,11 @@ export class OperationDoor {
     for (const operation of this.#running) operation.interrupt(by);
   }
 
+  /** What is under way is never going to end, because what it waits for is gone: a test has killed it. */
+  forgetAll(): void {
+    for (const operation of this.#running) operation.forget();
+  }
+
   /**
    * @throws VivError `busy` naming the operation that holds the instance, what `check` throws, and what `body`
    * throws, after its steps were taken back.

@@ -20,16 +20,17 @@ export class Operation {
   readonly #abort = new AbortController();
   readonly #callers = new Set<Caller>();
   readonly #settled = Promise.withResolvers<unknown>();
+  readonly #deadline: NodeJS.Timeout;
   #step: string | undefined;
 
   constructor(action: string, key: string, deadlineMs: number) {
     this.action = action;
     this.key = key;
-    const timer = setTimeout(
+    this.#deadline = setTimeout(
       () => this.#abort.abort(new VivError('timeout', `${action} did not end within ${deadlineMs / 1000} s`)),
       deadlineMs,
     );
-    const settle = () => clearTimeout(timer);
+    const settle = () => this.forget();
     this.#settled.promise.then(settle, settle);
   }
 
@@ -64,6 +65,11 @@ export class Operation {
 
   interrupt(by: string): void {
     this.#abort.abort(new VivError('cancelled', `The ${this.action} was interrupted by a ${by}.`));
+  }
+
+  /** Lets the process end though this operation hasn't. */
+  forget(): void {
+    clearTimeout(this.#deadline);
   }
 
   /** Settles when the operation has; never rejects. */
