@@ -24,7 +24,7 @@ fn the_vmm_gets_its_five_descriptors_and_an_environment_of_its_own() {
 #[test]
 fn the_console_goes_to_its_log_and_to_every_client_and_their_input_to_the_vmm() {
     let bench = Bench::start(
-        "read line <&{fd:console}; echo got $line >&{fd:console}; sleep 1000",
+        "read line <&{fd:console}; echo got $line >&{fd:console}; exec sleep 1000",
         json!({}),
     );
     let mut clients: Vec<UnixStream> = (0..2)

@@ -124,7 +124,10 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let _ = self.shim.kill();
+        // Gently: it then ends everything in the VMM's group, which a killed one cannot.
+        if self.shim.try_wait().is_ok_and(|ended| ended.is_none()) {
+            kill(self.shim.id() as i32, libc::SIGTERM);
+        }
         let _ = self.shim.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }

@@ -22,6 +22,17 @@ describe('user-mode networking', () => {
     for (const { mac } of nics) assert.match(mac, /^02(:[0-9a-f]{2}){5}$/);
   });
 
+  test('gives another subnet where the host has come to use the one it would give', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 12, max: 32 }), (id, prefix) => {
+        const wanted = parseSubnet(new UserNetwork(() => []).allocate(id, []).backend.subnet);
+        const first = wanted.first - (wanted.first % 2 ** (32 - prefix));
+        const { backend } = new UserNetwork(() => [{ first, prefix }]).allocate(id, []);
+        assert.equal(overlap(parseSubnet(backend.subnet), { first, prefix }), false);
+      }),
+    );
+  });
+
   test('keeps clear of whatever networks and name servers the host has', () => {
     const subnet = fc
       .record({ address: fc.integer({ min: 0, max: 2 ** 32 - 1 }), prefix: fc.integer({ min: 6, max: 32 }) })
