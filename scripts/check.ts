@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Check, passes } from './step.ts';
 
@@ -21,9 +20,13 @@ const checks: Check[] = [
   },
   { title: 'One version everywhere', argv: own('versions.ts') },
 ];
-if (existsSync(path.join(root, 'scripts/docs-lifecycle.ts'))) {
-  checks.push({ title: 'Generated documents', argv: own('docs-lifecycle.ts', '--check') });
+for (const document of ['lifecycle', 'errors', 'cli']) {
+  checks.push({ title: `docs/${document}.md is as generated`, argv: own(`docs-${document}.ts`, '--check') });
 }
+checks.push({
+  title: 'The decoder survives noise',
+  argv: own('../packages/protocol/fuzz/decoder.ts', '5'),
+});
 
 let failed = 0;
 for (const check of checks) {

@@ -39,9 +39,7 @@ export interface MachineSpec {
   dir: string;
   cpus: number;
   memoryBytes: number;
-  boot:
-    | { kind: 'direct'; kernel: string; initramfs: string; cmdline: string }
-    | { kind: 'firmware' };
+  boot: { kind: 'direct'; kernel: string; initramfs: string; cmdline: string } | { kind: 'firmware' };
   /** `agent`: our agent answers on the channels. `none`: a foreign guest; Running is what the VMM says. */
   guest: 'agent' | 'none';
   disks: DiskSpec[];
