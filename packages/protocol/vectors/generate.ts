@@ -23,7 +23,8 @@ const u32 = (value: number): Buffer => {
   return bytes;
 };
 /** Bytes without a short period, the same in every language: byte i is (i * 31 + (i >> 8)) & 255. */
-const pattern = (length: number): Buffer => Buffer.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
+const pattern = (length: number): Buffer =>
+  Buffer.from(Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255));
 
 function bytesOf(vector: Omit<Vector, 'name'>): Buffer {
   const head = Buffer.alloc(28);
