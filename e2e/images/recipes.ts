@@ -74,6 +74,8 @@ const sixtyLayers = (): TarEntry[][] =>
     return [dir('layers'), text(`layers/${number}`, number), text('layers/last', number)];
   });
 
+const workDirectory: TarEntry[] = [dir('srv'), { ...dir('srv/work'), uid: 1234, gid: 4321 }];
+
 /** The images of the end-to-end tests. */
 export const recipes = {
   /** Says "hello from an image"; one layer, nothing else in it. */
@@ -98,6 +100,25 @@ export const recipes = {
       return [await busyboxLayer(into), ...(await writeLayers(into, sixtyLayers()))];
     },
   },
+  /** Busybox and a configuration that says everything it can. */
+  configured: {
+    config: {
+      Entrypoint: ['/bin/sh', '-c'],
+      Cmd: [
+        'trap "echo stopped by USR1; exit 3" USR1; id -u; id -g; pwd; echo "$EARLY $LATE"; while :; do sleep 0.1; done',
+      ],
+      Env: [searchPath, 'EARLY=image', 'LATE=no'],
+      User: '1234:4321',
+      WorkingDir: '/srv/work',
+      StopSignal: 'SIGUSR1',
+      ExposedPorts: { '80/tcp': {} },
+      Labels: { purpose: 'test' },
+    },
+    inputs: workDirectory,
+    async layers(into) {
+      return [await busyboxLayer(into), ...(await writeLayers(into, [workDirectory]))];
+    },
+  },
   /** A minimal Debian with bash, ps and a resolver. */
   debian: debianRecipe(['procps'], { Cmd: ['bash'] }),
   /** Debian whose first process is systemd. */
@@ -109,6 +130,6 @@ export type TestImage = keyof typeof recipes;
 /** What a recipe's result depends on; images on busybox follow the one set-up has built. */
 export async function recipeInputs(name: TestImage): Promise<unknown> {
   const { config, inputs } = recipes[name];
-  const onBusybox = name === 'layered' || name === 'sixty';
+  const onBusybox = ['layered', 'sixty', 'configured'].includes(name);
   return { config, inputs, busybox: onBusybox ? (await busyboxArchive()).digest : undefined };
 }
