@@ -17,7 +17,7 @@ const winnerMs = 10_000;
  * Node's young generation grows to 48 MiB by default, and a daemon that is mostly idle would keep it: with a thousand
  * simulated VMs this saves a quarter of its memory, and costs nothing that could be measured.
  */
-const nodeFlags = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning'];
+const nodeFlags = ['--max-semi-space-size=2', '--optimize-for-size', '--disable-warning=ExperimentalWarning'];
 
 export interface AutostartOptions {
   home: string;
@@ -52,15 +52,31 @@ export async function startDaemon(options: AutostartOptions, signal?: AbortSigna
   const stop = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   const line = await firstLine(child.stdio[3] as Readable, stop);
   if (line === undefined) {
-    throw new VivError('daemon_unreachable', `vivd ended ${await exited}`, {
-      hint: 'Its last words are below.',
-      details: { log: tail(output) },
-    });
+    const words = tail(output);
+    throw new VivError(
+      'daemon_unreachable',
+      `vivd ended ${await exited}${words === '' ? '' : `:\n${words}`}`,
+      {
+        hint: `Its log is ${path.join(home, 'vivd.log')}.`,
+        details: { log: words },
+      },
+    );
   }
   const said = JSON.parse(line) as { ready?: object; error?: { code: string; message: string } };
   if (said.error === undefined) return;
   const error = VivError.fromRecord(said.error);
-  if (error.code !== 'data_dir_locked' || !(await appears(socket, signal))) throw error;
+  const raced = error.code === 'data_dir_locked' && ownerOf(home) === 'vivd';
+  if (!raced || !(await appears(socket, signal))) throw error;
+}
+
+/** What the program that owns a data directory is called; the engine writes it down once it has the lock. */
+function ownerOf(home: string): string | undefined {
+  try {
+    return (JSON.parse(readFileSync(path.join(home, 'owner.json'), 'utf8')) as { program?: string }).program;
+  } catch {
+    // The owner is so new that it has written nothing yet: most likely another daemon.
+    return 'vivd';
+  }
 }
 
 /** Whether a daemon takes connections there before long. */
