@@ -26,8 +26,9 @@ describe('commands in the foreground, with a real VM', () => {
     await term.shows(/# /);
     term.type('stty size; tty\r');
     await term.shows(/31 97\r\n\/dev\/pts\/\d+/);
-    term.type('sleep 1000\r');
-    await term.shows(/sleep 1000\r\n/);
+    // Only once the sleep has the terminal is Ctrl-C a signal; before, it is a key of the shell's line editor.
+    term.type("sh -c 'echo started; exec sleep 1000'\r");
+    await term.shows(/\r\nstarted\r\n/);
     term.type('\x03');
     await term.shows(/# /);
     term.type('exit 6\r');
@@ -78,6 +79,8 @@ describe('commands in the foreground, with a real VM', () => {
   test('console shows the serial line and Ctrl-] leaves it', minute, async () => {
     await using term = pty('viv console box; echo "status $?"');
     await term.shows(/Ctrl-\] leaves/);
+    await viv.ok('exec', 'box', 'sh', '-c', 'mknod /tmp/serial c 4 64; echo spoken > /tmp/serial');
+    await term.shows(/spoken\r?\n/);
     term.type('\x1d');
     await term.shows(/status 0/);
   });

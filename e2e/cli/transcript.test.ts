@@ -125,7 +125,7 @@ describe('the transcript of the README, with a real VM', () => {
     while (!shown.stderr.includes('two')) shown = await viv.run(['logs', 'talker']);
     assert.deepEqual([shown.stdout, shown.stderr], ['one\n', 'two\n']);
     assert.equal((await viv.run(['logs', '--tail', '1', 'talker'])).stderr, 'two\n');
-    await viv.ok('exec', 'web', 'sh', '-c', 'echo spoken > /dev/console');
+    await viv.ok('exec', 'web', 'sh', '-c', 'mknod /tmp/serial c 4 64; echo spoken > /tmp/serial');
     let serial = '';
     while (!serial.includes('spoken')) serial = await viv.ok('logs', '--source', 'console', 'web');
     await viv.ok('rm', '-f', 'talker');

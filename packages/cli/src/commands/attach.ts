@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.ts';
-import { drive } from '../terminal/drive.ts';
+import { drive, statusOf } from '../terminal/drive.ts';
 import { requireTerminal, terminalSize } from '../terminal/raw.ts';
 
 export const command = defineCommand<{ stdin: boolean; tty?: boolean }>({
@@ -32,6 +32,6 @@ export const command = defineCommand<{ stdin: boolean; tty?: boolean }>({
       force: async () => abort.abort(),
     });
     if (end.kind === 'detached') context.note(`\r\nviv: detached from ${vm.name}; it goes on`);
-    return end.kind === 'exit' ? end.exit.code : 0;
+    return statusOf(end);
   },
 });

@@ -2,7 +2,7 @@ import { type Exec, VivError } from '@vivarium/model';
 import { defineCommand, repeat } from '../command.ts';
 import { parseEnvironment } from '../flags/environment.ts';
 import { parseChoice, withoutSeparator } from '../flags/values.ts';
-import { type Driven, drive } from '../terminal/drive.ts';
+import { type Driven, drive, statusOf } from '../terminal/drive.ts';
 import { requireTerminal, terminalSize } from '../terminal/raw.ts';
 
 interface ExecFlags {
@@ -63,7 +63,7 @@ export const command = defineCommand<ExecFlags>({
       tty: flags.tty === true,
       force: () => exec.kill('SIGKILL'),
     });
-    return end.kind === 'exit' ? end.exit.code : 0;
+    return statusOf(end);
   },
 });
 

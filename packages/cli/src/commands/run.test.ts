@@ -170,3 +170,14 @@ test('the keys to leave are seen behind input that the command does not read', a
   terminal.stdin.write('\x10\x11');
   assert.equal((await outcome).status, 0);
 });
+
+test('a VM stopped by force need not say how its command ended', async () => {
+  const vivarium = withPrograms();
+  const terminal = new FakeTerminal({ vivarium });
+  const outcome = terminal.run('run', '--rm', 'busybox', 'stubborn');
+  await terminal.shows('ready');
+  terminal.signal('SIGINT');
+  terminal.signal('SIGINT');
+  assert.equal((await outcome).status, 137);
+  assert.deepEqual([...vivarium.instances.keys()], []);
+});

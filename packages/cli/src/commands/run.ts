@@ -4,7 +4,7 @@ import type { Context } from '../context.ts';
 import { type CreateFlags, createOptions, parseCreate } from '../flags/create.ts';
 import { withoutSeparator } from '../flags/values.ts';
 import { progressView } from '../render/progress.ts';
-import { type DriveEnd, drive } from '../terminal/drive.ts';
+import { type DriveEnd, drive, statusOf } from '../terminal/drive.ts';
 import { requireTerminal, terminalSize } from '../terminal/raw.ts';
 
 interface RunFlags extends CreateFlags {
@@ -82,7 +82,7 @@ async function runForeground(context: Context, vm: Vm, flags: RunFlags): Promise
     return 0;
   }
   await settled(vm, flags.rm === true);
-  return end.kind === 'exit' ? end.exit.code : 0;
+  return statusOf(end);
 }
 
 /** The next command must find the VM stopped, or gone: its name is free again then. */

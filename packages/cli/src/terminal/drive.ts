@@ -19,7 +19,14 @@ export interface DriveOptions {
 }
 
 /** How a foreground command ended for us. */
-export type DriveEnd = { kind: 'exit'; exit: ExecExit } | { kind: 'detached' } | { kind: 'broken-pipe' };
+export type DriveEnd =
+  | { kind: 'exit'; exit: ExecExit }
+  | { kind: 'detached' }
+  | { kind: 'broken-pipe' }
+  | { kind: 'forced' };
+
+/** How long a command that was ended by force may take to say how it ended. Milliseconds. */
+const lastWordsMs = 1000;
 
 /**
  * Shows a command in the guest as if it ran here, until it ends or the keys to detach are typed: its outputs on ours,
@@ -27,15 +34,22 @@ export type DriveEnd = { kind: 'exit'; exit: ExecExit } | { kind: 'detached' } |
  */
 export async function drive(context: Context, command: Driven, options: DriveOptions): Promise<DriveEnd> {
   using cleanup = new DisposableStack();
-  cleanup.use(forwardSignals(context, command, options));
+  const early = Promise.withResolvers<DriveEnd>();
+  cleanup.use(forwardSignals(context, command, options, () => early.resolve({ kind: 'forced' })));
   if (options.tty) {
     cleanup.use(rawMode(context.stdin));
     cleanup.use(context.onSignals(['SIGWINCH'], () => void quietly(command.resize(terminalSize(context)))));
   }
-  const detached = Promise.withResolvers<DriveEnd>();
   if (options.interactive)
-    cleanup.use(pumpInput(context, command, options, () => detached.resolve({ kind: 'detached' })));
-  return await Promise.race([show(context, command, options), detached.promise]);
+    cleanup.use(pumpInput(context, command, options, () => early.resolve({ kind: 'detached' })));
+  return await Promise.race([show(context, command, options), early.promise]);
+}
+
+/** The exit status of `viv` after a foreground command: the command's own, where it is known. */
+export function statusOf(end: DriveEnd): number {
+  if (end.kind === 'exit') return end.exit.code;
+  // 128 + SIGKILL.
+  return end.kind === 'forced' ? 137 : 0;
 }
 
 /** The command may have ended in the meantime; then there is nobody left to tell, and its exit says the rest. */
@@ -43,12 +57,25 @@ async function quietly(call: Promise<unknown>): Promise<void> {
   await call.catch(() => undefined);
 }
 
-function forwardSignals(context: Context, command: Driven, options: DriveOptions): Disposable {
+/** The first signal is the command's, the second ends it by force, the third waits for nothing. */
+function forwardSignals(
+  context: Context,
+  command: Driven,
+  options: DriveOptions,
+  onForced: () => void,
+): Disposable {
   let told = 0;
+  const force = async (): Promise<void> => {
+    await quietly(options.force());
+    // Its session may be gone with it, and would be looked for much longer.
+    setTimeout(onForced, lastWordsMs).unref();
+  };
   const names: SignalName[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
   return context.onSignals(names, (name) => {
     told += 1;
-    void quietly(told === 1 ? command.signal(name) : options.force());
+    if (told === 1) void quietly(command.signal(name));
+    else if (told === 2) void force();
+    else onForced();
   });
 }
 
