@@ -34,6 +34,8 @@ export function reportFailure(context: Context, thrown: unknown, about?: string)
   const subject = about === undefined ? '' : `${about}: `;
   context.note(`${style('red', 'viv:')} ${subject}${harmless(error.message)}`);
   if (error.hint !== undefined) context.note(`${style('cyan', 'hint:')} ${harmless(error.hint)}`);
+  const log = error.details?.log;
+  if (typeof log === 'string' && log !== '') context.note(harmless(log).replace(/^/gm, '  '));
   if (error.code === 'internal' && context.env.VIV_DEBUG) {
     context.note(thrown instanceof Error ? (thrown.stack ?? '') : String(thrown));
   }

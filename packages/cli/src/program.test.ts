@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { VivError } from '@vivarium/model';
 import { FakeTerminal, viv } from '../test/fake-context.ts';
 import { FakeVivarium, fakeImage, fakeInstance } from '../test/fake-vivarium.ts';
 import { commands } from './commands.ts';
@@ -203,4 +204,13 @@ test('a listing whose reader has gone away ends quietly', async () => {
   const terminal = new FakeTerminal({ vivarium: home() });
   terminal.stdout.destroy();
   assert.deepEqual(await terminal.run('ls'), { status: 0, stdout: '', stderr: '' });
+});
+
+test('an error that carries a log shows it, without its control characters', async () => {
+  const vivarium = home();
+  vivarium.failure = new VivError('daemon_unreachable', 'vivd ended.', {
+    details: { log: 'one\n\x1b[2Jtwo' },
+  });
+  const { status, stderr } = await viv(['create', 'busybox'], { vivarium });
+  assert.deepEqual([status, stderr], [69, 'viv: vivd ended.\n  one\n  \\u001b[2Jtwo\n']);
 });
