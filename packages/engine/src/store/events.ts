@@ -72,7 +72,8 @@ export class EventLog {
   async *read(
     options: { since?: number; instanceId?: string; signal?: AbortSignal } = {},
   ): AsyncGenerator<InstanceEvent> {
-    let since = options.since ?? this.#seq;
+    // A number from beyond the end is of another log: one that was lost, and begun anew.
+    let since = Math.min(options.since ?? this.#seq, this.#seq);
     let wake = Promise.withResolvers<void>();
     const off = this.subscribe(() => wake.resolve());
     const abort = () => wake.resolve();
@@ -87,7 +88,7 @@ export class EventLog {
           yield toEvent(row);
           if (options.signal?.aborted) return;
         }
-        if (rows.length < batch && since === this.#seq) await wake.promise;
+        if (rows.length < batch) await wake.promise;
       }
     } finally {
       off();

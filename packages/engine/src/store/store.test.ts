@@ -126,6 +126,21 @@ describe('events', () => {
   });
 });
 
+describe('events, asked for from beyond the end', () => {
+  it('begin with the next one: the number is from a log that was lost', async () => {
+    using database = openDatabase(home);
+    const log = new EventLog(database.events);
+    log.append({ id: 'a', name: 'a' }, 'state', { n: 1 });
+    const reader = log.read({ since: 1_000_000 });
+    const next = reader.next();
+    // Where the reader spins, this turn never comes.
+    await new Promise((resolve) => setImmediate(resolve));
+    log.append({ id: 'a', name: 'a' }, 'state', { n: 2 });
+    assert.equal((await next).value?.seq, 2);
+    await reader.return(undefined);
+  });
+});
+
 describe('the record beside the disks', () => {
   it('comes back as it was written, and a damaged one is no record', async () => {
     await writeRecord(home, record('a'));
