@@ -10,6 +10,7 @@ export const endpoints = {
   doctor: ['GET', '/doctor'],
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
+  getOperation: ['GET', '/operations/{id}'],
 
   createImage: ['POST', '/images'],
   listImages: ['GET', '/images'],

@@ -13,6 +13,6 @@ export {
   WaitAnswer,
 } from './schemas/instance.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
-export { Capabilities } from './schemas/system.ts';
+export { Capabilities, Operation } from './schemas/system.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
 export * from './wire/index.ts';

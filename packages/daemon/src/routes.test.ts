@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
-import { Capabilities, check, Image, Instance, PathInfo, routes, Stats, WaitAnswer } from '@vivarium/api';
+import {
+  Capabilities,
+  check,
+  Image,
+  Instance,
+  Operation,
+  PathInfo,
+  routes,
+  Stats,
+  WaitAnswer,
+} from '@vivarium/api';
 import { packFile } from '@vivarium/archive';
 import { openHouse, type TestHouse } from './testing/house.ts';
 import { type Answer, call, sendRaw } from './testing/http.ts';
@@ -250,9 +260,17 @@ test('a long call tells its stages as lines, and its failure as the last one', a
   await ask('DELETE', '/instances/staged');
 });
 
-test('events go on after the last one seen', async () => {
+test('events go on after the last one seen, and name operations that can be looked at', async () => {
   await ask('POST', '/instances', { body: { image: 'busybox', name: 'eventful', start: false } });
   const first = await firstEvent({});
+  const stored: { type: string; data: { id: string } }[] = [];
+  for await (const event of house.viv.events({ since: 0 })) {
+    stored.push(event as never);
+    if (event.type === 'operation' && event.data.outcome === 'done') break;
+  }
+  const operation = await ask('GET', `/operations/${stored.at(-1)?.data.id}`);
+  assert.equal(check(Operation, operation.json, 'operation').outcome, 'done');
+  refused(await ask('GET', '/operations/absent'), 404, 'not_found');
   const next = await firstEvent({ 'last-event-id': first.id });
   assert.equal(Number(next.id), Number(first.id) + 1);
   refused(await ask('GET', '/events', { headers: { 'last-event-id': 'x' } }), 400, 'invalid_request');

@@ -1,4 +1,4 @@
-import { type Capabilities, eventToWire, openApi } from '@vivarium/api';
+import { type Capabilities, eventToWire, type Operation, openApi } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import type { Handler } from '../call.ts';
 import { streamItems } from '../stream.ts';
@@ -31,6 +31,19 @@ export const openapi: Handler = async ({ house }) => openApi(house.version);
 export const doctor: Handler = async ({ engine }) => engine.doctor();
 
 export const rebuild: Handler = async ({ engine }) => engine.doctor({ rebuild: true });
+
+export const getOperation: Handler = async ({ engine, params }): Promise<Operation> => {
+  const { id, instanceId, action, startedAt, endedAt, outcome, error } = engine.operation(params.id ?? '');
+  return {
+    id,
+    instance_id: instanceId,
+    action,
+    started_at: startedAt,
+    ...(endedAt === undefined ? {} : { ended_at: endedAt }),
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(error === undefined ? {} : { error: { ...error } }),
+  };
+};
 
 export const events: Handler = async (call) => {
   const { since, instance } = call.query as { since?: number; instance?: string };
