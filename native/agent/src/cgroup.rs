@@ -25,6 +25,17 @@ fn delegate(parent: &Path) {
     }
 }
 
+/// Workloads that eat all memory meet the OOM killer of their cgroup, at once. Without a limit the whole machine, agent
+/// and all, would first spend minutes reading the same few pages of programs again and again.
+fn leave_memory_for_the_agent() {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    if let Some(kib) = available {
+        // A kernel that does not account memory has no limit to set.
+        let _absent_is_fine = fs::write(Path::new(ALL).join("memory.max"), (kib * 1024 / 20 * 19).to_string());
+    }
+}
+
 impl Cgroup {
     pub fn create(id: &str) -> io::Result<Cgroup> {
         let path = Path::new(ALL).join(id);
@@ -34,6 +45,7 @@ impl Cgroup {
             // Else a busy copy, which has two threads and the kernel's writer, would leave an exec a fourth of the time.
             let _absent_is_fine = fs::write(Path::new(ALL).join("cpu.weight"), CPU_WEIGHT);
             delegate(Path::new(ALL));
+            leave_memory_for_the_agent();
         }
         if !path.exists() {
             fs::create_dir(&path)?;

@@ -1,10 +1,10 @@
 //! What the machine uses, from the kernel's own tables.
 
 use crate::access::guest_error;
-use crate::{disks, sys};
+use crate::{cgroup, disks, sys};
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use viv_protocol::{Value, WireError};
 
 /// `/proc/stat` counts in hundredths of a second on every Linux.
@@ -12,15 +12,15 @@ const NANOS_PER_TICK: u64 = 10_000_000;
 /// `/sys/block/*/stat` counts in these, whatever the disk's own sectors are.
 const SECTOR: u64 = 512;
 
-/// `cgroups`: of the workloads. `disks`: names below /sys/block.
-pub fn collect(cgroups: &[PathBuf], disks: &[String]) -> Result<Value, WireError> {
+/// `cgroups`: of the workloads. `own`: how many processes in them are the agent's. `disks`: names below /sys/block.
+pub fn collect(cgroups: &[PathBuf], own: usize, disks: &[String]) -> Result<Value, WireError> {
     let read = |path: &str| fs::read_to_string(path).map_err(|error| guest_error(path, &error));
     let memory = read("/proc/meminfo")?;
     let (total, available) = (kib(&memory, "MemTotal:"), kib(&memory, "MemAvailable:"));
     let (received, sent) = network(&read("/proc/net/dev")?);
     let (disk_total, disk_used) = root_usage();
     let (disk_read, disk_written) = disks.iter().map(|name| traffic(name)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    let processes: usize = cgroups.iter().map(|path| processes(path)).sum();
+    let processes = cgroups.iter().map(|path| cgroup::count_processes(path)).sum::<usize>().saturating_sub(own);
     Ok(Value::map(vec![
         ("cpuNanos", (busy_ticks(&read("/proc/stat")?) * NANOS_PER_TICK).into()),
         (
@@ -78,10 +78,6 @@ fn traffic(disk: &str) -> (u64, u64) {
     let text = fs::read_to_string(format!("/sys/block/{disk}/stat")).unwrap_or_default();
     let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().unwrap_or(0)).collect();
     (numbers.get(2).unwrap_or(&0) * SECTOR, numbers.get(6).unwrap_or(&0) * SECTOR)
-}
-
-fn processes(cgroup: &Path) -> usize {
-    crate::cgroup::count_processes(cgroup)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::exec::{self, Request, Size, Surroundings};
 use crate::identity::Identity;
 use crate::session::{kill_session, Session};
 use crate::spawn::{Namespaces, Place};
-use crate::{files, signals, stats};
+use crate::{clock, files, signals, stats};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 use viv_protocol::{Code, Fields, Value, WireError};
@@ -21,6 +21,11 @@ pub(super) fn nothing() -> Answer {
     Ok(Value::Map(Vec::new()))
 }
 
+fn set_clock(fields: &Fields<'_>) -> Answer {
+    clock::set(fields.uint("clockNanos")?).map_err(|error| guest_error("clock", &error))?;
+    nothing()
+}
+
 impl Agent {
     pub(super) fn request(&mut self, stream: u32, method: &str, parameters: &Value) {
         let fields = Fields(parameters);
@@ -28,6 +33,7 @@ impl Agent {
             "ping" => nothing(),
             "configure" => self.configure(&fields),
             "identity" => self.identity(&fields),
+            "clock" => set_clock(&fields),
             "workload.start" => self.workload_start(&fields),
             "workload.status" => self.workload_status(&fields),
             "workload.signal" => self.workload_signal(&fields),
@@ -204,8 +210,10 @@ impl Agent {
 
     fn spawn_stats(&mut self, stream: u32) {
         let cgroups: Vec<_> = self.workloads.values().map(|workload| workload.cgroup.path().to_owned()).collect();
+        let running = self.workloads.values().filter(|workload| workload.exit.is_none());
+        let own = running.filter(|workload| workload.pid != Some(workload.first)).count();
         let disks = self.configured.as_ref().map(|configured| configured.disks.clone());
-        self.spawn_job(stream, move || stats::collect(&cgroups, disks.as_deref().unwrap_or(&[])));
+        self.spawn_job(stream, move || stats::collect(&cgroups, own, disks.as_deref().unwrap_or(&[])));
     }
 
     fn grow(&mut self, stream: u32) {
