@@ -25,10 +25,14 @@ impl Targets {
     /// The root of a workload, or of the agent itself for `vm`.
     pub fn root(&self, target: &str) -> Result<Arc<OwnedFd>, WireError> {
         if target == "vm" {
-            let root = std::fs::File::open("/").map_err(|error| guest_error("the agent's own root", &error))?;
+            let root = std::fs::File::open("/")
+                .map_err(|error| guest_error("the agent's own root", &error))?;
             return Ok(Arc::new(root.into()));
         }
-        self.lock().get(target).cloned().ok_or_else(|| WireError::new(Code::NotFound, format!("there is no workload {target}")))
+        self.lock()
+            .get(target)
+            .cloned()
+            .ok_or_else(|| WireError::new(Code::NotFound, format!("there is no workload {target}")))
     }
 }
 
@@ -45,7 +49,8 @@ pub fn guest_error(what: &str, error: &std::io::Error) -> WireError {
 pub fn path_error(path: &str, error: &std::io::Error) -> WireError {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
-            WireError::new(Code::PathNotFound, format!("{path}: {error}")).with_errno(error.raw_os_error())
+            WireError::new(Code::PathNotFound, format!("{path}: {error}"))
+                .with_errno(error.raw_os_error())
         }
         _ => guest_error(path, error),
     }

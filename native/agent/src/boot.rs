@@ -21,7 +21,12 @@ const MOUNTS: [(&str, &str, libc::c_ulong, &str); 6] = [
     ("/proc", "proc", NOSUID | NODEV | NOEXEC, ""),
     ("/sys", "sysfs", NOSUID | NODEV | NOEXEC, ""),
     ("/dev", "devtmpfs", NOSUID, "mode=0755"),
-    ("/dev/pts", "devpts", NOSUID | NOEXEC, "mode=0620,ptmxmode=0666,gid=5"),
+    (
+        "/dev/pts",
+        "devpts",
+        NOSUID | NOEXEC,
+        "mode=0620,ptmxmode=0666,gid=5",
+    ),
     ("/run", "tmpfs", NOSUID | NODEV, "mode=0755"),
     ("/sys/fs/cgroup", "cgroup2", NOSUID | NODEV | NOEXEC, ""),
 ];
@@ -30,7 +35,9 @@ const MOUNTS: [(&str, &str, libc::c_ulong, &str); 6] = [
 pub fn run() -> Ports {
     let start = Instant::now();
     for (target, kind, flags, data) in MOUNTS {
-        if let Err(error) = fs::create_dir_all(target).and_then(|()| sys::mount(kind, Path::new(target), kind, flags, data)) {
+        if let Err(error) = fs::create_dir_all(target)
+            .and_then(|()| sys::mount(kind, Path::new(target), kind, flags, data))
+        {
             // The kernel may have mounted devtmpfs itself.
             if error.raw_os_error() != Some(libc::EBUSY) {
                 kmsg::fail(&format!("{kind} on {target}: {error}"));
@@ -41,13 +48,20 @@ pub fn run() -> Ports {
     limits();
     let modules = load_modules();
     let ports = Ports::wait();
-    kmsg::note(&format!("{modules} modules, waiting for the host after {} ms", start.elapsed().as_millis()));
+    kmsg::note(&format!(
+        "{modules} modules, waiting for the host after {} ms",
+        start.elapsed().as_millis()
+    ));
     ports
 }
 
 /// Children inherit 0 to 2 until they get their own; the console is for the kernel's log.
 fn quiet_standard_streams() {
-    if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+    if let Ok(null) = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
         for fd in 0..3 {
             // SAFETY: no pointers.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };
@@ -57,7 +71,10 @@ fn quiet_standard_streams() {
 
 /// Each session and tunnel holds descriptors here. Workloads get the usual soft limit back when they are spawned.
 fn limits() {
-    let limit = libc::rlimit { rlim_cur: 524_288, rlim_max: 524_288 };
+    let limit = libc::rlimit {
+        rlim_cur: 524_288,
+        rlim_max: 524_288,
+    };
     // SAFETY: one live struct.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
         kmsg::note("the limit of open files stays as the kernel set it");
@@ -73,7 +90,11 @@ fn load_modules() -> usize {
         }
     };
     let mut loaded = 0;
-    for path in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for path in list
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         match load(path) {
             Ok(()) => loaded += 1,
             Err(error) => kmsg::fail(&format!("module {path}: {error}")),
@@ -86,7 +107,14 @@ fn load(path: &str) -> io::Result<()> {
     let file = fs::File::open(path)?;
     let no_parameters = CString::default();
     // SAFETY: an open file and a live string.
-    let answer = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), no_parameters.as_ptr(), 0) };
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_finit_module,
+            file.as_raw_fd(),
+            no_parameters.as_ptr(),
+            0,
+        )
+    };
     match sys::check(answer) {
         Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
         // The file has done its service, and here a file is memory.

@@ -21,7 +21,10 @@ pub struct Cgroup {
 fn delegate(parent: &Path) {
     for controller in ["memory", "pids", "cpu", "io"] {
         // A kernel without a controller goes without it.
-        let _absent_is_fine = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+        let _absent_is_fine = fs::write(
+            parent.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        );
     }
 }
 
@@ -29,10 +32,19 @@ fn delegate(parent: &Path) {
 /// and all, would first spend minutes reading the same few pages of programs again and again.
 fn leave_memory_for_the_agent() {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let available = memory.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
     if let Some(kib) = available {
         // A kernel that does not account memory has no limit to set.
-        let _absent_is_fine = fs::write(Path::new(ALL).join("memory.max"), (kib * 1024 / 20 * 19).to_string());
+        let _absent_is_fine = fs::write(
+            Path::new(ALL).join("memory.max"),
+            (kib * 1024 / 20 * 19).to_string(),
+        );
     }
 }
 
@@ -50,7 +62,11 @@ impl Cgroup {
         if !path.exists() {
             fs::create_dir(&path)?;
         }
-        let mut cgroup = Cgroup { directory: File::open(&path)?, path, oom_seen: 0 };
+        let mut cgroup = Cgroup {
+            directory: File::open(&path)?,
+            path,
+            oom_seen: 0,
+        };
         cgroup.oom_seen = cgroup.oom_kills();
         Ok(cgroup)
     }
@@ -65,7 +81,9 @@ impl Cgroup {
 
     fn oom_kills(&self) -> u64 {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
-        let count = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
+        let count = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
         count.unwrap_or(0)
     }
 
@@ -88,8 +106,12 @@ impl Cgroup {
 pub fn count_processes(path: &Path) -> usize {
     let own = fs::read_to_string(path.join("cgroup.procs")).map_or(0, |list| list.lines().count());
     let below = fs::read_dir(path).map_or(0, |entries| {
-        let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        directories.map(|entry| count_processes(&entry.path())).sum()
+        let directories = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories
+            .map(|entry| count_processes(&entry.path()))
+            .sum()
     });
     own + below
 }
@@ -98,17 +120,27 @@ pub fn count_processes(path: &Path) -> usize {
 pub fn set_frozen(path: &Path, frozen: bool, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     let events = File::open(path.join("cgroup.events"))?;
-    File::options().write(true).open(path.join("cgroup.freeze"))?.write_all(if frozen { b"1" } else { b"0" })?;
+    File::options()
+        .write(true)
+        .open(path.join("cgroup.freeze"))?
+        .write_all(if frozen { b"1" } else { b"0" })?;
     let wanted = if frozen { "frozen 1" } else { "frozen 0" };
     loop {
-        if fs::read_to_string(path.join("cgroup.events"))?.lines().any(|line| line == wanted) {
+        if fs::read_to_string(path.join("cgroup.events"))?
+            .lines()
+            .any(|line| line == wanted)
+        {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
         }
-        let mut asked = libc::pollfd { fd: events.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+        let mut asked = libc::pollfd {
+            fd: events.as_raw_fd(),
+            events: libc::POLLPRI,
+            revents: 0,
+        };
         // SAFETY: one struct, and its number. A change before the call is caught by the short limit.
         unsafe { libc::poll(&mut asked, 1, left.as_millis().min(20) as i32) };
     }

@@ -2,11 +2,16 @@ use std::io;
 
 /// Wall clock, nanoseconds since 1970.
 pub fn now_nanos() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64)
 }
 
 pub fn set(nanos: u64) -> io::Result<()> {
-    let time = libc::timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 };
+    let time = libc::timespec {
+        tv_sec: (nanos / 1_000_000_000) as i64,
+        tv_nsec: (nanos % 1_000_000_000) as i64,
+    };
     // SAFETY: one live struct.
     crate::sys::check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &time) })?;
     Ok(())
@@ -17,7 +22,10 @@ pub fn rfc3339(nanos: u64) -> String {
     let seconds = nanos / 1_000_000_000;
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", nanos % 1_000_000_000)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z",
+        nanos % 1_000_000_000
+    )
 }
 
 /// Year, month and day of a day counted from 1970-01-01, by walking years and months of the Gregorian calendar.
@@ -30,7 +38,20 @@ fn civil(mut days: u64) -> (u64, usize, u64) {
         days -= 365 + u64::from(leap(year));
         year += 1;
     }
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let lengths = [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let mut month = 0;
     while days >= lengths[month] {
         days -= lengths[month];
@@ -46,8 +67,17 @@ mod tests {
     #[test]
     fn times_are_written_as_rfc_3339() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000000Z");
-        assert_eq!(rfc3339(1_767_323_045_678_901_234), "2026-01-02T03:04:05.678901234Z");
-        assert_eq!(rfc3339(951_782_400_000_000_000), "2000-02-29T00:00:00.000000000Z");
-        assert_eq!(rfc3339(4_107_542_399_000_000_000), "2100-02-28T23:59:59.000000000Z");
+        assert_eq!(
+            rfc3339(1_767_323_045_678_901_234),
+            "2026-01-02T03:04:05.678901234Z"
+        );
+        assert_eq!(
+            rfc3339(951_782_400_000_000_000),
+            "2000-02-29T00:00:00.000000000Z"
+        );
+        assert_eq!(
+            rfc3339(4_107_542_399_000_000_000),
+            "2100-02-28T23:59:59.000000000Z"
+        );
     }
 }

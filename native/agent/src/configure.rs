@@ -39,11 +39,22 @@ impl Config {
 }
 
 /// Runs a stage and notes its name and its milliseconds.
-fn stage<T>(stages: &mut Vec<Value>, name: &'static str, work: impl FnOnce() -> Result<T, WireError>) -> Result<T, WireError> {
+fn stage<T>(
+    stages: &mut Vec<Value>,
+    name: &'static str,
+    work: impl FnOnce() -> Result<T, WireError>,
+) -> Result<T, WireError> {
     let start = Instant::now();
-    let done = work().map_err(|error| WireError { code: Code::BootFailed, stage: error.stage.or(Some(name)), ..error })?;
+    let done = work().map_err(|error| WireError {
+        code: Code::BootFailed,
+        stage: error.stage.or(Some(name)),
+        ..error
+    })?;
     let ms = start.elapsed().as_secs_f64() * 1000.0;
-    stages.push(Value::map(vec![("name", name.into()), ("ms", Value::Float(ms))]));
+    stages.push(Value::map(vec![
+        ("name", name.into()),
+        ("ms", Value::Float(ms)),
+    ]));
     Ok(done)
 }
 
@@ -65,18 +76,34 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     let identity = &config.identity;
     let (layers, root_disk) = stage(&mut stages, "disks", || {
         identity.seed()?;
-        let layers = told(&format!("the disk {}", config.layers_serial), disks::find(&config.layers_serial))?;
-        let root = told(&format!("the disk {}", config.overlay_serial), disks::find(&config.overlay_serial))?;
+        let layers = told(
+            &format!("the disk {}", config.layers_serial),
+            disks::find(&config.layers_serial),
+        )?;
+        let root = told(
+            &format!("the disk {}", config.overlay_serial),
+            disks::find(&config.overlay_serial),
+        )?;
         Ok((layers, root))
     })?;
-    stage(&mut stages, "layers", || told("the layers", disks::mount_layers(&layers, config.layers)))?;
+    stage(&mut stages, "layers", || {
+        told("the layers", disks::mount_layers(&layers, config.layers))
+    })?;
     let device = PathBuf::from(format!("/dev/{root_disk}"));
     stage(&mut stages, "overlay", || {
         told("the writable disk", disks::mount_overlay_disk(&device))?;
         told("the file system of the writable disk", disks::grow(&device))
     })?;
-    stage(&mut stages, "root", || told("the stacked root", disks::stack(config.layers, MERGED_ROOT)))?;
+    stage(&mut stages, "root", || {
+        told("the stacked root", disks::stack(config.layers, MERGED_ROOT))
+    })?;
     stage(&mut stages, "network", || identity.connect())?;
     stage(&mut stages, "identity", || identity.name(Some(MERGED_ROOT)))?;
-    Ok((Configured { disks: vec![layers, root_disk], root_disk: device }, stages))
+    Ok((
+        Configured {
+            disks: vec![layers, root_disk],
+            root_disk: device,
+        },
+        stages,
+    ))
 }

@@ -13,7 +13,10 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(stream: &'static str) -> Lines {
-        Lines { stream, pending: Vec::new() }
+        Lines {
+            stream,
+            pending: Vec::new(),
+        }
     }
 
     /// Appends to `out` every line, or piece of 16 KiB, that `bytes` completes.
@@ -27,7 +30,13 @@ impl Lines {
             self.pending.extend_from_slice(text);
             let mut at = 0;
             while self.pending.len() - at > LONGEST {
-                line(out, &stamp, self.stream, 'P', &self.pending[at..at + LONGEST]);
+                line(
+                    out,
+                    &stamp,
+                    self.stream,
+                    'P',
+                    &self.pending[at..at + LONGEST],
+                );
                 at += LONGEST;
             }
             if ended {
@@ -42,7 +51,13 @@ impl Lines {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if !self.pending.is_empty() {
             let rest = std::mem::take(&mut self.pending);
-            line(out, &clock::rfc3339(clock::now_nanos()), self.stream, 'P', &rest);
+            line(
+                out,
+                &clock::rfc3339(clock::now_nanos()),
+                self.stream,
+                'P',
+                &rest,
+            );
         }
     }
 }
@@ -59,7 +74,9 @@ mod tests {
 
     fn without_times(out: &[u8]) -> Vec<String> {
         let text = String::from_utf8_lossy(out).into_owned();
-        text.lines().map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).to_owned()).collect()
+        text.lines()
+            .map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).to_owned())
+            .collect()
     }
 
     #[test]
@@ -68,7 +85,10 @@ mod tests {
         let mut lines = Lines::new("stdout");
         lines.push(b"one\ntw", &mut out);
         lines.push(b"o\n\nthree", &mut out);
-        assert_eq!(without_times(&out), ["stdout F one", "stdout F two", "stdout F "]);
+        assert_eq!(
+            without_times(&out),
+            ["stdout F one", "stdout F two", "stdout F "]
+        );
         out.clear();
         lines.finish(&mut out);
         assert_eq!(without_times(&out), ["stdout P three"]);
@@ -81,7 +101,10 @@ mod tests {
         lines.push(&[b'x'; 40_000], &mut out);
         lines.push(b"\n", &mut out);
         let told = without_times(&out);
-        let marks: Vec<_> = told.iter().map(|line| (&line[7..8], line.len() - 9)).collect();
+        let marks: Vec<_> = told
+            .iter()
+            .map(|line| (&line[7..8], line.len() - 9))
+            .collect();
         assert_eq!(marks, [("P", 16_384), ("P", 16_384), ("F", 7_232)]);
     }
 

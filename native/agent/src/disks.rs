@@ -42,7 +42,9 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> io::Result<T>
 
 fn by_serial(serial: &str) -> Option<String> {
     let entries = fs::read_dir("/sys/block").ok()?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
     names.into_iter().find(|name| {
         let told = fs::read_to_string(format!("/sys/block/{name}/serial"));
         told.is_ok_and(|text| text.trim_end_matches(['\n', '\0']) == serial)
@@ -56,20 +58,31 @@ pub fn find(serial: &str) -> io::Result<String> {
     }
     // A machine without PCI has nothing to scan.
     let _absent_is_fine = fs::write("/sys/bus/pci/rescan", "1");
-    wait_for(&format!("a disk with the serial number {serial}"), || by_serial(serial))
+    wait_for(&format!("a disk with the serial number {serial}"), || {
+        by_serial(serial)
+    })
 }
 
 pub fn mount_layers(disk: &str, count: u32) -> io::Result<()> {
     if count == 0 || count > MOST_LAYERS {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{count} layers; 1 to {MOST_LAYERS} can be stacked")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{count} layers; 1 to {MOST_LAYERS} can be stacked"),
+        ));
     }
     for number in 0..count {
         let device = format!("/dev/{disk}{}", number + 1);
         wait_for(&device, || Path::new(&device).exists().then_some(()))?;
         let target = format!("{LAYERS}/{number}");
         fs::create_dir_all(&target)?;
-        sys::mount(&device, Path::new(&target), "squashfs", libc::MS_RDONLY | libc::MS_NOATIME, "")
-            .inspect_err(|error| kmsg::fail(&format!("layer {number} on {device}: {error}")))?;
+        sys::mount(
+            &device,
+            Path::new(&target),
+            "squashfs",
+            libc::MS_RDONLY | libc::MS_NOATIME,
+            "",
+        )
+        .inspect_err(|error| kmsg::fail(&format!("layer {number} on {device}: {error}")))?;
     }
     Ok(())
 }
@@ -77,7 +90,13 @@ pub fn mount_layers(disk: &str, count: u32) -> io::Result<()> {
 pub fn mount_overlay_disk(device: &Path) -> io::Result<()> {
     fs::create_dir_all(OVERLAY_DISK)?;
     // Without `noinit_itable` a fresh file system writes for minutes in the background.
-    sys::mount(&device.to_string_lossy(), Path::new(OVERLAY_DISK), "ext4", libc::MS_NOATIME, "noinit_itable")?;
+    sys::mount(
+        &device.to_string_lossy(),
+        Path::new(OVERLAY_DISK),
+        "ext4",
+        libc::MS_NOATIME,
+        "noinit_itable",
+    )?;
     for directory in ["upper", "work"] {
         let path = Path::new(OVERLAY_DISK).join(directory);
         if !path.is_dir() {
@@ -107,21 +126,37 @@ pub fn grow(device: &Path) -> io::Result<()> {
 fn superblock_blocks(device: &Path) -> Option<u64> {
     use std::os::unix::fs::FileExt;
     let mut block = [0u8; 0x160];
-    File::open(device).ok()?.read_exact_at(&mut block, 1024).ok()?;
-    let at = |offset: usize| Some(u64::from(u32::from_le_bytes(block.get(offset..offset + 4)?.try_into().ok()?)));
+    File::open(device)
+        .ok()?
+        .read_exact_at(&mut block, 1024)
+        .ok()?;
+    let at = |offset: usize| {
+        Some(u64::from(u32::from_le_bytes(
+            block.get(offset..offset + 4)?.try_into().ok()?,
+        )))
+    };
     Some(at(0x4)? | at(0x150)? << 32)
 }
 
 fn overlay_options(layers: u32) -> String {
     // The topmost layer comes first.
     let lower: Vec<String> = (0..layers).rev().map(|number| number.to_string()).collect();
-    format!("lowerdir={},upperdir=w/upper,workdir=w/work,redirect_dir=on,index=off,metacopy=off", lower.join(":"))
+    format!(
+        "lowerdir={},upperdir=w/upper,workdir=w/work,redirect_dir=on,index=off,metacopy=off",
+        lower.join(":")
+    )
 }
 
 pub fn stack(layers: u32, target: &str) -> io::Result<()> {
     fs::create_dir_all(target)?;
     std::env::set_current_dir(LAYERS)?;
-    let stacked = sys::mount("overlay", Path::new(target), "overlay", libc::MS_NOATIME, &overlay_options(layers));
+    let stacked = sys::mount(
+        "overlay",
+        Path::new(target),
+        "overlay",
+        libc::MS_NOATIME,
+        &overlay_options(layers),
+    );
     std::env::set_current_dir("/")?;
     stacked?;
     for number in 0..layers {

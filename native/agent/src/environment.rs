@@ -13,7 +13,11 @@ pub fn merge(base: &Pairs, over: &Pairs, home: &str, tty: bool) -> Pairs {
     for (key, value) in over {
         set(&mut merged, key, value);
     }
-    for (key, value, wanted) in [("PATH", DEFAULT_PATH, true), ("HOME", home, true), ("TERM", "xterm", tty)] {
+    for (key, value, wanted) in [
+        ("PATH", DEFAULT_PATH, true),
+        ("HOME", home, true),
+        ("TERM", "xterm", tty),
+    ] {
         if wanted && get(&merged, key).is_none() {
             merged.push((key.to_owned(), value.to_owned()));
         }
@@ -29,11 +33,15 @@ pub fn set(pairs: &mut Pairs, key: &str, value: &str) {
 }
 
 pub fn get<'a>(pairs: &'a Pairs, key: &str) -> Option<&'a str> {
-    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    pairs
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.as_str())
 }
 
 fn text(value: String, what: &str) -> Result<CString, WireError> {
-    CString::new(value).map_err(|_| WireError::new(Code::InvalidRequest, format!("{what} holds a zero byte")))
+    CString::new(value)
+        .map_err(|_| WireError::new(Code::InvalidRequest, format!("{what} holds a zero byte")))
 }
 
 pub fn to_c(pairs: &Pairs) -> Result<Vec<CString>, WireError> {
@@ -41,7 +49,10 @@ pub fn to_c(pairs: &Pairs) -> Result<Vec<CString>, WireError> {
         .iter()
         .map(|(key, value)| {
             if key.is_empty() || key.contains('=') {
-                return Err(WireError::new(Code::InvalidRequest, format!("{key:?} is no name of a variable")));
+                return Err(WireError::new(
+                    Code::InvalidRequest,
+                    format!("{key:?} is no name of a variable"),
+                ));
             }
             text(format!("{key}={value}"), "the environment")
         })
@@ -49,19 +60,32 @@ pub fn to_c(pairs: &Pairs) -> Result<Vec<CString>, WireError> {
 }
 
 pub fn argv_to_c(argv: &[String]) -> Result<Vec<CString>, WireError> {
-    argv.iter().map(|argument| text(argument.clone(), "an argument")).collect()
+    argv.iter()
+        .map(|argument| text(argument.clone(), "an argument"))
+        .collect()
 }
 
 /// The files a command name may mean, in order: itself when it holds a slash, else one for each part of PATH.
 pub fn candidates(command: &str, path: &str) -> Result<Vec<CString>, WireError> {
     if command.is_empty() {
-        return Err(WireError::new(Code::CommandNotFound, "the command is empty"));
+        return Err(WireError::new(
+            Code::CommandNotFound,
+            "the command is empty",
+        ));
     }
     if command.contains('/') {
         return Ok(vec![text(command.to_owned(), "the command")?]);
     }
-    let file = |part: &str| if part.is_empty() { format!("./{command}") } else { format!("{part}/{command}") };
-    path.split(':').map(|part| text(file(part), "the command")).collect()
+    let file = |part: &str| {
+        if part.is_empty() {
+            format!("./{command}")
+        } else {
+            format!("{part}/{command}")
+        }
+    };
+    path.split(':')
+        .map(|part| text(file(part), "the command"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -69,23 +93,51 @@ mod tests {
     use super::*;
 
     fn pairs(list: &[(&str, &str)]) -> Pairs {
-        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        list.iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn what_is_given_wins_and_what_is_missing_is_filled_in() {
-        let merged = merge(&pairs(&[("A", "1"), ("PATH", "/x")]), &pairs(&[("A", "2"), ("B", "3")]), "/root", true);
-        assert_eq!(merged, pairs(&[("A", "2"), ("PATH", "/x"), ("B", "3"), ("HOME", "/root"), ("TERM", "xterm")]));
-        assert_eq!(get(&merge(&pairs(&[]), &pairs(&[]), "/", false), "TERM"), None);
+        let merged = merge(
+            &pairs(&[("A", "1"), ("PATH", "/x")]),
+            &pairs(&[("A", "2"), ("B", "3")]),
+            "/root",
+            true,
+        );
+        assert_eq!(
+            merged,
+            pairs(&[
+                ("A", "2"),
+                ("PATH", "/x"),
+                ("B", "3"),
+                ("HOME", "/root"),
+                ("TERM", "xterm")
+            ])
+        );
+        assert_eq!(
+            get(&merge(&pairs(&[]), &pairs(&[]), "/", false), "TERM"),
+            None
+        );
     }
 
     #[test]
     fn commands_are_searched_where_path_says() {
         let found = candidates("ls", "/a::/b").unwrap();
-        assert_eq!(found, [c"/a/ls".to_owned(), c"./ls".to_owned(), c"/b/ls".to_owned()]);
+        assert_eq!(
+            found,
+            [c"/a/ls".to_owned(), c"./ls".to_owned(), c"/b/ls".to_owned()]
+        );
         assert_eq!(candidates("./ls", "/a").unwrap(), [c"./ls".to_owned()]);
-        assert_eq!(candidates("", "/a").unwrap_err().code, Code::CommandNotFound);
-        assert_eq!(candidates("a\0b", "/a").unwrap_err().code, Code::InvalidRequest);
+        assert_eq!(
+            candidates("", "/a").unwrap_err().code,
+            Code::CommandNotFound
+        );
+        assert_eq!(
+            candidates("a\0b", "/a").unwrap_err().code,
+            Code::InvalidRequest
+        );
     }
 
     #[test]

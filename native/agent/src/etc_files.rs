@@ -16,7 +16,10 @@ pub fn hosts(hostname: &str, address: Option<Ipv4Addr>) -> String {
 }
 
 pub fn resolv_conf(servers: &[IpAddr]) -> String {
-    servers.iter().map(|server| format!("nameserver {server}\n")).collect()
+    servers
+        .iter()
+        .map(|server| format!("nameserver {server}\n"))
+        .collect()
 }
 
 /// Replaces `/etc/NAME` below `root`, whatever it was: a link is not followed.
@@ -29,12 +32,22 @@ pub fn write(root: &str, name: &str, text: &str) {
 fn replace(root: &str, name: &str, text: &str) -> io::Result<()> {
     let root = File::open(root)?;
     let etc = open_etc(&root)?;
-    let (new, old) = (sys::c_path(Path::new(&format!(".{name}.viv")))?, sys::c_path(Path::new(name))?);
+    let (new, old) = (
+        sys::c_path(Path::new(&format!(".{name}.viv")))?,
+        sys::c_path(Path::new(name))?,
+    );
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
-    let file = sys::open_beneath(etc.as_fd(), Path::new(&format!(".{name}.viv")), flags, 0o644)?;
+    let file = sys::open_beneath(
+        etc.as_fd(),
+        Path::new(&format!(".{name}.viv")),
+        flags,
+        0o644,
+    )?;
     File::from(file).write_all(text.as_bytes())?;
     // SAFETY: two live strings.
-    let renamed = sys::check(unsafe { libc::renameat(etc.as_raw_fd(), new.as_ptr(), etc.as_raw_fd(), old.as_ptr()) });
+    let renamed = sys::check(unsafe {
+        libc::renameat(etc.as_raw_fd(), new.as_ptr(), etc.as_raw_fd(), old.as_ptr())
+    });
     if let Err(error) = renamed {
         // SAFETY: a live string.
         unsafe { libc::unlinkat(etc.as_raw_fd(), new.as_ptr(), 0) };
@@ -70,7 +83,10 @@ mod tests {
         fs::remove_file(root.join("etc/hosts")).expect("there");
         std::os::unix::fs::symlink(&victim, root.join("etc/hosts")).expect("link");
         replace(&root.to_string_lossy(), "hosts", "second").expect("replaced");
-        let seen = (fs::read_to_string(&victim).ok(), fs::read_to_string(root.join("etc/hosts")).ok());
+        let seen = (
+            fs::read_to_string(&victim).ok(),
+            fs::read_to_string(root.join("etc/hosts")).ok(),
+        );
         fs::remove_dir_all(&root).expect("cleaned up");
         assert_eq!(seen, (Some("untouched".into()), Some("second".into())));
     }
@@ -78,6 +94,9 @@ mod tests {
     #[test]
     fn the_files_say_what_they_should() {
         assert!(hosts("web", Some(Ipv4Addr::new(10, 1, 2, 2))).ends_with("10.1.2.2\tweb\n"));
-        assert_eq!(resolv_conf(&[IpAddr::from([10, 1, 2, 3])]), "nameserver 10.1.2.3\n");
+        assert_eq!(
+            resolv_conf(&[IpAddr::from([10, 1, 2, 3])]),
+            "nameserver 10.1.2.3\n"
+        );
     }
 }

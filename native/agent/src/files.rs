@@ -55,8 +55,14 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).expect("link");
         std::os::unix::fs::symlink("../../../../etc/passwd", root.join("up")).expect("link");
         let open = File::open(&root).expect("open");
-        let size = |path: &str, follow: bool| stat(open.as_fd(), path, follow).map(|value| value.get("size").cloned());
-        let seen = [size("/link", true), size("up", true), size("../../etc/passwd", true)];
+        let size = |path: &str, follow: bool| {
+            stat(open.as_fd(), path, follow).map(|value| value.get("size").cloned())
+        };
+        let seen = [
+            size("/link", true),
+            size("up", true),
+            size("../../etc/passwd", true),
+        ];
         let link = stat(open.as_fd(), "/link", false);
         let missing = stat(open.as_fd(), "/nope", true);
         fs::remove_dir_all(&root).expect("cleaned up");
@@ -64,7 +70,10 @@ mod tests {
             assert_eq!(size, Ok(Some(Value::Int(6))));
         }
         let link = link.expect("there");
-        assert_eq!((link.get("kind"), link.get("link")), (Some(&"symlink".into()), Some(&"/etc/passwd".into())));
+        assert_eq!(
+            (link.get("kind"), link.get("link")),
+            (Some(&"symlink".into()), Some(&"/etc/passwd".into()))
+        );
         assert_eq!(missing.unwrap_err().code, viv_protocol::Code::PathNotFound);
     }
 }

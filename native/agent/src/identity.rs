@@ -41,14 +41,18 @@ fn invalid(what: &str) -> WireError {
 
 fn is_hostname(name: &str) -> bool {
     let fits = (1..=MOST_HOSTNAME).contains(&name.len());
-    fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    fits && name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 impl Identity {
     pub fn read(fields: &Fields<'_>) -> Result<Identity, WireError> {
         let hostname = fields.text("hostname")?.to_owned();
         if !is_hostname(&hostname) {
-            return Err(invalid("hostname is not 1 to 64 letters, digits, dots and dashes"));
+            return Err(invalid(
+                "hostname is not 1 to 64 letters, digits, dots and dashes",
+            ));
         }
         let machine_id = fields.text("machineId")?.to_owned();
         if machine_id.len() != 32 || !machine_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -61,7 +65,10 @@ impl Identity {
             generation: fields.uint("generation")?,
             entropy: entropy[..entropy.len().min(MOST_ENTROPY)].to_vec(),
             clock_nanos: fields.uint("clockNanos")?,
-            network: fields.inner_if("network")?.map(|network| Network::read(&network)).transpose()?,
+            network: fields
+                .inner_if("network")?
+                .map(|network| Network::read(&network))
+                .transpose()?,
         })
     }
 
@@ -90,7 +97,11 @@ impl Identity {
             let address = self.network.as_ref().map(|network| network.address);
             etc_files::write(root, "hostname", &format!("{}\n", self.hostname));
             etc_files::write(root, "hosts", &etc_files::hosts(&self.hostname, address));
-            etc_files::write(root, "machine-id", &format!("{}\n", self.machine_id.to_ascii_lowercase()));
+            etc_files::write(
+                root,
+                "machine-id",
+                &format!("{}\n", self.machine_id.to_ascii_lowercase()),
+            );
             if let Some(network) = &self.network {
                 etc_files::write(root, "resolv.conf", &etc_files::resolv_conf(&network.dns));
             }
@@ -102,7 +113,9 @@ impl Identity {
     pub fn connect(&self) -> Result<(), WireError> {
         crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
         match &self.network {
-            Some(network) => network.apply().map_err(|error| guest_error("network card", &error)),
+            Some(network) => network
+                .apply()
+                .map_err(|error| guest_error("network card", &error)),
             None => Ok(()),
         }
     }
@@ -112,8 +125,12 @@ impl Identity {
         GENERATION.store(self.generation, Ordering::Relaxed);
         for base in ["", root.unwrap_or("")] {
             let directory = format!("{base}/run/vivarium");
-            let written = fs::create_dir_all(&directory)
-                .and_then(|()| fs::write(format!("{directory}/generation"), format!("{}\n", self.generation)));
+            let written = fs::create_dir_all(&directory).and_then(|()| {
+                fs::write(
+                    format!("{directory}/generation"),
+                    format!("{}\n", self.generation),
+                )
+            });
             if let Err(error) = written {
                 kmsg::note(&format!("{directory}/generation: {error}"));
             }
@@ -132,7 +149,11 @@ fn add_entropy(bytes: &[u8]) -> io::Result<()> {
     info.extend_from_slice(bytes);
     // SAFETY: the buffer is laid out as the request wants it; the second request takes nothing.
     unsafe {
-        crate::sys::check(libc::ioctl(random.as_raw_fd(), RNDADDENTROPY as _, info.as_ptr()))?;
+        crate::sys::check(libc::ioctl(
+            random.as_raw_fd(),
+            RNDADDENTROPY as _,
+            info.as_ptr(),
+        ))?;
         crate::sys::check(libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG as _, 0))?;
     }
     Ok(())
@@ -158,8 +179,17 @@ mod tests {
     fn names_that_could_break_a_file_are_refused() {
         let id = "0123456789abcdef0123456789abcdef";
         assert!(read("web-1", id).is_ok());
-        for (hostname, machine_id) in [("", id), ("a\nb", id), (&*"a".repeat(65), id), ("a", "xyz"), ("a", &"g".repeat(32))] {
-            assert_eq!(read(hostname, machine_id).err().map(|error| error.code), Some(Code::InvalidRequest));
+        for (hostname, machine_id) in [
+            ("", id),
+            ("a\nb", id),
+            (&*"a".repeat(65), id),
+            ("a", "xyz"),
+            ("a", &"g".repeat(32)),
+        ] {
+            assert_eq!(
+                read(hostname, machine_id).err().map(|error| error.code),
+                Some(Code::InvalidRequest)
+            );
         }
     }
 }

@@ -21,7 +21,12 @@ pub enum Incoming {
 
 impl Link {
     pub fn new(port: OwnedFd) -> Link {
-        Link { port, decoder: Decoder::new(), epoch: None, out: OutQueue::default() }
+        Link {
+            port,
+            decoder: Decoder::new(),
+            epoch: None,
+            out: OutQueue::default(),
+        }
     }
 
     pub fn fd(&self) -> i32 {
@@ -57,7 +62,9 @@ impl Link {
         let current = self.epoch == Some(header.epoch);
         match Kind::from_byte(header.kind) {
             Some(Kind::Hello) => {
-                let greeted = Value::decode(frame.payload).ok().filter(|body| body.get("versions").is_some());
+                let greeted = Value::decode(frame.payload)
+                    .ok()
+                    .filter(|body| body.get("versions").is_some());
                 self.decoder.next();
                 return greeted.and_then(|body| self.greet(header.epoch, &body));
             }
@@ -67,7 +74,12 @@ impl Link {
                 self.send(Kind::Pong, 0, 0, &payload);
                 return None;
             }
-            Some(Kind::Data) if current => return self.decoder.take(spare()).map(|(header, buffer)| Incoming::Frame(header, buffer)),
+            Some(Kind::Data) if current => {
+                return self
+                    .decoder
+                    .take(spare())
+                    .map(|(header, buffer)| Incoming::Frame(header, buffer))
+            }
             Some(Kind::Request | Kind::Eof | Kind::Credit | Kind::Reset) if current => {
                 // Laid out as a DATA frame's buffer is: the payload follows the header's room.
                 let mut buffer = vec![0; viv_protocol::HEADER_LEN];
@@ -91,7 +103,14 @@ impl Link {
         }
         self.epoch = None;
         let mut frame = Vec::new();
-        encode(&mut frame, Kind::Welcome, 0, epoch, 0, &welcome_body(0, "", 0).encode());
+        encode(
+            &mut frame,
+            Kind::Welcome,
+            0,
+            epoch,
+            0,
+            &welcome_body(0, "", 0).encode(),
+        );
         self.out.push(frame);
         None
     }
@@ -112,7 +131,10 @@ impl Link {
 
     /// Sends a buffer whose first 28 bytes are room for the header.
     pub fn send_buffer(&mut self, kind: Kind, channel: u8, stream: u32, mut buffer: Vec<u8>) {
-        if let (Some(epoch), Some(room)) = (self.epoch, buffer.len().checked_sub(viv_protocol::HEADER_LEN)) {
+        if let (Some(epoch), Some(room)) = (
+            self.epoch,
+            buffer.len().checked_sub(viv_protocol::HEADER_LEN),
+        ) {
             let header = Header::new(kind, channel, epoch, stream, room as u32).to_bytes();
             buffer[..viv_protocol::HEADER_LEN].copy_from_slice(&header);
             self.out.push(buffer);
@@ -128,7 +150,13 @@ impl Link {
         if bytes.len() <= viv_protocol::MAX_PAYLOAD {
             self.send(Kind::Response, 0, stream, &bytes);
         } else {
-            self.respond(stream, &Err(WireError::new(Code::GuestError, "the answer does not fit a frame")));
+            self.respond(
+                stream,
+                &Err(WireError::new(
+                    Code::GuestError,
+                    "the answer does not fit a frame",
+                )),
+            );
         }
     }
 
@@ -146,7 +174,10 @@ fn welcome_body(version: u64, boot_id: &str, generation: u64) -> Value {
     let features = ["workload", "exec", "freeze", "copy", "tcp", "log"];
     Value::map(vec![
         ("version", version.into()),
-        ("agent", concat!("viv-agent ", env!("CARGO_PKG_VERSION")).into()),
+        (
+            "agent",
+            concat!("viv-agent ", env!("CARGO_PKG_VERSION")).into(),
+        ),
         ("bootId", boot_id.into()),
         ("generation", generation.into()),
         ("features", Value::Array(features.map(Value::from).to_vec())),
@@ -155,7 +186,8 @@ fn welcome_body(version: u64, boot_id: &str, generation: u64) -> Value {
 
 /// A request's method and parameters.
 pub fn parse_request(payload: &[u8]) -> Result<(String, Value), WireError> {
-    let invalid = |error: viv_protocol::ValueError| WireError::new(Code::InvalidRequest, error.to_string());
+    let invalid =
+        |error: viv_protocol::ValueError| WireError::new(Code::InvalidRequest, error.to_string());
     let body = Value::decode(payload).map_err(invalid)?;
     let method = Fields(&body).text("m")?.to_owned();
     let parameters = body.get("p").cloned().unwrap_or(Value::Map(Vec::new()));

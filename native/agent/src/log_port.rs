@@ -17,7 +17,12 @@ pub struct LogPort {
 
 impl LogPort {
     pub fn new(port: Option<OwnedFd>) -> LogPort {
-        LogPort { port, queue: OutQueue::default(), stdout: Lines::new("stdout"), stderr: Lines::new("stderr") }
+        LogPort {
+            port,
+            queue: OutQueue::default(),
+            stdout: Lines::new("stdout"),
+            stderr: Lines::new("stderr"),
+        }
     }
 
     pub fn fd(&self) -> Option<i32> {
@@ -32,7 +37,11 @@ impl LogPort {
     /// `channel` as in the protocol: 1 stdout, 2 stderr.
     pub fn output(&mut self, channel: u8, bytes: &[u8]) {
         let mut text = Vec::with_capacity(bytes.len() + 128);
-        let lines = if channel == 1 { &mut self.stdout } else { &mut self.stderr };
+        let lines = if channel == 1 {
+            &mut self.stdout
+        } else {
+            &mut self.stderr
+        };
         lines.push(bytes, &mut text);
         self.push(text);
     }
@@ -41,7 +50,13 @@ impl LogPort {
         let mut text = Vec::new();
         self.stdout.finish(&mut text);
         self.stderr.finish(&mut text);
-        cri::line(&mut text, &clock::rfc3339(clock::now_nanos()), "exit", 'F', exit_json(id, exit).as_bytes());
+        cri::line(
+            &mut text,
+            &clock::rfc3339(clock::now_nanos()),
+            "exit",
+            'F',
+            exit_json(id, exit).as_bytes(),
+        );
         self.push(text);
     }
 
@@ -68,8 +83,13 @@ impl LogPort {
 
 fn exit_json(id: &str, exit: &Exit) -> String {
     let id: String = id.chars().flat_map(char::escape_default).collect();
-    let signal = exit.signal_name().map_or(String::new(), |name| format!(r#","signal":"{name}""#));
-    format!(r#"{{"id":"{id}","code":{}{signal},"oom":{}}}"#, exit.code, exit.oom)
+    let signal = exit
+        .signal_name()
+        .map_or(String::new(), |name| format!(r#","signal":"{name}""#));
+    format!(
+        r#"{{"id":"{id}","code":{}{signal},"oom":{}}}"#,
+        exit.code, exit.oom
+    )
 }
 
 #[cfg(test)]
@@ -78,9 +98,23 @@ mod tests {
 
     #[test]
     fn the_exit_is_told_as_json() {
-        let exit = Exit { code: 137, signal: Some(9), oom: true };
-        assert_eq!(exit_json("root", &exit), r#"{"id":"root","code":137,"signal":"SIGKILL","oom":true}"#);
-        let exit = Exit { code: 0, signal: None, oom: false };
-        assert_eq!(exit_json("root", &exit), r#"{"id":"root","code":0,"oom":false}"#);
+        let exit = Exit {
+            code: 137,
+            signal: Some(9),
+            oom: true,
+        };
+        assert_eq!(
+            exit_json("root", &exit),
+            r#"{"id":"root","code":137,"signal":"SIGKILL","oom":true}"#
+        );
+        let exit = Exit {
+            code: 0,
+            signal: None,
+            oom: false,
+        };
+        assert_eq!(
+            exit_json("root", &exit),
+            r#"{"id":"root","code":0,"oom":false}"#
+        );
     }
 }

@@ -38,11 +38,16 @@ mod users;
 mod workload;
 
 fn main() {
-    if std::env::args_os().next().is_some_and(|name| name == init::NAME) {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == init::NAME)
+    {
         init::run();
     }
     if std::process::id() != 1 {
-        eprintln!("viv-agent runs as the first process of a Vivarium guest; there is nothing to do here.");
+        eprintln!(
+            "viv-agent runs as the first process of a Vivarium guest; there is nothing to do here."
+        );
         std::process::exit(2);
     }
     let ports = boot::run();

@@ -34,7 +34,10 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
 
 fn parse_address(text: &str) -> Option<(Ipv4Addr, u8)> {
     let (address, prefix) = text.split_once('/')?;
-    Some((address.parse().ok()?, prefix.parse().ok().filter(|bits| (1..=32).contains(bits))?))
+    Some((
+        address.parse().ok()?,
+        prefix.parse().ok().filter(|bits| (1..=32).contains(bits))?,
+    ))
 }
 
 fn netmask(prefix: u8) -> Ipv4Addr {
@@ -43,16 +46,33 @@ fn netmask(prefix: u8) -> Ipv4Addr {
 
 impl Network {
     pub fn read(fields: &Fields<'_>) -> Result<Network, WireError> {
-        let wrong = |key: &str| WireError::new(Code::InvalidRequest, format!("the network's {key} is malformed"));
-        let (address, prefix) = parse_address(fields.text("address")?).ok_or_else(|| wrong("address"))?;
-        let dns = fields.texts("dns")?.iter().map(|server| server.parse()).collect::<Result<_, _>>();
+        let wrong = |key: &str| {
+            WireError::new(
+                Code::InvalidRequest,
+                format!("the network's {key} is malformed"),
+            )
+        };
+        let (address, prefix) =
+            parse_address(fields.text("address")?).ok_or_else(|| wrong("address"))?;
+        let dns = fields
+            .texts("dns")?
+            .iter()
+            .map(|server| server.parse())
+            .collect::<Result<_, _>>();
         Ok(Network {
             mac: parse_mac(fields.text("mac")?).ok_or_else(|| wrong("mac"))?,
             address,
             prefix,
-            gateway: fields.text("gateway")?.parse().map_err(|_| wrong("gateway"))?,
+            gateway: fields
+                .text("gateway")?
+                .parse()
+                .map_err(|_| wrong("gateway"))?,
             dns: dns.map_err(|_| wrong("dns"))?,
-            mtu: fields.uint_if("mtu")?.map(u16::try_from).transpose().map_err(|_| wrong("mtu"))?,
+            mtu: fields
+                .uint_if("mtu")?
+                .map(u16::try_from)
+                .transpose()
+                .map_err(|_| wrong("mtu"))?,
         })
     }
 
@@ -91,7 +111,10 @@ impl Network {
                 return Ok(card);
             }
             if Instant::now() > deadline {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "no network card with that hardware address"));
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "no network card with that hardware address",
+                ));
             }
             sleep(Duration::from_millis(2));
         }
@@ -105,11 +128,18 @@ struct Card {
 
 /// Everything with a device behind it; `lo` has none.
 fn cards() -> Vec<Card> {
-    let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
-    let real = entries.flatten().filter(|entry| entry.path().join("device").exists());
+    let Ok(entries) = fs::read_dir("/sys/class/net") else {
+        return Vec::new();
+    };
+    let real = entries
+        .flatten()
+        .filter(|entry| entry.path().join("device").exists());
     real.filter_map(|entry| {
         let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
-        Some(Card { name: entry.file_name().into_string().ok()?, mac: parse_mac(&address) })
+        Some(Card {
+            name: entry.file_name().into_string().ok()?,
+            mac: parse_mac(&address),
+        })
     })
     .collect()
 }
@@ -137,7 +167,11 @@ impl Interface {
     fn open(name: &str) -> io::Result<Interface> {
         // SAFETY: no pointers; the descriptor is new and ours.
         let socket = unsafe {
-            let fd = sys::check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+            let fd = sys::check(libc::socket(
+                libc::AF_INET,
+                libc::SOCK_DGRAM | libc::SOCK_CLOEXEC,
+                0,
+            ))?;
             OwnedFd::from_raw_fd(fd)
         };
         // SAFETY: plain bytes.
@@ -209,12 +243,30 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_malformed_ones_refused() {
-        assert_eq!(parse_mac("52:54:00:aB:01:ff\n"), Some([0x52, 0x54, 0, 0xab, 1, 0xff]));
-        for wrong in ["", "52:54:00:ab:01", "52:54:00:ab:01:ff:00", "5:54:00:ab:01:fff", "zz:54:00:ab:01:ff"] {
+        assert_eq!(
+            parse_mac("52:54:00:aB:01:ff\n"),
+            Some([0x52, 0x54, 0, 0xab, 1, 0xff])
+        );
+        for wrong in [
+            "",
+            "52:54:00:ab:01",
+            "52:54:00:ab:01:ff:00",
+            "5:54:00:ab:01:fff",
+            "zz:54:00:ab:01:ff",
+        ] {
             assert_eq!(parse_mac(wrong), None, "{wrong}");
         }
-        assert_eq!(parse_address("10.1.2.2/24"), Some((Ipv4Addr::new(10, 1, 2, 2), 24)));
-        for wrong in ["10.1.2.2", "10.1.2/24", "10.1.2.2/0", "10.1.2.2/33", "::1/64"] {
+        assert_eq!(
+            parse_address("10.1.2.2/24"),
+            Some((Ipv4Addr::new(10, 1, 2, 2), 24))
+        );
+        for wrong in [
+            "10.1.2.2",
+            "10.1.2/24",
+            "10.1.2.2/0",
+            "10.1.2.2/33",
+            "::1/64",
+        ] {
             assert_eq!(parse_address(wrong), None, "{wrong}");
         }
         assert_eq!(netmask(24), Ipv4Addr::new(255, 255, 255, 0));

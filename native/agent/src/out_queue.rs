@@ -37,7 +37,9 @@ impl OutQueue {
         self.queued += piece.len();
         let begun = self.written > 0 && self.pieces.len() == 1;
         match self.pieces.back_mut() {
-            Some(last) if !begun && last.len() + piece.len() <= JOIN => last.extend_from_slice(&piece),
+            Some(last) if !begun && last.len() + piece.len() <= JOIN => {
+                last.extend_from_slice(&piece)
+            }
             _ => self.pieces.push_back(piece),
         }
     }
@@ -45,7 +47,10 @@ impl OutQueue {
     /// Drops everything that has not been begun.
     pub fn clear(&mut self) {
         self.pieces.truncate(usize::from(self.written > 0));
-        self.queued = self.pieces.front().map_or(0, |piece| piece.len() - self.written);
+        self.queued = self
+            .pieces
+            .front()
+            .map_or(0, |piece| piece.len() - self.written);
     }
 
     /// Gives every piece that has been written whole to `spent`, for its memory.
@@ -102,7 +107,10 @@ mod tests {
         let mut seen = 0;
         loop {
             seen += sys::read(reader.as_raw_fd(), &mut scratch).expect("read");
-            if queue.flush(writer.as_raw_fd()) == Flushed::All && queue.is_empty() && seen >= 200_000 {
+            if queue.flush(writer.as_raw_fd()) == Flushed::All
+                && queue.is_empty()
+                && seen >= 200_000
+            {
                 break;
             }
         }

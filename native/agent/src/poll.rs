@@ -17,7 +17,9 @@ impl Poll {
         // SAFETY: no pointers.
         let fd = sys::check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: new, and ours.
-        Ok(Poll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Poll {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
     }
 
     pub fn add(&self, fd: RawFd, token: u64, events: u32) -> io::Result<()> {
@@ -45,9 +47,18 @@ impl Poll {
         const MOST: usize = 64;
         // SAFETY: plain numbers.
         let mut events: [libc::epoll_event; MOST] = unsafe { std::mem::zeroed() };
-        let timeout = until.map_or(-1, |until| milliseconds(until.saturating_duration_since(Instant::now())));
+        let timeout = until.map_or(-1, |until| {
+            milliseconds(until.saturating_duration_since(Instant::now()))
+        });
         // SAFETY: room for as many events as is told.
-        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), MOST as i32, timeout) };
+        let count = unsafe {
+            libc::epoll_wait(
+                self.fd.as_raw_fd(),
+                events.as_mut_ptr(),
+                MOST as i32,
+                timeout,
+            )
+        };
         ready.clear();
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
             ready.push((event.u64, event.events));

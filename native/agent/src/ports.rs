@@ -24,7 +24,11 @@ impl Ports {
         let start = Instant::now();
         let mut complained = false;
         loop {
-            for (name, slot) in [("vivarium.control", &mut control), ("vivarium.bulk", &mut bulk), ("vivarium.log", &mut log)] {
+            for (name, slot) in [
+                ("vivarium.control", &mut control),
+                ("vivarium.bulk", &mut bulk),
+                ("vivarium.log", &mut log),
+            ] {
                 if slot.is_none() {
                     *slot = open(name);
                 }
@@ -53,7 +57,11 @@ fn open(name: &str) -> Option<OwnedFd> {
 }
 
 fn open_device(path: &str) -> io::Result<OwnedFd> {
-    let file = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
     let fd = OwnedFd::from(file);
     sys::set_nonblocking(std::os::fd::AsRawFd::as_raw_fd(&fd))?;
     Ok(fd)

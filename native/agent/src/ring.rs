@@ -31,7 +31,9 @@ impl Ring {
 
     /// Appends up to `most` bytes from offset `from` on.
     pub fn copy_to(&self, from: u64, most: usize, out: &mut Vec<u8>) {
-        let skip = usize::try_from(from.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.bytes.len());
+        let skip = usize::try_from(from.saturating_sub(self.start))
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
         let count = most.min(self.bytes.len() - skip);
         let (front, back) = self.bytes.as_slices();
         let head = front.get(skip..).unwrap_or(&[]);
@@ -73,7 +75,9 @@ mod tests {
         let mut ring = Ring::default();
         let mut all = Vec::new();
         for round in 0u32..40 {
-            let piece: Vec<u8> = (0..50_000u32).map(|i| (i.wrapping_mul(31) ^ round) as u8).collect();
+            let piece: Vec<u8> = (0..50_000u32)
+                .map(|i| (i.wrapping_mul(31) ^ round) as u8)
+                .collect();
             ring.push(&piece);
             all.extend_from_slice(&piece);
             let start = ring.start() as usize;
@@ -81,7 +85,10 @@ mod tests {
             assert!(all.len() - start <= HELD);
             for from in [start, start + 1, start + HELD / 2, all.len() - 1] {
                 if from < all.len() && from >= start {
-                    assert_eq!(held(&ring, from as u64, 70_000), &all[from..all.len().min(from + 70_000)]);
+                    assert_eq!(
+                        held(&ring, from as u64, 70_000),
+                        &all[from..all.len().min(from + 70_000)]
+                    );
                 }
             }
         }

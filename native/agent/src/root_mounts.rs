@@ -9,8 +9,14 @@ use std::path::Path;
 const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
 /// (name, major, minor), all mode 0666.
-const NODES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const NODES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
@@ -34,7 +40,12 @@ pub fn enter(root: &str, init: bool) -> io::Result<()> {
     api_file_systems()?;
     devices(init)?;
     if init {
-        mount_at("/run", "tmpfs", libc::MS_NOSUID | libc::MS_NODEV, "mode=0755")?;
+        mount_at(
+            "/run",
+            "tmpfs",
+            libc::MS_NOSUID | libc::MS_NODEV,
+            "mode=0755",
+        )?;
         fs::create_dir_all("/run/lock")?;
     }
     Ok(())
@@ -62,8 +73,18 @@ fn devices(init: bool) -> io::Result<()> {
     for (name, target) in LINKS {
         symlink(target, format!("/dev/{name}"))?;
     }
-    mount_at("/dev/pts", "devpts", libc::MS_NOSUID | libc::MS_NOEXEC, "newinstance,mode=0620,ptmxmode=0666,gid=5")?;
-    mount_at("/dev/shm", "tmpfs", libc::MS_NOSUID | libc::MS_NODEV, "mode=1777")?;
+    mount_at(
+        "/dev/pts",
+        "devpts",
+        libc::MS_NOSUID | libc::MS_NOEXEC,
+        "newinstance,mode=0620,ptmxmode=0666,gid=5",
+    )?;
+    mount_at(
+        "/dev/shm",
+        "tmpfs",
+        libc::MS_NOSUID | libc::MS_NODEV,
+        "mode=1777",
+    )?;
     if init {
         node("/dev/console", 0o600, libc::makedev(5, 1))?;
     }

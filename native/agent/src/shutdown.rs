@@ -33,9 +33,13 @@ fn unmount(target: &Path) {
     for _ in 0..50 {
         match sys::unmount(target, 0) {
             Ok(()) => return,
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => std::thread::sleep(Duration::from_millis(4)),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                std::thread::sleep(Duration::from_millis(4))
+            }
             // It was never mounted.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => return,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+                return
+            }
             Err(error) => return kmsg::fail(&format!("unmounting {}: {error}", target.display())),
         }
     }

@@ -44,14 +44,25 @@ pub fn number(name: &str) -> Option<i32> {
         return in_range(number);
     }
     if let Some(offset) = short.strip_prefix("RTMIN") {
-        let offset = if offset.is_empty() { 0 } else { offset.strip_prefix('+')?.parse().ok()? };
+        let offset = if offset.is_empty() {
+            0
+        } else {
+            offset.strip_prefix('+')?.parse().ok()?
+        };
         return in_range(RTMIN.checked_add(offset)?);
     }
     if let Some(offset) = short.strip_prefix("RTMAX") {
-        let offset = if offset.is_empty() { 0 } else { offset.strip_prefix('-')?.parse::<i32>().ok()? };
+        let offset = if offset.is_empty() {
+            0
+        } else {
+            offset.strip_prefix('-')?.parse::<i32>().ok()?
+        };
         return in_range(RTMAX.checked_sub(offset)?).filter(|number| *number >= RTMIN);
     }
-    NAMES.iter().find(|(known, _)| known[3..] == *short).map(|(_, number)| *number)
+    NAMES
+        .iter()
+        .find(|(known, _)| known[3..] == *short)
+        .map(|(_, number)| *number)
 }
 
 pub fn name(number: i32) -> String {
@@ -73,7 +84,17 @@ mod tests {
         assert_eq!(number("2"), Some(2));
         assert_eq!(number("SIGRTMIN+3"), Some(37));
         assert_eq!(number("SIGRTMAX-1"), Some(63));
-        for wrong in ["", "SIG", "SIGNOPE", "0", "65", "-1", "RTMIN+99", "RTMIN+2147483647", "RTMAX-60"] {
+        for wrong in [
+            "",
+            "SIG",
+            "SIGNOPE",
+            "0",
+            "65",
+            "-1",
+            "RTMIN+99",
+            "RTMIN+2147483647",
+            "RTMAX-60",
+        ] {
             assert_eq!(number(wrong), None, "{wrong}");
         }
         assert_eq!(name(9), "SIGKILL");

@@ -17,7 +17,8 @@ pub fn check<T: Copy + Into<i64>>(answer: T) -> io::Result<T> {
 
 /// A path for the kernel; one with a zero byte in it exists nowhere.
 pub fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))
 }
 
 fn owned(answer: libc::c_int) -> io::Result<OwnedFd> {
@@ -26,11 +27,25 @@ fn owned(answer: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-pub fn mount(source: &str, target: &Path, kind: &str, flags: libc::c_ulong, data: &str) -> io::Result<()> {
+pub fn mount(
+    source: &str,
+    target: &Path,
+    kind: &str,
+    flags: libc::c_ulong,
+    data: &str,
+) -> io::Result<()> {
     let (source, target) = (c_path(Path::new(source))?, c_path(target)?);
     let (kind, data) = (c_path(Path::new(kind))?, c_path(Path::new(data))?);
     // SAFETY: four strings that live until the call has returned.
-    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })?;
+    check(unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            data.as_ptr().cast(),
+        )
+    })?;
     Ok(())
 }
 
@@ -42,26 +57,52 @@ pub fn unmount(target: &Path, flags: libc::c_int) -> io::Result<()> {
 }
 
 /// Resolves inside `dir` as if it were `/`: neither `..` nor a symbolic link leads out of it.
-pub fn open_in_root(dir: BorrowedFd<'_>, path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
+pub fn open_in_root(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: libc::c_int,
+    mode: u32,
+) -> io::Result<OwnedFd> {
     open_with(dir, path, flags, mode, libc::RESOLVE_IN_ROOT)
 }
 
 /// Resolves below `dir`; a path that would leave it is EXDEV.
-pub fn open_beneath(dir: BorrowedFd<'_>, path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
+pub fn open_beneath(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: libc::c_int,
+    mode: u32,
+) -> io::Result<OwnedFd> {
     open_with(dir, path, flags, mode, libc::RESOLVE_BENEATH)
 }
 
-fn open_with(dir: BorrowedFd<'_>, path: &Path, flags: libc::c_int, mode: u32, resolve: u64) -> io::Result<OwnedFd> {
+fn open_with(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: libc::c_int,
+    mode: u32,
+    resolve: u64,
+) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     // SAFETY: `open_how` is plain numbers; the kernel wants unknown fields zero.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
-    how.mode = if flags & (libc::O_CREAT | libc::O_TMPFILE) != 0 { u64::from(mode) } else { 0 };
+    how.mode = if flags & (libc::O_CREAT | libc::O_TMPFILE) != 0 {
+        u64::from(mode)
+    } else {
+        0
+    };
     how.resolve = resolve | libc::RESOLVE_NO_MAGICLINKS;
     loop {
         // SAFETY: a live string and a struct of the size that is told.
         let answer = unsafe {
-            libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &how, std::mem::size_of_val(&how))
+            libc::syscall(
+                libc::SYS_openat2,
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                &how,
+                std::mem::size_of_val(&how),
+            )
         };
         match owned(answer as libc::c_int) {
             // A rename elsewhere raced with the walk; the kernel asks to try again.
@@ -107,7 +148,11 @@ pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 
 /// True once the other end of a port is closed. Asks without waiting.
 pub fn hung_up(fd: RawFd) -> bool {
-    let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    let mut asked = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
     // SAFETY: one struct, and its number.
     let answer = unsafe { libc::poll(&mut asked, 1, 0) };
     answer == 1 && asked.revents & libc::POLLHUP != 0
@@ -155,7 +200,9 @@ pub fn stat_at(dir: RawFd, name: &CStr) -> io::Result<libc::stat> {
 pub fn read_link_at(dir: RawFd, name: &CStr) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: a live string and a buffer of the length that is told.
-    let count = check(unsafe { libc::readlinkat(dir, name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) } as i64)?;
+    let count = check(unsafe {
+        libc::readlinkat(dir, name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
+    } as i64)?;
     buffer.truncate(count as usize);
     Ok(buffer)
 }

@@ -23,9 +23,16 @@ struct Account<'a> {
 fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
-        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let name = fields
+            .next()
+            .filter(|name| !name.is_empty() && !name.starts_with('#'))?;
         let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Account { name, uid, gid, home: fields.nth(1).unwrap_or("") })
+        Some(Account {
+            name,
+            uid,
+            gid,
+            home: fields.nth(1).unwrap_or(""),
+        })
     })
 }
 
@@ -34,12 +41,19 @@ fn groups(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     group.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        Some((name, fields.nth(1)?.parse().ok()?, fields.next().unwrap_or("")))
+        Some((
+            name,
+            fields.nth(1)?.parse().ok()?,
+            fields.next().unwrap_or(""),
+        ))
     })
 }
 
 fn unknown(what: &str, name: &str) -> WireError {
-    WireError::new(Code::UserNotFound, format!("the image has no {what} {name}"))
+    WireError::new(
+        Code::UserNotFound,
+        format!("the image has no {what} {name}"),
+    )
 }
 
 /// `name`, `uid`, `name:group`, `uid:gid`; empty is root. A number needs no entry, a name does.
@@ -54,32 +68,52 @@ pub fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<Identity, Wire
     let account = accounts(passwd)
         .find(|account| account.name == user)
         .or_else(|| accounts(passwd).find(|account| number == Some(account.uid)));
-    let uid = account.as_ref().map(|account| account.uid).or(number).ok_or_else(|| unknown("user", user))?;
+    let uid = account
+        .as_ref()
+        .map(|account| account.uid)
+        .or(number)
+        .ok_or_else(|| unknown("user", user))?;
     let own_gid = account.as_ref().map_or(0, |account| account.gid);
     let (gid, supplementary) = match group_wanted {
         Some(wanted) => (group_id(wanted, group)?, Vec::new()),
-        None => (own_gid, account.as_ref().map_or(Vec::new(), |account| memberships(account.name, own_gid, group))),
+        None => (
+            own_gid,
+            account.as_ref().map_or(Vec::new(), |account| {
+                memberships(account.name, own_gid, group)
+            }),
+        ),
     };
     let home = account.as_ref().map_or("", |account| account.home);
     Ok(Identity {
         uid,
         gid,
         groups: supplementary,
-        home: if home.is_empty() { "/".to_owned() } else { home.to_owned() },
+        home: if home.is_empty() {
+            "/".to_owned()
+        } else {
+            home.to_owned()
+        },
         name: account.map(|account| account.name.to_owned()),
     })
 }
 
 fn group_id(wanted: &str, group: &str) -> Result<u32, WireError> {
-    let named = groups(group).find(|(name, _, _)| *name == wanted).map(|(_, gid, _)| gid);
-    named.or_else(|| wanted.parse().ok()).ok_or_else(|| unknown("group", wanted))
+    let named = groups(group)
+        .find(|(name, _, _)| *name == wanted)
+        .map(|(_, gid, _)| gid);
+    named
+        .or_else(|| wanted.parse().ok())
+        .ok_or_else(|| unknown("group", wanted))
 }
 
 /// The kernel takes at most 65,536 of them.
 fn memberships(user: &str, own: u32, group: &str) -> Vec<u32> {
     let mut found = vec![own];
     for (_, gid, members) in groups(group) {
-        if found.len() < 65_536 && !found.contains(&gid) && members.split(',').any(|member| member == user) {
+        if found.len() < 65_536
+            && !found.contains(&gid)
+            && members.split(',').any(|member| member == user)
+        {
             found.push(gid);
         }
     }
@@ -91,10 +125,13 @@ mod tests {
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# comment\nbroken:x\napp:x:1000:100:App:/srv/app:/bin/sh\nnohome:x:1001:1001::\n42:x:7:7::/seven:";
-    const GROUP: &str = "root:x:0:\nusers:x:100:\nwheel:x:10:root,app\ndocker:x:999:app\nbad:x:y:app\n";
+    const GROUP: &str =
+        "root:x:0:\nusers:x:100:\nwheel:x:10:root,app\ndocker:x:999:app\nbad:x:y:app\n";
 
     fn ids(wanted: &str) -> Option<(u32, u32, Vec<u32>)> {
-        resolve(wanted, PASSWD, GROUP).ok().map(|identity| (identity.uid, identity.gid, identity.groups))
+        resolve(wanted, PASSWD, GROUP)
+            .ok()
+            .map(|identity| (identity.uid, identity.gid, identity.groups))
     }
 
     #[test]
@@ -116,7 +153,11 @@ mod tests {
     #[test]
     fn unknown_names_are_an_error_of_their_own() {
         for wanted in ["nobody-here", "app:nope", "99999999999"] {
-            assert_eq!(resolve(wanted, PASSWD, GROUP).unwrap_err().code, Code::UserNotFound, "{wanted}");
+            assert_eq!(
+                resolve(wanted, PASSWD, GROUP).unwrap_err().code,
+                Code::UserNotFound,
+                "{wanted}"
+            );
         }
     }
 

@@ -49,8 +49,12 @@ fn is_init(argv: &[String]) -> bool {
 
 pub fn stop_signal(wanted: Option<&str>, argv: &[String]) -> Result<i32, WireError> {
     match wanted.filter(|name| !name.is_empty()) {
-        Some(name) => signals::number(name)
-            .ok_or_else(|| WireError::new(Code::InvalidRequest, format!("{name} is no signal that can stop a workload"))),
+        Some(name) => signals::number(name).ok_or_else(|| {
+            WireError::new(
+                Code::InvalidRequest,
+                format!("{name} is no signal that can stop a workload"),
+            )
+        }),
         None if is_init(argv) => Ok(SYSTEMD_HALT),
         None => Ok(libc::SIGTERM),
     }
@@ -58,37 +62,69 @@ pub fn stop_signal(wanted: Option<&str>, argv: &[String]) -> Result<i32, WireErr
 
 fn open_directory(path: &str) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
-    OpenOptions::new().read(true).custom_flags(flags).open(path).map(OwnedFd::from)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map(OwnedFd::from)
 }
 
 /// Starts a workload and, unless `argv` is empty, its command.
-pub fn start(ground: Ground<'_>, mut request: Request, stop_signal: i32) -> Result<(Workload, Option<Session>), WireError> {
+pub fn start(
+    ground: Ground<'_>,
+    mut request: Request,
+    stop_signal: i32,
+) -> Result<(Workload, Option<Session>), WireError> {
     let id = request.target.clone();
-    let merged = open_directory(MERGED_ROOT).map_err(|error| guest_error("the root is not mounted", &error))?;
+    let merged = open_directory(MERGED_ROOT)
+        .map_err(|error| guest_error("the root is not mounted", &error))?;
     let cgroup = Cgroup::create(&id).map_err(|error| guest_error("cgroup", &error))?;
-    let (env, cwd, user) = (request.env.clone(), request.cwd.clone(), request.user.clone());
+    let (env, cwd, user) = (
+        request.env.clone(),
+        request.cwd.clone(),
+        request.user.clone(),
+    );
     let own_init = is_init(&request.argv);
     let (first, session);
     if own_init {
         environment::set(&mut request.env, "container", "vivarium");
-        let place = Place::New { root: MERGED_ROOT, init: true };
-        let around = Surroundings { root: merged.as_fd(), place, cgroup: Some(cgroup.directory()), env: &Vec::new(), null: ground.null };
+        let place = Place::New {
+            root: MERGED_ROOT,
+            init: true,
+        };
+        let around = Surroundings {
+            root: merged.as_fd(),
+            place,
+            cgroup: Some(cgroup.directory()),
+            env: &Vec::new(),
+            null: ground.null,
+        };
         let started = exec::start(ground.spawner, request, around)?;
         (first, session) = (started.pid, Some(started));
     } else {
         first = start_init(ground.spawner, &cgroup, ground.null)?;
         let inside = Namespaces::of(first).and_then(|namespaces| Ok((namespaces, root_of(first)?)));
-        session = inside.map_err(|error| guest_error("namespaces", &error)).and_then(|(namespaces, root)| {
-            if request.argv.is_empty() {
-                return Ok(None);
-            }
-            let place = Place::Inside(&namespaces);
-            let around = Surroundings { root: root.as_fd(), place, cgroup: Some(cgroup.directory()), env: &Vec::new(), null: ground.null };
-            exec::start(ground.spawner, request, around).map(Some)
-        })
-        .inspect_err(|_| end(first))?;
+        session = inside
+            .map_err(|error| guest_error("namespaces", &error))
+            .and_then(|(namespaces, root)| {
+                if request.argv.is_empty() {
+                    return Ok(None);
+                }
+                let place = Place::Inside(&namespaces);
+                let around = Surroundings {
+                    root: root.as_fd(),
+                    place,
+                    cgroup: Some(cgroup.directory()),
+                    env: &Vec::new(),
+                    null: ground.null,
+                };
+                exec::start(ground.spawner, request, around).map(Some)
+            })
+            .inspect_err(|_| end(first))?;
     }
-    let namespaces = Namespaces::of(first).map_err(|error| guest_error("namespaces", &error)).inspect_err(|_| end(first))?;
+    let namespaces = Namespaces::of(first)
+        .map_err(|error| guest_error("namespaces", &error))
+        .inspect_err(|_| end(first))?;
     ground.targets.set(&id, root_of(first).unwrap_or(merged));
     let pid = session.as_ref().map(|session| session.pid);
     let workload = Workload {
@@ -118,8 +154,13 @@ fn end(pid: libc::pid_t) {
     let _gone = sys::kill(pid, libc::SIGKILL);
 }
 
-fn start_init(spawner: &mut Spawner, cgroup: &Cgroup, null: BorrowedFd<'_>) -> Result<libc::pid_t, WireError> {
-    let own = File::open("/proc/self/exe").map_err(|error| guest_error("the agent's own file", &error))?;
+fn start_init(
+    spawner: &mut Spawner,
+    cgroup: &Cgroup,
+    null: BorrowedFd<'_>,
+) -> Result<libc::pid_t, WireError> {
+    let own = File::open("/proc/self/exe")
+        .map_err(|error| guest_error("the agent's own file", &error))?;
     let name = std::ffi::CString::from(c"viv-init");
     debug_assert_eq!(name.to_str(), Ok(init::NAME));
     let plan = Plan {
@@ -130,13 +171,19 @@ fn start_init(spawner: &mut Spawner, cgroup: &Cgroup, null: BorrowedFd<'_>) -> R
         uid: 0,
         gid: 0,
         groups: Vec::new(),
-        place: Place::New { root: MERGED_ROOT, init: false },
+        place: Place::New {
+            root: MERGED_ROOT,
+            init: false,
+        },
         cgroup: Some(cgroup.directory()),
         stdio: [null.as_raw_fd(); 3],
         tty: false,
     };
     spawner.spawn(&plan).map_err(|failure| {
-        guest_error(&format!("the workload's root failed at {:?}", failure.step), &io::Error::from_raw_os_error(failure.errno))
+        guest_error(
+            &format!("the workload's root failed at {:?}", failure.step),
+            &io::Error::from_raw_os_error(failure.errno),
+        )
     })
 }
 
@@ -157,7 +204,9 @@ impl Workload {
     pub fn inner_cgroup(&self) -> Option<OwnedFd> {
         let own = std::fs::read_to_string(format!("/proc/{}/cgroup", self.first)).ok()?;
         let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        File::open(format!("/sys/fs/cgroup/{path}")).ok().map(OwnedFd::from)
+        File::open(format!("/sys/fs/cgroup/{path}"))
+            .ok()
+            .map(OwnedFd::from)
     }
 
     /// Ends what is left once its command has ended, as the end of PID 1 does.

@@ -46,7 +46,10 @@ pub struct ReceiveWindow {
 
 impl Default for ReceiveWindow {
     fn default() -> Self {
-        ReceiveWindow { available: WINDOW, owed: 0 }
+        ReceiveWindow {
+            available: WINDOW,
+            owed: 0,
+        }
     }
 }
 
@@ -84,7 +87,9 @@ mod tests {
 
     #[test]
     fn endless_grants_do_not_overflow() {
-        let mut window = SendWindow { available: u64::MAX - 1 };
+        let mut window = SendWindow {
+            available: u64::MAX - 1,
+        };
         window.grant(u32::MAX);
         assert_eq!(window.available(), u64::MAX);
     }

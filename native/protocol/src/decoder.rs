@@ -29,7 +29,12 @@ impl Decoder {
     pub const BUFFER_LEN: usize = HEADER_LEN + MAX_PAYLOAD;
 
     pub fn new() -> Decoder {
-        Decoder { buffer: vec![0; Self::BUFFER_LEN], filled: 0, header: None, skipped: 0 }
+        Decoder {
+            buffer: vec![0; Self::BUFFER_LEN],
+            filled: 0,
+            header: None,
+            skipped: 0,
+        }
     }
 
     /// Bytes thrown away so far while searching for a frame.
@@ -55,7 +60,10 @@ impl Decoder {
     /// The complete frame, if there is one. It stays until [`Decoder::next`].
     pub fn frame(&self) -> Option<Frame<'_>> {
         let header = self.header.filter(|_| self.complete())?;
-        Some(Frame { header, payload: &self.buffer[HEADER_LEN..self.filled] })
+        Some(Frame {
+            header,
+            payload: &self.buffer[HEADER_LEN..self.filled],
+        })
     }
 
     /// Gives the complete frame away with its buffer (payload from [`HEADER_LEN`] on) and goes on with `replacement`.
@@ -91,7 +99,8 @@ impl Decoder {
     }
 
     fn need(&self) -> usize {
-        self.header.map_or(HEADER_LEN, |header| HEADER_LEN + header.length as usize)
+        self.header
+            .map_or(HEADER_LEN, |header| HEADER_LEN + header.length as usize)
     }
 
     fn complete(&self) -> bool {
@@ -127,7 +136,9 @@ mod tests {
         let mut decoder = Decoder::new();
         let mut seen = Vec::new();
         for piece in bytes.chunks(step) {
-            decoder.push(piece, |frame| seen.push((frame.header.stream, frame.payload.to_vec())));
+            decoder.push(piece, |frame| {
+                seen.push((frame.header.stream, frame.payload.to_vec()))
+            });
         }
         seen
     }

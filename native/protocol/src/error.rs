@@ -53,7 +53,12 @@ pub struct WireError {
 
 impl WireError {
     pub fn new(code: Code, message: impl Into<String>) -> WireError {
-        WireError { code, message: message.into(), errno: None, stage: None }
+        WireError {
+            code,
+            message: message.into(),
+            errno: None,
+            stage: None,
+        }
     }
 
     pub fn with_errno(mut self, errno: Option<i32>) -> WireError {
@@ -67,7 +72,10 @@ impl WireError {
     }
 
     pub fn to_value(&self) -> Value {
-        let mut fields = vec![("code", Value::from(self.code.as_str())), ("message", Value::from(self.message.as_str()))];
+        let mut fields = vec![
+            ("code", Value::from(self.code.as_str())),
+            ("message", Value::from(self.message.as_str())),
+        ];
         if let Some(errno) = self.errno {
             fields.push(("errno", Value::from(i64::from(errno))));
         }

@@ -10,15 +10,22 @@ type Read<T> = Result<T, WireError>;
 impl<'a> Fields<'a> {
     /// Null counts as absent.
     fn find(&self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|value| !matches!(value, Value::Null))
+        self.0
+            .get(key)
+            .filter(|value| !matches!(value, Value::Null))
     }
 
     fn need<T>(found: Option<T>, key: &str) -> Read<T> {
-        found.ok_or_else(|| WireError::new(Code::InvalidRequest, format!("the field {key} is missing")))
+        found.ok_or_else(|| {
+            WireError::new(Code::InvalidRequest, format!("the field {key} is missing"))
+        })
     }
 
     fn wrong(key: &str, wanted: &str) -> WireError {
-        WireError::new(Code::InvalidRequest, format!("the field {key} is not {wanted}"))
+        WireError::new(
+            Code::InvalidRequest,
+            format!("the field {key} is not {wanted}"),
+        )
     }
 
     pub fn text_if(&self, key: &str) -> Read<Option<&'a str>> {
@@ -85,7 +92,9 @@ impl<'a> Fields<'a> {
 
     /// A map of text to text; absent is empty.
     pub fn pairs(&self, key: &str) -> Read<Vec<(String, String)>> {
-        let Some(value) = self.find(key) else { return Ok(Vec::new()) };
+        let Some(value) = self.find(key) else {
+            return Ok(Vec::new());
+        };
         let Value::Map(fields) = value else {
             return Err(Self::wrong(key, "a map"));
         };
@@ -115,11 +124,19 @@ mod tests {
 
     #[test]
     fn missing_and_wrong_fields_are_named() {
-        let body = Value::map(vec![("rows", Value::from(-1i64)), ("id", Value::from("x")), ("null", Value::Null)]);
+        let body = Value::map(vec![
+            ("rows", Value::from(-1i64)),
+            ("id", Value::from("x")),
+            ("null", Value::Null),
+        ]);
         let fields = Fields(&body);
         assert_eq!(fields.text("id"), Ok("x"));
         assert_eq!(fields.text_if("null"), Ok(None));
-        for error in [fields.text("path").unwrap_err(), fields.uint("rows").unwrap_err(), fields.flag("id").unwrap_err()] {
+        for error in [
+            fields.text("path").unwrap_err(),
+            fields.uint("rows").unwrap_err(),
+            fields.flag("id").unwrap_err(),
+        ] {
             assert_eq!(error.code, Code::InvalidRequest);
         }
         assert!(fields.text("path").unwrap_err().message.contains("path"));

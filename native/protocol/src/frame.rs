@@ -64,7 +64,13 @@ pub enum HeaderError {
 
 impl Header {
     pub fn new(kind: Kind, channel: u8, epoch: u64, stream: u32, length: u32) -> Header {
-        Header { kind: kind as u8, flags: u16::from(channel), epoch, stream, length }
+        Header {
+            kind: kind as u8,
+            flags: u16::from(channel),
+            epoch,
+            stream,
+            length,
+        }
     }
 
     /// The channel of DATA, EOF and CREDIT frames.
@@ -87,7 +93,9 @@ impl Header {
     }
 
     pub fn parse(bytes: &[u8; HEADER_LEN]) -> Result<Header, HeaderError> {
-        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let u32_at = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         if bytes[0..4] != MAGIC {
             return Err(HeaderError::Magic);
         }
@@ -115,7 +123,9 @@ impl Header {
 pub fn encode(out: &mut Vec<u8>, kind: Kind, channel: u8, epoch: u64, stream: u32, payload: &[u8]) {
     let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
     out.reserve(HEADER_LEN + payload.len());
-    out.extend_from_slice(&Header::new(kind, channel, epoch, stream, payload.len() as u32).to_bytes());
+    out.extend_from_slice(
+        &Header::new(kind, channel, epoch, stream, payload.len() as u32).to_bytes(),
+    );
     out.extend_from_slice(payload);
 }
 

@@ -39,7 +39,12 @@ impl From<minicbor::decode::Error> for ValueError {
 
 impl Value {
     pub fn map(fields: Vec<(&str, Value)>) -> Value {
-        Value::Map(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        Value::Map(
+            fields
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+        )
     }
 
     /// Reads exactly one item that fills `bytes`.
@@ -63,7 +68,10 @@ impl Value {
 
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
-            Value::Map(fields) => fields.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Value::Map(fields) => fields
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value),
             _ => None,
         }
     }
@@ -79,9 +87,15 @@ fn read(decoder: &mut Decoder<'_>, depth: usize) -> Result<Value, ValueError> {
             Value::Null
         }
         Type::Bool => Value::Bool(decoder.bool()?),
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => {
-            Value::Int(i128::from(decoder.int()?))
-        }
+        Type::U8
+        | Type::U16
+        | Type::U32
+        | Type::U64
+        | Type::I8
+        | Type::I16
+        | Type::I32
+        | Type::I64
+        | Type::Int => Value::Int(i128::from(decoder.int()?)),
         Type::F16 => Value::Float(half(decoder)?),
         Type::F32 => Value::Float(f64::from(decoder.f32()?)),
         Type::F64 => Value::Float(decoder.f64()?),
@@ -204,7 +218,10 @@ mod tests {
             ("code", Value::from(137u64)),
             ("clock", Value::from(i64::MIN)),
             ("bytes", Value::Bytes(vec![0, 255])),
-            ("list", Value::Array(vec![Value::Null, Value::Bool(true), Value::Float(1.5)])),
+            (
+                "list",
+                Value::Array(vec![Value::Null, Value::Bool(true), Value::Float(1.5)]),
+            ),
         ]);
         let read = Value::decode(&body.encode()).expect("own bytes");
         assert_eq!(read.get("bytes"), body.get("bytes"));
@@ -217,7 +234,10 @@ mod tests {
     fn half_and_single_floats_are_read() {
         assert_eq!(Value::decode(&[0xf9, 0x3e, 0x00]), Ok(Value::Float(1.5)));
         assert_eq!(Value::decode(&[0xf9, 0xc0, 0x00]), Ok(Value::Float(-2.0)));
-        assert_eq!(Value::decode(&[0xfa, 0x3f, 0xc0, 0, 0]), Ok(Value::Float(1.5)));
+        assert_eq!(
+            Value::decode(&[0xfa, 0x3f, 0xc0, 0, 0]),
+            Ok(Value::Float(1.5))
+        );
     }
 
     #[test]

@@ -37,7 +37,14 @@ fn noise(random: &mut Random) -> Vec<u8> {
             2 => {
                 let start = out.len();
                 let payload = random.bytes(40);
-                encode(&mut out, Kind::Data, 1, random.next(), random.next() as u32, &payload);
+                encode(
+                    &mut out,
+                    Kind::Data,
+                    1,
+                    random.next(),
+                    random.next() as u32,
+                    &payload,
+                );
                 let at = start + random.below(HEADER_LEN);
                 out[at] ^= 1 << random.below(8);
             }
@@ -65,7 +72,9 @@ fn a_good_frame_is_found_behind_any_noise() {
         while !rest.is_empty() {
             let (piece, after) = rest.split_at((1 + random.below(90)).min(rest.len()));
             rest = after;
-            decoder.push(piece, |frame| found |= frame.header.epoch == 0x5151 && frame.payload == b"after the noise");
+            decoder.push(piece, |frame| {
+                found |= frame.header.epoch == 0x5151 && frame.payload == b"after the noise"
+            });
         }
         assert!(found, "round {round}");
     }

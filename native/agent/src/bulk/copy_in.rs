@@ -18,17 +18,36 @@ type Done<T> = Result<T, WireError>;
 /// Directories whose times are set once everything is in them; beyond that their times are those of the copy.
 const MOST_DIRECTORIES: usize = 100_000;
 
-pub fn run(root: &OwnedFd, path: &str, owner: Option<(u32, u32)>, inbox: Arc<Inbox>, consumed: impl FnMut(u64)) -> Done<Value> {
+pub fn run(
+    root: &OwnedFd,
+    path: &str,
+    owner: Option<(u32, u32)>,
+    inbox: Arc<Inbox>,
+    consumed: impl FnMut(u64),
+) -> Done<Value> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    let directory = sys::open_in_root(root.as_fd(), Path::new(path), flags, 0).map_err(|error| path_error(path, &error))?;
+    let directory = sys::open_in_root(root.as_fd(), Path::new(path), flags, 0)
+        .map_err(|error| path_error(path, &error))?;
     let (bytes, entries) = unpack(directory, owner, InboxReader::new(inbox, consumed))?;
-    Ok(Value::map(vec![("bytes", bytes.into()), ("entries", entries.into())]))
+    Ok(Value::map(vec![
+        ("bytes", bytes.into()),
+        ("entries", entries.into()),
+    ]))
 }
 
 /// Answers the bytes of files and the number of entries.
-pub fn unpack(directory: OwnedFd, owner: Option<(u32, u32)>, source: impl Source) -> Done<(u64, u64)> {
+pub fn unpack(
+    directory: OwnedFd,
+    owner: Option<(u32, u32)>,
+    source: impl Source,
+) -> Done<(u64, u64)> {
     let mut reader = Reader::new(source);
-    let mut unpacker = Unpacker { directory, owner, parent: None, times: Vec::new() };
+    let mut unpacker = Unpacker {
+        directory,
+        owner,
+        parent: None,
+        times: Vec::new(),
+    };
     let (mut bytes, mut entries) = (0, 0);
     while let Some(entry) = reader.next().map_err(archive_error)? {
         entries += 1;
@@ -47,12 +66,19 @@ pub fn unpack(directory: OwnedFd, owner: Option<(u32, u32)>, source: impl Source
 }
 
 fn archive_error(error: TarError) -> WireError {
-    let code = if error == TarError::Cancelled { Code::Cancelled } else { Code::ArchiveInvalid };
+    let code = if error == TarError::Cancelled {
+        Code::Cancelled
+    } else {
+        Code::ArchiveInvalid
+    };
     WireError::new(code, error.to_string())
 }
 
 fn hostile(name: &Path, why: &str) -> WireError {
-    WireError::new(Code::ArchiveHostile, format!("the entry {} {why}", name.display()))
+    WireError::new(
+        Code::ArchiveHostile,
+        format!("the entry {} {why}", name.display()),
+    )
 }
 
 /// The name without `.` parts; empty for the directory itself.
@@ -64,7 +90,9 @@ fn safe_name(bytes: &[u8]) -> Done<PathBuf> {
             Component::Normal(part) => safe.push(part),
             Component::CurDir => {}
             Component::ParentDir => return Err(hostile(name, "has .. in its name")),
-            Component::RootDir | Component::Prefix(_) => return Err(hostile(name, "has an absolute name")),
+            Component::RootDir | Component::Prefix(_) => {
+                return Err(hostile(name, "has an absolute name"))
+            }
         }
     }
     if bytes.contains(&0) {
@@ -85,7 +113,9 @@ struct Unpacker {
 impl Unpacker {
     fn entry(&mut self, entry: &Entry, reader: &mut Reader<impl Source>) -> Done<()> {
         let name = safe_name(&entry.name)?;
-        let Some(last) = name.file_name() else { return Ok(()) };
+        let Some(last) = name.file_name() else {
+            return Ok(());
+        };
         let parent = self.parent_of(&name)?;
         let last = sys::c_path(Path::new(last)).map_err(|error| self.failed(&name, &error))?;
         if entry.kind == Kind::Directory {
@@ -100,13 +130,17 @@ impl Unpacker {
         if entry.kind == Kind::HardLink {
             return Ok(());
         }
-        self.describe(parent.as_raw_fd(), &last, entry).map_err(|error| self.failed(&name, &error))
+        self.describe(parent.as_raw_fd(), &last, entry)
+            .map_err(|error| self.failed(&name, &error))
     }
 
     fn failed(&self, name: &Path, error: &io::Error) -> WireError {
         match error.raw_os_error() {
             // What RESOLVE_BENEATH says of a way out.
-            Some(libc::EXDEV) => hostile(name, "passes through a link that leads out of the destination"),
+            Some(libc::EXDEV) => hostile(
+                name,
+                "passes through a link that leads out of the destination",
+            ),
             _ => guest_error(&name.display().to_string(), error),
         }
     }
@@ -118,7 +152,10 @@ impl Unpacker {
                 return Ok(Arc::clone(fd));
             }
         }
-        let fd = Arc::new(self.open_parent(parent).map_err(|error| self.failed(name, &error))?);
+        let fd = Arc::new(
+            self.open_parent(parent)
+                .map_err(|error| self.failed(name, &error))?,
+        );
         self.parent = Some((parent.to_owned(), Arc::clone(&fd)));
         Ok(fd)
     }
@@ -126,7 +163,11 @@ impl Unpacker {
     /// Makes what is missing of it, as an archive need not list its directories.
     fn open_parent(&self, parent: &Path) -> io::Result<OwnedFd> {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
         match sys::open_beneath(self.directory.as_fd(), parent, flags, 0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
@@ -148,26 +189,50 @@ impl Unpacker {
         sys::open_beneath(self.directory.as_fd(), parent, flags, 0)
     }
 
-    fn make_directory(&mut self, parent: &OwnedFd, name: &Path, last: &CString, entry: &Entry) -> Done<()> {
+    fn make_directory(
+        &mut self,
+        parent: &OwnedFd,
+        name: &Path,
+        last: &CString,
+        entry: &Entry,
+    ) -> Done<()> {
         // A link to a directory that stays inside is one already: `/lib` must not become a directory of its own.
-        let exists = sys::open_beneath(self.directory.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0).is_ok();
-        let is_link = sys::stat_at(parent.as_raw_fd(), last).is_ok_and(|about| about.st_mode & libc::S_IFMT == libc::S_IFLNK);
+        let exists = sys::open_beneath(
+            self.directory.as_fd(),
+            name,
+            libc::O_PATH | libc::O_DIRECTORY,
+            0,
+        )
+        .is_ok();
+        let is_link = sys::stat_at(parent.as_raw_fd(), last)
+            .is_ok_and(|about| about.st_mode & libc::S_IFMT == libc::S_IFLNK);
         if exists && is_link {
             return Ok(());
         }
         if !exists {
             // SAFETY: a live string.
-            let make = |at: &CString| sys::check(unsafe { libc::mkdirat(parent.as_raw_fd(), at.as_ptr(), 0o700) }).map(drop).map_err(Failed::Errno);
-            self.replace(parent, last, make).map_err(|error| error.into_wire(name))?;
+            let make = |at: &CString| {
+                sys::check(unsafe { libc::mkdirat(parent.as_raw_fd(), at.as_ptr(), 0o700) })
+                    .map(drop)
+                    .map_err(Failed::Errno)
+            };
+            self.replace(parent, last, make)
+                .map_err(|error| error.into_wire(name))?;
         }
         if self.times.len() < MOST_DIRECTORIES {
             self.times.push((name.to_owned(), entry.mtime));
         }
-        self.describe(parent.as_raw_fd(), last, entry).map_err(|error| self.failed(name, &error))
+        self.describe(parent.as_raw_fd(), last, entry)
+            .map_err(|error| self.failed(name, &error))
     }
 
     /// Makes something under its name. What is there already is replaced in one step, or stays when making fails.
-    fn replace(&self, parent: &OwnedFd, last: &CString, make: impl Fn(&CString) -> Result<(), Failed>) -> Result<(), Failed> {
+    fn replace(
+        &self,
+        parent: &OwnedFd,
+        last: &CString,
+        make: impl Fn(&CString) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
         match make(last) {
             Err(Failed::Errno(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other,
@@ -175,7 +240,9 @@ impl Unpacker {
         let spare = spare_name(last);
         unlink(parent, &spare);
         make(&spare)?;
-        rename(parent, &spare, last).inspect_err(|_| unlink(parent, &spare)).map_err(Failed::Errno)
+        rename(parent, &spare, last)
+            .inspect_err(|_| unlink(parent, &spare))
+            .map_err(Failed::Errno)
     }
 
     fn make(&self, parent: &OwnedFd, at: &CString, entry: &Entry) -> Result<(), Failed> {
@@ -187,7 +254,8 @@ impl Unpacker {
         };
         let made = match entry.kind {
             Kind::Symlink => {
-                let target = CString::new(entry.link.clone()).map_err(|_| Failed::Errno(io::Error::from_raw_os_error(libc::EINVAL)))?;
+                let target = CString::new(entry.link.clone())
+                    .map_err(|_| Failed::Errno(io::Error::from_raw_os_error(libc::EINVAL)))?;
                 // SAFETY: two live strings.
                 unsafe { libc::symlinkat(target.as_ptr(), fd, at.as_ptr()) }
             }
@@ -202,18 +270,44 @@ impl Unpacker {
 
     fn hard_link(&self, parent: &OwnedFd, at: &CString, entry: &Entry) -> Result<(), Failed> {
         let target = safe_name(&entry.link).map_err(Failed::Told)?;
-        let (Some(last), above) = (target.file_name(), target.parent().unwrap_or(Path::new(""))) else {
+        let (Some(last), above) = (target.file_name(), target.parent().unwrap_or(Path::new("")))
+        else {
             return Err(Failed::Told(hostile(&target, "is a hard link to nothing")));
         };
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        let from = sys::open_beneath(self.directory.as_fd(), above, libc::O_PATH | libc::O_DIRECTORY, 0).map_err(Failed::Errno)?;
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        let from = sys::open_beneath(
+            self.directory.as_fd(),
+            above,
+            libc::O_PATH | libc::O_DIRECTORY,
+            0,
+        )
+        .map_err(Failed::Errno)?;
         let last = sys::c_path(Path::new(last)).map_err(Failed::Errno)?;
         // SAFETY: two live strings. Without AT_SYMLINK_FOLLOW a link is linked, not what it points at.
-        let linked = unsafe { libc::linkat(from.as_raw_fd(), last.as_ptr(), parent.as_raw_fd(), at.as_ptr(), 0) };
+        let linked = unsafe {
+            libc::linkat(
+                from.as_raw_fd(),
+                last.as_ptr(),
+                parent.as_raw_fd(),
+                at.as_ptr(),
+                0,
+            )
+        };
         sys::check(linked).map(drop).map_err(Failed::Errno)
     }
 
-    fn write_file(&self, parent: &OwnedFd, name: &Path, last: &CString, entry: &Entry, reader: &mut Reader<impl Source>) -> Done<()> {
+    fn write_file(
+        &self,
+        parent: &OwnedFd,
+        name: &Path,
+        last: &CString,
+        entry: &Entry,
+        reader: &mut Reader<impl Source>,
+    ) -> Done<()> {
         let failed = |error: io::Error| self.failed(name, &error);
         let (file, written_as) = match create(parent, last) {
             Ok(file) => (file, last.clone()),
@@ -256,11 +350,22 @@ impl Unpacker {
         let times = times(entry.mtime);
         // SAFETY: live strings and two times. Nothing here follows a link: only what is none has its mode set.
         unsafe {
-            sys::check(libc::fchownat(parent, last.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW))?;
+            sys::check(libc::fchownat(
+                parent,
+                last.as_ptr(),
+                uid,
+                gid,
+                libc::AT_SYMLINK_NOFOLLOW,
+            ))?;
             if entry.kind != Kind::Symlink {
                 sys::check(libc::fchmodat(parent, last.as_ptr(), entry.mode, 0))?;
             }
-            sys::check(libc::utimensat(parent, last.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW))?;
+            sys::check(libc::utimensat(
+                parent,
+                last.as_ptr(),
+                times.as_ptr(),
+                libc::AT_SYMLINK_NOFOLLOW,
+            ))?;
         }
         Ok(())
     }
@@ -269,10 +374,22 @@ impl Unpacker {
     fn finish(&mut self) -> Done<()> {
         for (name, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
             let parent = self.parent_of(&name)?;
-            let last = name.file_name().map(Path::new).map(sys::c_path).transpose().map_err(|error| self.failed(&name, &error))?;
+            let last = name
+                .file_name()
+                .map(Path::new)
+                .map(sys::c_path)
+                .transpose()
+                .map_err(|error| self.failed(&name, &error))?;
             if let Some(last) = last {
                 // SAFETY: a live string and two times. A later entry may have replaced the directory; then this is not its time.
-                unsafe { libc::utimensat(parent.as_raw_fd(), last.as_ptr(), times(mtime).as_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
+                unsafe {
+                    libc::utimensat(
+                        parent.as_raw_fd(),
+                        last.as_ptr(),
+                        times(mtime).as_ptr(),
+                        libc::AT_SYMLINK_NOFOLLOW,
+                    )
+                };
             }
         }
         Ok(())
@@ -288,14 +405,20 @@ impl Failed {
     fn into_wire(self, name: &Path) -> WireError {
         match self {
             Failed::Told(error) => error,
-            Failed::Errno(error) if error.raw_os_error() == Some(libc::EXDEV) => hostile(name, "passes through a link that leads out of the destination"),
+            Failed::Errno(error) if error.raw_os_error() == Some(libc::EXDEV) => hostile(
+                name,
+                "passes through a link that leads out of the destination",
+            ),
             Failed::Errno(error) => guest_error(&name.display().to_string(), &error),
         }
     }
 }
 
 fn times((seconds, nanos): (i64, u32)) -> [libc::timespec; 2] {
-    [libc::timespec { tv_sec: seconds, tv_nsec: i64::from(nanos) }; 2]
+    [libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: i64::from(nanos),
+    }; 2]
 }
 
 /// A name beside `last` that nothing else uses.
@@ -308,7 +431,13 @@ fn spare_name(last: &CString) -> CString {
 
 fn create(parent: &OwnedFd, name: &CString) -> io::Result<File> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    sys::open_beneath(parent.as_fd(), Path::new(OsStr::from_bytes(name.as_bytes())), flags, 0o600).map(File::from)
+    sys::open_beneath(
+        parent.as_fd(),
+        Path::new(OsStr::from_bytes(name.as_bytes())),
+        flags,
+        0o600,
+    )
+    .map(File::from)
 }
 
 fn unlink(parent: &OwnedFd, name: &CString) {
@@ -318,12 +447,22 @@ fn unlink(parent: &OwnedFd, name: &CString) {
 
 fn rename(parent: &OwnedFd, from: &CString, to: &CString) -> io::Result<()> {
     // SAFETY: two live strings.
-    sys::check(unsafe { libc::renameat(parent.as_raw_fd(), from.as_ptr(), parent.as_raw_fd(), to.as_ptr()) }).map(drop)
+    sys::check(unsafe {
+        libc::renameat(
+            parent.as_raw_fd(),
+            from.as_ptr(),
+            parent.as_raw_fd(),
+            to.as_ptr(),
+        )
+    })
+    .map(drop)
 }
 
 fn fill(file: &File, reader: &mut Reader<impl Source>) -> Result<(), Failed> {
     loop {
-        let chunk = reader.content().map_err(|error| Failed::Told(archive_error(error)))?;
+        let chunk = reader
+            .content()
+            .map_err(|error| Failed::Told(archive_error(error)))?;
         if chunk.is_empty() {
             return Ok(());
         }

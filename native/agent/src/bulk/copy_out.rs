@@ -33,9 +33,20 @@ impl From<Cancelled> for Stop {
 }
 
 /// Says everything through `tell`: the answer, the archive, its end; or what went wrong.
-pub fn run(root: &OwnedFd, path: &str, follow: bool, outbox: &Outbox, tell: impl FnMut(Piece) -> Result<(), Cancelled>) {
+pub fn run(
+    root: &OwnedFd,
+    path: &str,
+    follow: bool,
+    outbox: &Outbox,
+    tell: impl FnMut(Piece) -> Result<(), Cancelled>,
+) {
     let flags = libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW };
-    let mut packer = Packer { outbox, tell, buffer: outbox.buffer(), linked: HashMap::new() };
+    let mut packer = Packer {
+        outbox,
+        tell,
+        buffer: outbox.buffer(),
+        linked: HashMap::new(),
+    };
     let opened = sys::open_in_root(root.as_fd(), Path::new(path), flags, 0)
         .and_then(|file| sys::stat_at(file.as_raw_fd(), c"").map(|about| (file, about)))
         .map_err(|error| path_error(path, &error));
@@ -44,9 +55,16 @@ pub fn run(root: &OwnedFd, path: &str, follow: bool, outbox: &Outbox, tell: impl
         // Whether anybody still hears it makes no difference.
         Err(error) => return drop((packer.tell)(Piece::Answer(Err(error)))),
     };
-    let answer = Value::map(vec![("kind", files::kind(about.st_mode).into()), ("size", Value::Int(i128::from(about.st_size)))]);
-    let name = Path::new(path).file_name().map_or_else(|| b".".to_vec(), |name| name.as_bytes().to_vec());
-    let packed = (packer.tell)(Piece::Answer(Ok(answer))).map_err(Stop::from).and_then(|()| packer.archive(&file, &name, &about));
+    let answer = Value::map(vec![
+        ("kind", files::kind(about.st_mode).into()),
+        ("size", Value::Int(i128::from(about.st_size))),
+    ]);
+    let name = Path::new(path)
+        .file_name()
+        .map_or_else(|| b".".to_vec(), |name| name.as_bytes().to_vec());
+    let packed = (packer.tell)(Piece::Answer(Ok(answer)))
+        .map_err(Stop::from)
+        .and_then(|()| packer.archive(&file, &name, &about));
     if let Err(Stop::Failed(error)) = packed {
         let _nobody_left = (packer.tell)(Piece::Failed(error));
     }
@@ -82,7 +100,9 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
             };
             let path = [&level.name[..], b"/", next.as_bytes()].concat();
             let found = open_nothing(level.directory.as_fd(), Path::new(&next));
-            let (file, about) = match found.and_then(|file| sys::stat_at(file.as_raw_fd(), c"").map(|about| (file, about))) {
+            let (file, about) = match found
+                .and_then(|file| sys::stat_at(file.as_raw_fd(), c"").map(|about| (file, about)))
+            {
                 Ok(found) => found,
                 // Removed since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -96,16 +116,23 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
     }
 
     /// One entry, known by an O_PATH descriptor; a directory comes back to be gone through.
-    fn entry(&mut self, file: &OwnedFd, name: &[u8], about: &libc::stat) -> Result<Option<Level>, Stop> {
+    fn entry(
+        &mut self,
+        file: &OwnedFd,
+        name: &[u8],
+        about: &libc::stat,
+    ) -> Result<Option<Level>, Stop> {
         match about.st_mode & libc::S_IFMT {
             libc::S_IFREG => self.file(file, name, about)?,
             libc::S_IFDIR => {
                 self.put(&header(&meta(b'5', &[name, b"/"].concat(), b"", 0, about)))?;
-                let level = reopen(file, libc::O_DIRECTORY).and_then(|directory| list(directory, name));
+                let level =
+                    reopen(file, libc::O_DIRECTORY).and_then(|directory| list(directory, name));
                 return level.map(Some).map_err(|error| failed(name, &error));
             }
             libc::S_IFLNK => {
-                let target = sys::read_link_at(file.as_raw_fd(), c"").map_err(|error| failed(name, &error))?;
+                let target = sys::read_link_at(file.as_raw_fd(), c"")
+                    .map_err(|error| failed(name, &error))?;
                 self.put(&header(&meta(b'2', name, &target, 0, about)))?;
             }
             libc::S_IFCHR => self.put(&header(&meta(b'3', name, b"", 0, about)))?,
@@ -134,14 +161,24 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
             return self.large_file(&file, name, told, about);
         }
         let mut content = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(File::from(file), READ_FIRST.max(told)), &mut content).map_err(|error| failed(name, &error))?;
+        io::Read::read_to_end(
+            &mut io::Read::take(File::from(file), READ_FIRST.max(told)),
+            &mut content,
+        )
+        .map_err(|error| failed(name, &error))?;
         self.put(&header(&meta(b'0', name, b"", content.len() as u64, about)))?;
         self.put(&content)?;
         self.pad(content.len() as u64)
     }
 
     /// Exactly as many bytes as the header says, whatever becomes of the file.
-    fn large_file(&mut self, file: &OwnedFd, name: &[u8], size: u64, about: &libc::stat) -> Result<(), Stop> {
+    fn large_file(
+        &mut self,
+        file: &OwnedFd,
+        name: &[u8],
+        size: u64,
+        about: &libc::stat,
+    ) -> Result<(), Stop> {
         self.put(&header(&meta(b'0', name, b"", size, about)))?;
         let mut left = size;
         while left > 0 {
@@ -153,7 +190,8 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
             }
             let count = usize::try_from(left).unwrap_or(room).min(room);
             self.buffer.resize(filled + count, 0);
-            let read = sys::read(file.as_raw_fd(), &mut self.buffer[filled..]).map_err(|error| failed(name, &error))?;
+            let read = sys::read(file.as_raw_fd(), &mut self.buffer[filled..])
+                .map_err(|error| failed(name, &error))?;
             // It has become shorter: zeros keep the archive whole.
             let taken = if read == 0 { count } else { read };
             self.buffer.truncate(filled + taken);
@@ -196,15 +234,25 @@ fn open_nothing(parent: BorrowedFd<'_>, name: &Path) -> io::Result<OwnedFd> {
 /// Opens what an O_PATH descriptor is for reading: exactly that, whatever its name means by now.
 fn reopen(file: &OwnedFd, flags: libc::c_int) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    File::options().read(true).custom_flags(flags | libc::O_NOCTTY).open(path).map(OwnedFd::from)
+    File::options()
+        .read(true)
+        .custom_flags(flags | libc::O_NOCTTY)
+        .open(path)
+        .map(OwnedFd::from)
 }
 
 fn list(directory: OwnedFd, name: &[u8]) -> io::Result<Level> {
     let mut left: Vec<OsString> =
-        std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>()?;
+        std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<_>>()?;
     // The same tree makes the same archive.
     left.sort();
-    Ok(Level { directory, name: name.to_vec(), left: left.into() })
+    Ok(Level {
+        directory,
+        name: name.to_vec(),
+        left: left.into(),
+    })
 }
 
 fn meta<'a>(kind: u8, name: &'a [u8], link: &'a [u8], size: u64, about: &libc::stat) -> Meta<'a> {
@@ -216,7 +264,10 @@ fn meta<'a>(kind: u8, name: &'a [u8], link: &'a [u8], size: u64, about: &libc::s
         mode: about.st_mode & 0o7777,
         uid: about.st_uid,
         gid: about.st_gid,
-        mtime: (about.st_mtime, u32::try_from(about.st_mtime_nsec).unwrap_or(0)),
+        mtime: (
+            about.st_mtime,
+            u32::try_from(about.st_mtime_nsec).unwrap_or(0),
+        ),
         device: (libc::major(about.st_rdev), libc::minor(about.st_rdev)),
     }
 }
@@ -240,7 +291,11 @@ mod tests {
     }
 
     /// Everything that a copy says, as (answered or failed, archive, ended).
-    fn copy(root: &Path, path: &str, follow: bool) -> (Option<Result<Value, WireError>>, Vec<u8>, bool) {
+    fn copy(
+        root: &Path,
+        path: &str,
+        follow: bool,
+    ) -> (Option<Result<Value, WireError>>, Vec<u8>, bool) {
         let said = Mutex::new((None, Vec::new(), false));
         let outbox = Outbox::default();
         let open = File::open(root).expect("root");
@@ -275,13 +330,41 @@ mod tests {
         let link = copy(&root, "srv/link", false);
         let missing = copy(&root, "nope", false);
         fs::remove_dir_all(&root).expect("cleaned up");
-        assert_eq!((answer.and_then(Result::ok).and_then(|answer| answer.get("kind").cloned()), ended), (Some("directory".into()), true));
-        let names: Vec<_> = entries(archive).into_iter().map(|entry| (String::from_utf8_lossy(&entry.name).into_owned(), entry.size, String::from_utf8_lossy(&entry.link).into_owned())).collect();
+        assert_eq!(
+            (
+                answer
+                    .and_then(Result::ok)
+                    .and_then(|answer| answer.get("kind").cloned()),
+                ended
+            ),
+            (Some("directory".into()), true)
+        );
+        let names: Vec<_> = entries(archive)
+            .into_iter()
+            .map(|entry| {
+                (
+                    String::from_utf8_lossy(&entry.name).into_owned(),
+                    entry.size,
+                    String::from_utf8_lossy(&entry.link).into_owned(),
+                )
+            })
+            .collect();
         let named = |name: &str, size: u64, link: &str| (name.to_owned(), size, link.to_owned());
-        assert_eq!(names, [named("dir/", 0, ""), named("dir/a", 300_000, ""), named("dir/b", 0, "dir/a"), named("dir/sub/", 0, "")]);
+        assert_eq!(
+            names,
+            [
+                named("dir/", 0, ""),
+                named("dir/a", 300_000, ""),
+                named("dir/b", 0, "dir/a"),
+                named("dir/sub/", 0, "")
+            ]
+        );
         assert_eq!(entries(followed.1).len(), 4);
         assert_eq!(entries(link.1)[0].link, b"/srv/dir");
-        assert_eq!(missing.0.and_then(Result::err).map(|error| error.code), Some(viv_protocol::Code::PathNotFound));
+        assert_eq!(
+            missing.0.and_then(Result::err).map(|error| error.code),
+            Some(viv_protocol::Code::PathNotFound)
+        );
     }
 
     #[test]

@@ -62,7 +62,12 @@ pub struct InboxReader<F> {
 
 impl<F: FnMut(u64)> InboxReader<F> {
     pub fn new(inbox: Arc<Inbox>, consumed: F) -> InboxReader<F> {
-        InboxReader { inbox, current: Vec::new(), at: 0, consumed }
+        InboxReader {
+            inbox,
+            current: Vec::new(),
+            at: 0,
+            consumed,
+        }
     }
 }
 
@@ -86,7 +91,11 @@ impl<F: FnMut(u64)> Source for InboxReader<F> {
                 if state.ended {
                     return Ok(&[]);
                 }
-                state = self.inbox.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .inbox
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         }
         Ok(&self.current[self.at..])

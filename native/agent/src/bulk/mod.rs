@@ -23,7 +23,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 use tunnel::Tunnel;
-use viv_protocol::{Code, Decoder, Header, Kind, ReceiveWindow, SendWindow, Value, WireError, HEADER_LEN};
+use viv_protocol::{
+    Code, Decoder, Header, Kind, ReceiveWindow, SendWindow, Value, WireError, HEADER_LEN,
+};
 
 const PORT: u64 = u64::MAX;
 const WORKERS: u64 = u64::MAX - 1;
@@ -63,8 +65,14 @@ impl Teller {
 }
 
 enum Stream {
-    In { inbox: Arc<Inbox>, window: ReceiveWindow },
-    Out { outbox: Arc<Outbox>, window: SendWindow },
+    In {
+        inbox: Arc<Inbox>,
+        window: ReceiveWindow,
+    },
+    Out {
+        outbox: Arc<Outbox>,
+        window: SendWindow,
+    },
     Tunnel(Tunnel),
 }
 
@@ -98,7 +106,10 @@ pub fn start(port: OwnedFd, targets: Targets) {
         Ok(bulk) => bulk.run(),
         Err(error) => kmsg::fail(&format!("the bulk port cannot be served: {error}")),
     };
-    if let Err(error) = std::thread::Builder::new().stack_size(256 * 1024).spawn(begin) {
+    if let Err(error) = std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(begin)
+    {
         kmsg::fail(&format!("the bulk port has no thread: {error}"));
     }
 }
@@ -106,7 +117,8 @@ pub fn start(port: OwnedFd, targets: Targets) {
 impl Bulk {
     fn new(port: OwnedFd, targets: Targets) -> io::Result<Bulk> {
         let (sender, reports) = channel();
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot_id =
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let bulk = Bulk {
             poll: Poll::new()?,
             link: Link::new(port),
@@ -155,7 +167,11 @@ impl Bulk {
             }
         }
         // There may be more, and an edge is only told once: ask for it again.
-        if self.poll.change(self.link.fd(), PORT, READ | WRITE | EDGE).is_err() {
+        if self
+            .poll
+            .change(self.link.fd(), PORT, READ | WRITE | EDGE)
+            .is_err()
+        {
             kmsg::fail("the bulk port left the epoll set");
         }
     }
@@ -174,7 +190,9 @@ impl Bulk {
             Some(Kind::Data) if header.channel() == 0 => self.data(stream, buffer),
             Some(Kind::Eof) if header.channel() == 0 => self.end(stream),
             Some(Kind::Credit) if header.channel() == 0 => {
-                let bytes = buffer.get(HEADER_LEN..).and_then(|payload| <[u8; 4]>::try_from(payload).ok());
+                let bytes = buffer
+                    .get(HEADER_LEN..)
+                    .and_then(|payload| <[u8; 4]>::try_from(payload).ok());
                 self.credit(stream, bytes.map_or(0, u32::from_le_bytes));
             }
             Some(Kind::Reset) => drop(self.streams.remove(&stream)),
@@ -186,13 +204,18 @@ impl Bulk {
         let bytes = buffer.len().saturating_sub(HEADER_LEN);
         let fits = match self.streams.get_mut(&stream) {
             None | Some(Stream::Out { .. }) => return self.keep(buffer),
-            Some(Stream::In { inbox, window }) => window.receive(bytes).map(|()| inbox.push(buffer)).is_ok(),
+            Some(Stream::In { inbox, window }) => {
+                window.receive(bytes).map(|()| inbox.push(buffer)).is_ok()
+            }
             Some(Stream::Tunnel(tunnel)) => tunnel.accept(&buffer[HEADER_LEN..]).is_ok(),
         };
         if fits {
             self.tunnel_ready(stream);
         } else {
-            let error = WireError::new(Code::InvalidRequest, "more was sent than there was credit for");
+            let error = WireError::new(
+                Code::InvalidRequest,
+                "more was sent than there was credit for",
+            );
             self.reset(stream, &error);
         }
     }
@@ -238,7 +261,8 @@ impl Bulk {
                     let grant = window.consume(bytes);
                     inbox.take_spares(&mut self.spares, SPARES);
                     if let Some(grant) = grant {
-                        self.link.send(Kind::Credit, 0, stream, &grant.to_le_bytes());
+                        self.link
+                            .send(Kind::Credit, 0, stream, &grant.to_le_bytes());
                     }
                 }
                 (Report::Ended(answer), Some(Stream::In { .. })) => {
@@ -273,7 +297,12 @@ impl Bulk {
 
     fn serve_next(&mut self) -> bool {
         let after = self.last_served.wrapping_add(1);
-        let order: Vec<u32> = self.streams.range(after..).chain(self.streams.range(..after)).map(|(stream, _)| *stream).collect();
+        let order: Vec<u32> = self
+            .streams
+            .range(after..)
+            .chain(self.streams.range(..after))
+            .map(|(stream, _)| *stream)
+            .collect();
         for stream in order {
             let piece = match self.streams.get_mut(&stream) {
                 Some(Stream::Out { outbox, window }) => outbox.take(window, &mut self.spares),
@@ -304,7 +333,9 @@ impl Bulk {
                     self.streams.remove(&stream);
                 }
             }
-            Piece::Credit(bytes) => self.link.send(Kind::Credit, 0, stream, &bytes.to_le_bytes()),
+            Piece::Credit(bytes) => self
+                .link
+                .send(Kind::Credit, 0, stream, &bytes.to_le_bytes()),
             Piece::Failed(error) => self.reset(stream, &error),
             Piece::Over => drop(self.streams.remove(&stream)),
         }

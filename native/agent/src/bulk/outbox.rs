@@ -49,7 +49,10 @@ impl Outbox {
     pub fn push(&self, piece: Piece) -> Result<(), Cancelled> {
         let mut state = self.lock();
         while state.pieces.len() >= AHEAD && !state.cancelled {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if state.cancelled {
             return Err(Cancelled);
@@ -60,7 +63,11 @@ impl Outbox {
 
     /// An empty buffer with room for a whole frame.
     pub fn buffer(&self) -> Vec<u8> {
-        let mut buffer = self.lock().spares.pop().unwrap_or_else(|| Vec::with_capacity(Decoder::BUFFER_LEN));
+        let mut buffer = self
+            .lock()
+            .spares
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(Decoder::BUFFER_LEN));
         buffer.clear();
         buffer.resize(HEADER_LEN, 0);
         buffer

@@ -12,12 +12,18 @@ const STACK: usize = 192 * 1024;
 impl Bulk {
     pub(super) fn request(&mut self, stream: u32, payload: &[u8]) {
         if stream == 0 || self.streams.contains_key(&stream) {
-            let error = WireError::new(Code::InvalidRequest, format!("stream {stream} cannot be opened again"));
+            let error = WireError::new(
+                Code::InvalidRequest,
+                format!("stream {stream} cannot be opened again"),
+            );
             return self.link.reset(stream, &error);
         }
         let opened = parse_request(payload).and_then(|(method, parameters)| {
             if self.streams.len() >= MOST_STREAMS {
-                return Err(WireError::new(Code::Conflict, format!("{MOST_STREAMS} copies and tunnels are open")));
+                return Err(WireError::new(
+                    Code::Conflict,
+                    format!("{MOST_STREAMS} copies and tunnels are open"),
+                ));
             }
             self.open(stream, &method, &Fields(&parameters))
         });
@@ -28,7 +34,12 @@ impl Bulk {
         }
     }
 
-    fn open(&mut self, stream: u32, method: &str, fields: &Fields<'_>) -> Result<Option<Stream>, WireError> {
+    fn open(
+        &mut self,
+        stream: u32,
+        method: &str,
+        fields: &Fields<'_>,
+    ) -> Result<Option<Stream>, WireError> {
         match method {
             "ping" => Ok(None),
             "copy.in" => self.copy_in(stream, fields).map(Some),
@@ -37,12 +48,20 @@ impl Bulk {
                 let tunnel = Tunnel::connect(fields.text("host")?, fields.small("port")?)?;
                 Ok(Some(Stream::Tunnel(tunnel)))
             }
-            _ => Err(WireError::new(Code::NotSupported, format!("the bulk port knows no method {method}"))),
+            _ => Err(WireError::new(
+                Code::NotSupported,
+                format!("the bulk port knows no method {method}"),
+            )),
         }
     }
 
     fn teller(&self, stream: u32) -> Teller {
-        Teller { wake: Arc::clone(&self.wake), sender: self.sender.clone(), conversation: self.conversation, stream }
+        Teller {
+            wake: Arc::clone(&self.wake),
+            sender: self.sender.clone(),
+            conversation: self.conversation,
+            stream,
+        }
     }
 
     fn copy_in(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
@@ -55,10 +74,15 @@ impl Bulk {
         let (inbox, teller) = (Arc::new(Inbox::default()), self.teller(stream));
         let theirs = Arc::clone(&inbox);
         spawn(move || {
-            let answer = copy_in::run(&root, &path, owner, theirs, |bytes| teller.tell(Report::Consumed(bytes)));
+            let answer = copy_in::run(&root, &path, owner, theirs, |bytes| {
+                teller.tell(Report::Consumed(bytes))
+            });
             teller.tell(Report::Ended(answer));
         })?;
-        Ok(Stream::In { inbox, window: ReceiveWindow::default() })
+        Ok(Stream::In {
+            inbox,
+            window: ReceiveWindow::default(),
+        })
     }
 
     fn copy_out(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
@@ -74,11 +98,16 @@ impl Bulk {
             };
             copy_out::run(&root, &path, follow, &theirs, tell);
         })?;
-        Ok(Stream::Out { outbox, window: SendWindow::default() })
+        Ok(Stream::Out {
+            outbox,
+            window: SendWindow::default(),
+        })
     }
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), WireError> {
     let started = std::thread::Builder::new().stack_size(STACK).spawn(work);
-    started.map(drop).map_err(|error| guest_error("a thread", &error))
+    started
+        .map(drop)
+        .map_err(|error| guest_error("a thread", &error))
 }

@@ -41,7 +41,9 @@ pub struct Tunnel {
 fn address(host: &str, port: u16) -> Result<SocketAddr, WireError> {
     let ip = match host {
         "" | "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        other => other.parse().map_err(|_| WireError::new(Code::InvalidRequest, format!("{other} is no IP address")))?,
+        other => other.parse().map_err(|_| {
+            WireError::new(Code::InvalidRequest, format!("{other} is no IP address"))
+        })?,
     };
     Ok(SocketAddr::new(ip, port))
 }
@@ -76,10 +78,19 @@ impl Tunnel {
     pub fn connect(host: &str, port: u16) -> Result<Tunnel, WireError> {
         let target = address(host, port)?;
         let failed = |error: io::Error| guest_error(&format!("{target}"), &error);
-        let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let family = if target.is_ipv4() {
+            libc::AF_INET
+        } else {
+            libc::AF_INET6
+        };
         // SAFETY: no pointers; the descriptor is new and ours.
         let socket = unsafe {
-            let fd = sys::check(libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0)).map_err(failed)?;
+            let fd = sys::check(libc::socket(
+                family,
+                libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+                0,
+            ))
+            .map_err(failed)?;
             OwnedFd::from_raw_fd(fd)
         };
         let no_delay: libc::c_int = 1;
@@ -87,11 +98,23 @@ impl Tunnel {
         // SAFETY: an integer and an address of the lengths that are told.
         let begun = unsafe {
             let size = std::mem::size_of_val(&no_delay) as libc::socklen_t;
-            libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, std::ptr::addr_of!(no_delay).cast(), size);
-            sys::check(libc::connect(socket.as_raw_fd(), std::ptr::addr_of!(raw).cast(), length))
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_NODELAY,
+                std::ptr::addr_of!(no_delay).cast(),
+                size,
+            );
+            sys::check(libc::connect(
+                socket.as_raw_fd(),
+                std::ptr::addr_of!(raw).cast(),
+                length,
+            ))
         };
         match begun {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(failed(error)),
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
+                return Err(failed(error))
+            }
             _ => {}
         }
         Ok(Tunnel {
@@ -135,7 +158,11 @@ impl Tunnel {
     }
 
     fn finish_connecting(&mut self) {
-        let mut asked = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        let mut asked = libc::pollfd {
+            fd: self.socket.as_raw_fd(),
+            events: libc::POLLOUT,
+            revents: 0,
+        };
         let mut error: libc::c_int = 0;
         let mut size = std::mem::size_of_val(&error) as libc::socklen_t;
         // SAFETY: one struct and its number; an integer and its size.
@@ -143,11 +170,18 @@ impl Tunnel {
             if libc::poll(&mut asked, 1, 0) != 1 {
                 return;
             }
-            libc::getsockopt(self.socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR, std::ptr::addr_of_mut!(error).cast(), &mut size)
+            libc::getsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ERROR,
+                std::ptr::addr_of_mut!(error).cast(),
+                &mut size,
+            )
         };
         if answered == 0 && error == 0 {
             self.state = State::Open;
-            self.said.push_back(Piece::Answer(Ok(Value::Map(Vec::new()))));
+            self.said
+                .push_back(Piece::Answer(Ok(Value::Map(Vec::new()))));
         } else {
             self.state = State::Over;
             let error = guest_error("connecting failed", &io::Error::from_raw_os_error(error));
@@ -172,7 +206,10 @@ impl Tunnel {
         if let Some(grant) = self.receive.consume(written) {
             self.said.push_back(Piece::Credit(grant));
         }
-        if self.host_ended && self.to_guest.is_empty() && !std::mem::replace(&mut self.told_guest, true) {
+        if self.host_ended
+            && self.to_guest.is_empty()
+            && !std::mem::replace(&mut self.told_guest, true)
+        {
             // SAFETY: no pointers. A peer that is gone already needs no telling.
             unsafe { libc::shutdown(self.socket.as_raw_fd(), libc::SHUT_WR) };
         }
@@ -180,7 +217,8 @@ impl Tunnel {
 
     fn fail(&mut self, error: &io::Error) {
         self.state = State::Over;
-        self.said.push_back(Piece::Failed(guest_error("the connection broke", error)));
+        self.said
+            .push_back(Piece::Failed(guest_error("the connection broke", error)));
     }
 
     /// What the host is to be told next.
@@ -207,7 +245,14 @@ impl Tunnel {
                 buffer.truncate(HEADER_LEN + count);
                 Some(Piece::Data(buffer))
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                None
+            }
             Err(error) => {
                 self.fail(&error);
                 self.said.pop_front()
@@ -247,9 +292,18 @@ mod tests {
 
     #[test]
     fn hosts_are_addresses_and_localhost() {
-        assert_eq!(address("localhost", 80).map(|found| found.to_string()), Ok("127.0.0.1:80".to_owned()));
-        assert_eq!(address("::1", 80).map(|found| found.to_string()), Ok("[::1]:80".to_owned()));
-        assert_eq!(address("example.org", 80).unwrap_err().code, Code::InvalidRequest);
+        assert_eq!(
+            address("localhost", 80).map(|found| found.to_string()),
+            Ok("127.0.0.1:80".to_owned())
+        );
+        assert_eq!(
+            address("::1", 80).map(|found| found.to_string()),
+            Ok("[::1]:80".to_owned())
+        );
+        assert_eq!(
+            address("example.org", 80).unwrap_err().code,
+            Code::InvalidRequest
+        );
     }
 
     /// Drives a tunnel as the loop does until it has something to say.
@@ -268,7 +322,8 @@ mod tests {
     fn bytes_and_both_ends_go_through() {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let mut tunnel = Tunnel::connect("localhost", listener.local_addr().expect("bound").port()).expect("begun");
+        let mut tunnel = Tunnel::connect("localhost", listener.local_addr().expect("bound").port())
+            .expect("begun");
         let (mut peer, _) = listener.accept().expect("connected");
         assert!(matches!(next(&mut tunnel), Some(Piece::Answer(Ok(_)))));
         tunnel.accept(b"to the guest").expect("in the window");
@@ -279,14 +334,19 @@ mod tests {
         assert_eq!(heard, "to the guest");
         peer.write_all(b"back").expect("written");
         drop(peer);
-        assert!(matches!(next(&mut tunnel), Some(Piece::Data(buffer)) if &buffer[HEADER_LEN..] == b"back"));
+        assert!(
+            matches!(next(&mut tunnel), Some(Piece::Data(buffer)) if &buffer[HEADER_LEN..] == b"back")
+        );
         assert!(matches!(next(&mut tunnel), Some(Piece::End)));
         assert!(matches!(next(&mut tunnel), Some(Piece::Over)));
     }
 
     #[test]
     fn a_refused_connection_is_an_error() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port")
+            .port();
         let refused = match Tunnel::connect("127.0.0.1", port) {
             Err(error) => Some(error),
             Ok(mut tunnel) => match next(&mut tunnel) {
@@ -294,6 +354,9 @@ mod tests {
                 _ => None,
             },
         };
-        assert_eq!(refused.and_then(|error| error.errno), Some(libc::ECONNREFUSED));
+        assert_eq!(
+            refused.and_then(|error| error.errno),
+            Some(libc::ECONNREFUSED)
+        );
     }
 }

@@ -27,7 +27,11 @@ const STACK: usize = 128 * 1024;
 impl Jobs {
     pub fn new() -> io::Result<Jobs> {
         let (sender, done) = channel();
-        Ok(Jobs { wake: Arc::new(sys::event_fd()?), done, sender })
+        Ok(Jobs {
+            wake: Arc::new(sys::event_fd()?),
+            done,
+            sender,
+        })
     }
 
     pub fn fd(&self) -> i32 {
@@ -37,16 +41,25 @@ impl Jobs {
 
 impl Agent {
     /// Answers `stream` once `work` is done.
-    pub(super) fn spawn_job(&mut self, stream: u32, work: impl FnOnce() -> Result<Value, WireError> + Send + 'static) {
+    pub(super) fn spawn_job(
+        &mut self,
+        stream: u32,
+        work: impl FnOnce() -> Result<Value, WireError> + Send + 'static,
+    ) {
         let (wake, sender) = (Arc::clone(&self.jobs.wake), self.jobs.sender.clone());
         let conversation = self.conversation;
         let job = move || {
             // The loop never ends, so there is always somebody to take the answer.
-            let _always_taken = sender.send(Done { conversation, stream, answer: work() });
+            let _always_taken = sender.send(Done {
+                conversation,
+                stream,
+                answer: work(),
+            });
             let _full_is_awake = sys::write(wake.as_raw_fd(), &1u64.to_ne_bytes());
         };
         if let Err(error) = std::thread::Builder::new().stack_size(STACK).spawn(job) {
-            self.link.respond(stream, &Err(guest_error("a thread", &error)));
+            self.link
+                .respond(stream, &Err(guest_error("a thread", &error)));
         }
     }
 

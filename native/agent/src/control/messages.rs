@@ -19,11 +19,17 @@ impl Agent {
             match self.link.next(&mut Vec::new) {
                 None => return,
                 Some(Incoming::Hello) => self.greet(),
-                Some(Incoming::Frame(header, buffer)) => self.accept(header, buffer.get(HEADER_LEN..).unwrap_or(&[])),
+                Some(Incoming::Frame(header, buffer)) => {
+                    self.accept(header, buffer.get(HEADER_LEN..).unwrap_or(&[]))
+                }
             }
         }
         // There may be more, and an edge is only told once: ask for it again.
-        if self.poll.change(self.link.fd(), CONTROL, READ | WRITE | EDGE).is_err() {
+        if self
+            .poll
+            .change(self.link.fd(), CONTROL, READ | WRITE | EDGE)
+            .is_err()
+        {
             crate::kmsg::fail("the control port left the epoll set");
         }
     }
@@ -44,7 +50,10 @@ impl Agent {
         let stream = header.stream;
         match Kind::from_byte(header.kind) {
             Some(Kind::Request) if stream == 0 || self.streams.contains_key(&stream) => {
-                let error = WireError::new(Code::InvalidRequest, format!("stream {stream} cannot be opened again"));
+                let error = WireError::new(
+                    Code::InvalidRequest,
+                    format!("stream {stream} cannot be opened again"),
+                );
                 self.link.reset(stream, &error);
             }
             Some(Kind::Request) => match parse_request(payload) {
@@ -60,6 +69,7 @@ impl Agent {
     }
 
     pub(super) fn event(&mut self, fields: Vec<(&str, Value)>) {
-        self.link.send(Kind::Event, 0, 0, &Value::map(fields).encode());
+        self.link
+            .send(Kind::Event, 0, 0, &Value::map(fields).encode());
     }
 }

@@ -50,14 +50,20 @@ impl Agent {
             "fs.grow" => return self.grow(stream),
             "sync" => return self.spawn_job(stream, sync_all),
             "shutdown" => self.shutdown_asked(&fields),
-            _ => Err(WireError::new(Code::NotSupported, format!("this agent knows no method {method}"))),
+            _ => Err(WireError::new(
+                Code::NotSupported,
+                format!("this agent knows no method {method}"),
+            )),
         };
         self.link.respond(stream, &answer);
     }
 
     fn configure(&mut self, fields: &Fields<'_>) -> Answer {
         if self.configured.is_some() {
-            return Err(WireError::new(Code::Conflict, "this guest has been configured before"));
+            return Err(WireError::new(
+                Code::Conflict,
+                "this guest has been configured before",
+            ));
         }
         let config = Config::read(fields)?;
         let (configured, stages) = configure::run(&config)?;
@@ -75,10 +81,16 @@ impl Agent {
     fn exec_start(&mut self, stream: u32, fields: &Fields<'_>) -> Answer {
         let (exec_id, target) = (fields.text("execId")?, fields.text("target")?);
         if self.session_number(exec_id).is_ok() {
-            return Err(WireError::new(Code::Conflict, format!("there is a session {exec_id} already")));
+            return Err(WireError::new(
+                Code::Conflict,
+                format!("there is a session {exec_id} already"),
+            ));
         }
         if self.sessions.len() >= MOST_SESSIONS {
-            return Err(WireError::new(Code::Conflict, format!("there are {MOST_SESSIONS} sessions; close some")));
+            return Err(WireError::new(
+                Code::Conflict,
+                format!("there are {MOST_SESSIONS} sessions; close some"),
+            ));
         }
         let mut request = Request {
             exec_id: exec_id.to_owned(),
@@ -87,25 +99,45 @@ impl Agent {
             env: fields.pairs("env")?,
             cwd: fields.text_if("cwd")?.unwrap_or("").to_owned(),
             user: fields.text_if("user")?.unwrap_or("").to_owned(),
-            tty: fields.inner_if("tty")?.map(|tty| Size::read(&tty)).transpose()?,
+            tty: fields
+                .inner_if("tty")?
+                .map(|tty| Size::read(&tty))
+                .transpose()?,
             stdin: fields.flag("stdin")?,
             lossy: false,
         };
         let root = self.targets.root(target)?;
         let null = self.null.as_fd();
         let session = if target == "vm" {
-            let around = Surroundings { root: root.as_fd(), place: Place::Agent, cgroup: None, env: &Vec::new(), null };
+            let around = Surroundings {
+                root: root.as_fd(),
+                place: Place::Agent,
+                cgroup: None,
+                env: &Vec::new(),
+                null,
+            };
             exec::start(&mut self.spawner, request, around)?
         } else {
-            let unknown = || WireError::new(Code::NotFound, format!("there is no workload {target}"));
+            let unknown =
+                || WireError::new(Code::NotFound, format!("there is no workload {target}"));
             let workload = self.workloads.get(target).ok_or_else(unknown)?;
             workload.open_for_exec()?;
             fill(&mut request.cwd, &workload.cwd);
             fill(&mut request.user, &workload.user);
-            let inner = (workload.pid == Some(workload.first)).then(|| workload.inner_cgroup()).flatten();
-            let cgroup = inner.as_ref().map_or(workload.cgroup.directory(), OwnedFd::as_fd);
+            let inner = (workload.pid == Some(workload.first))
+                .then(|| workload.inner_cgroup())
+                .flatten();
+            let cgroup = inner
+                .as_ref()
+                .map_or(workload.cgroup.directory(), OwnedFd::as_fd);
             let place = Place::Inside(&workload.namespaces as &Namespaces);
-            let around = Surroundings { root: root.as_fd(), place, cgroup: Some(cgroup), env: &workload.env, null };
+            let around = Surroundings {
+                root: root.as_fd(),
+                place,
+                cgroup: Some(cgroup),
+                env: &workload.env,
+                null,
+            };
             exec::start(&mut self.spawner, request, around)?
         };
         let pid = session.pid;
@@ -122,28 +154,48 @@ impl Agent {
         number
     }
 
-    fn attach_stream(&mut self, number: u64, stream: u32, from: [Option<u64>; 2]) -> Result<(), WireError> {
-        let Some(session) = self.sessions.get_mut(&number) else { return Ok(()) };
+    fn attach_stream(
+        &mut self,
+        number: u64,
+        stream: u32,
+        from: [Option<u64>; 2],
+    ) -> Result<(), WireError> {
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return Ok(());
+        };
         let before = session.stream;
         session.attach(stream, from)?;
         self.streams.insert(stream, number);
         if let Some(before) = before {
             self.streams.remove(&before);
-            self.link.reset(before, &WireError::new(Code::Conflict, "another stream has taken the session over"));
+            self.link.reset(
+                before,
+                &WireError::new(Code::Conflict, "another stream has taken the session over"),
+            );
         }
         Ok(())
     }
 
     fn session_number(&self, exec_id: &str) -> Result<u64, WireError> {
-        let found = self.sessions.iter().find(|(_, session)| session.exec_id == exec_id);
-        found.map(|(number, _)| *number).ok_or_else(|| WireError::new(Code::NotFound, format!("there is no session {exec_id}")))
+        let found = self
+            .sessions
+            .iter()
+            .find(|(_, session)| session.exec_id == exec_id);
+        found
+            .map(|(number, _)| *number)
+            .ok_or_else(|| WireError::new(Code::NotFound, format!("there is no session {exec_id}")))
     }
 
     fn session(&mut self, fields: &Fields<'_>) -> Result<(u64, &mut Session), WireError> {
         let exec_id = fields.text("execId")?;
         let missing = || WireError::new(Code::NotFound, format!("there is no session {exec_id}"));
-        let found = self.sessions.iter_mut().find(|(_, session)| session.exec_id == exec_id);
-        found.map(|(number, session)| (*number, session)).ok_or_else(missing)
+        let found = self
+            .sessions
+            .iter_mut()
+            .find(|(_, session)| session.exec_id == exec_id);
+        found
+            .map(|(number, session)| (*number, session))
+            .ok_or_else(missing)
     }
 
     fn exec_attach(&mut self, stream: u32, fields: &Fields<'_>) -> Answer {
@@ -170,15 +222,22 @@ impl Agent {
         let size = Size::read(fields)?;
         let (_, session) = self.session(fields)?;
         if let Some(terminal) = &session.terminal {
-            size.apply(terminal.as_raw_fd()).map_err(|error| guest_error("resize", &error))?;
+            size.apply(terminal.as_raw_fd())
+                .map_err(|error| guest_error("resize", &error))?;
         } else if session.running() {
-            return Err(WireError::new(Code::InvalidRequest, "the session has no terminal"));
+            return Err(WireError::new(
+                Code::InvalidRequest,
+                "the session has no terminal",
+            ));
         }
         nothing()
     }
 
     fn exec_list(&self) -> Value {
-        Value::map(vec![("sessions", Value::Array(self.sessions.values().map(Session::describe).collect()))])
+        Value::map(vec![(
+            "sessions",
+            Value::Array(self.sessions.values().map(Session::describe).collect()),
+        )])
     }
 
     fn exec_close(&mut self, fields: &Fields<'_>) -> Answer {
@@ -196,7 +255,10 @@ impl Agent {
             if let Some(stream) = session.stream {
                 self.streams.remove(&stream);
                 if session.running() {
-                    self.link.reset(stream, &WireError::new(Code::Cancelled, "the session was closed"));
+                    self.link.reset(
+                        stream,
+                        &WireError::new(Code::Cancelled, "the session was closed"),
+                    );
                 }
             }
         }
@@ -209,20 +271,41 @@ impl Agent {
     }
 
     fn spawn_stats(&mut self, stream: u32) {
-        let cgroups: Vec<_> = self.workloads.values().map(|workload| workload.cgroup.path().to_owned()).collect();
-        let running = self.workloads.values().filter(|workload| workload.exit.is_none());
-        let own = running.filter(|workload| workload.pid != Some(workload.first)).count();
-        let disks = self.configured.as_ref().map(|configured| configured.disks.clone());
-        self.spawn_job(stream, move || stats::collect(&cgroups, own, disks.as_deref().unwrap_or(&[])));
+        let cgroups: Vec<_> = self
+            .workloads
+            .values()
+            .map(|workload| workload.cgroup.path().to_owned())
+            .collect();
+        let running = self
+            .workloads
+            .values()
+            .filter(|workload| workload.exit.is_none());
+        let own = running
+            .filter(|workload| workload.pid != Some(workload.first))
+            .count();
+        let disks = self
+            .configured
+            .as_ref()
+            .map(|configured| configured.disks.clone());
+        self.spawn_job(stream, move || {
+            stats::collect(&cgroups, own, disks.as_deref().unwrap_or(&[]))
+        });
     }
 
     fn grow(&mut self, stream: u32) {
         match &self.configured {
             Some(configured) => {
                 let disk = configured.root_disk.clone();
-                self.spawn_job(stream, move || crate::disks::grow(&disk).map_err(|error| guest_error("grow", &error)).and_then(|()| nothing()));
+                self.spawn_job(stream, move || {
+                    crate::disks::grow(&disk)
+                        .map_err(|error| guest_error("grow", &error))
+                        .and_then(|()| nothing())
+                });
             }
-            None => self.link.respond(stream, &Err(WireError::new(Code::Conflict, "there is no root yet"))),
+            None => self.link.respond(
+                stream,
+                &Err(WireError::new(Code::Conflict, "there is no root yet")),
+            ),
         }
     }
 
@@ -242,7 +325,8 @@ fn fill(field: &mut String, default: &str) {
 
 pub(super) fn signal_of(fields: &Fields<'_>) -> Result<i32, WireError> {
     let name = fields.text("signal")?;
-    signals::number(name).ok_or_else(|| WireError::new(Code::InvalidRequest, format!("there is no signal {name}")))
+    signals::number(name)
+        .ok_or_else(|| WireError::new(Code::InvalidRequest, format!("there is no signal {name}")))
 }
 
 fn sync_all() -> Answer {

@@ -82,13 +82,20 @@ const LAST_CALL_AFTER: Duration = Duration::from_millis(100);
 /// Runs for the rest of the VM's life.
 pub fn run(ports: Ports) -> ! {
     loop {
-        match Agent::new() {
+        match Agent::beginnings() {
             Ok((poll, spawner, children, null, jobs)) => {
                 let targets = Targets::default();
                 if let Some(port) = ports.bulk {
                     bulk::start(port, targets.clone());
                 }
-                let parts = Parts { poll, spawner, children, null, jobs, targets };
+                let parts = Parts {
+                    poll,
+                    spawner,
+                    children,
+                    null,
+                    jobs,
+                    targets,
+                };
                 prefer_this_thread();
                 Agent::assemble(parts, ports.control, ports.log).run();
             }
@@ -112,13 +119,23 @@ struct Parts {
 }
 
 impl Agent {
-    fn new() -> io::Result<Beginnings> {
-        let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-        Ok((Poll::new()?, Spawner::new()?, child_signals()?, null.into(), Jobs::new()?))
+    fn beginnings() -> io::Result<Beginnings> {
+        let null = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        Ok((
+            Poll::new()?,
+            Spawner::new()?,
+            child_signals()?,
+            null.into(),
+            Jobs::new()?,
+        ))
     }
 
     fn assemble(parts: Parts, control: OwnedFd, log: Option<OwnedFd>) -> Agent {
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot_id =
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Agent {
             poll: parts.poll,
             link: Link::new(control),
@@ -191,7 +208,9 @@ impl Agent {
 
     fn run_timers(&mut self) {
         let now = Instant::now();
-        let (due, later) = std::mem::take(&mut self.timers).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later) = std::mem::take(&mut self.timers)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.timers = later;
         let due: Vec<(Instant, Timer)> = due;
         for (_, timer) in due {
@@ -218,8 +237,16 @@ fn child_signals() -> io::Result<OwnedFd> {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, libc::SIGCHLD);
-        crate::sys::check(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()))?;
-        let fd = crate::sys::check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
+        crate::sys::check(libc::sigprocmask(
+            libc::SIG_BLOCK,
+            &set,
+            std::ptr::null_mut(),
+        ))?;
+        let fd = crate::sys::check(libc::signalfd(
+            -1,
+            &set,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }

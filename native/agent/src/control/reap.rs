@@ -30,7 +30,9 @@ impl Agent {
     }
 
     fn process_ended(&mut self, number: u64, pid: libc::pid_t, mut exit: Exit) {
-        let Some(session) = self.sessions.get_mut(&number) else { return };
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
+        };
         if let Some(workload) = self.workloads.get_mut(&session.target) {
             exit.oom = exit.signal == Some(libc::SIGKILL) && workload.cgroup.oom_since_last();
             if workload.pid == Some(pid) {
@@ -40,16 +42,26 @@ impl Agent {
         }
         session.exit = Some(exit);
         let target = session.target.clone();
-        let first = self.workloads.get(&target).is_some_and(|workload| workload.pid == Some(pid));
+        let first = self
+            .workloads
+            .get(&target)
+            .is_some_and(|workload| workload.pid == Some(pid));
         if first {
-            let mut fields = vec![("e", Value::from("workload.exit")), ("id", target.as_str().into())];
+            let mut fields = vec![
+                ("e", Value::from("workload.exit")),
+                ("id", target.as_str().into()),
+            ];
             fields.extend(exit.fields(true));
             self.event(fields);
             if target == "root" && self.shutdown.is_none() {
                 self.set_timer(ABANDONED_AFTER, Timer::Abandoned);
             }
         }
-        if self.sessions.get(&number).is_some_and(|session| session.finished()) {
+        if self
+            .sessions
+            .get(&number)
+            .is_some_and(|session| session.finished())
+        {
             self.session_finished(number);
         } else {
             self.drain(number);
@@ -59,10 +71,16 @@ impl Agent {
 
     /// A workload without a command ends with its first process.
     fn first_process_ended(&mut self, pid: libc::pid_t, exit: Exit) {
-        let ended = self.workloads.values_mut().find(|workload| workload.first == pid && workload.exit.is_none());
+        let ended = self
+            .workloads
+            .values_mut()
+            .find(|workload| workload.first == pid && workload.exit.is_none());
         if let Some(workload) = ended.filter(|workload| workload.pid.is_none()) {
             workload.exit = Some(exit);
-            let mut fields = vec![("e", Value::from("workload.exit")), ("id", workload.id.as_str().into())];
+            let mut fields = vec![
+                ("e", Value::from("workload.exit")),
+                ("id", workload.id.as_str().into()),
+            ];
             fields.extend(exit.fields(true));
             self.event(fields);
         }
@@ -73,9 +91,18 @@ impl Agent {
         for channel in [1u8, 2] {
             loop {
                 let index = usize::from(channel) - 1;
-                let Some(before) = self.sessions.get(&number).map(|session| session.outputs[index].end()) else { return };
+                let Some(before) = self
+                    .sessions
+                    .get(&number)
+                    .map(|session| session.outputs[index].end())
+                else {
+                    return;
+                };
                 self.collect(number, channel);
-                let more = self.sessions.get(&number).is_some_and(|session| session.outputs[index].end() > before);
+                let more = self
+                    .sessions
+                    .get(&number)
+                    .is_some_and(|session| session.outputs[index].end() > before);
                 if !more || self.log.full() {
                     break;
                 }
@@ -85,10 +112,17 @@ impl Agent {
 
     pub(super) fn call_last(&mut self, number: u64) {
         if let Some(session) = self.sessions.get_mut(&number) {
-            session.outputs.iter_mut().for_each(crate::session::Output::call_last);
+            session
+                .outputs
+                .iter_mut()
+                .for_each(crate::session::Output::call_last);
             self.drain(number);
             // What is left waits for its reader, or for the log; look again.
-            if self.sessions.get(&number).is_some_and(|session| !session.finished()) {
+            if self
+                .sessions
+                .get(&number)
+                .is_some_and(|session| !session.finished())
+            {
                 self.set_timer(LAST_CALL_AFTER, Timer::LastCall(number));
             }
         }
@@ -96,12 +130,27 @@ impl Agent {
 
     /// The process is dead and everything that it printed has been read.
     pub(super) fn session_finished(&mut self, number: u64) {
-        self.timers.retain(|(_, timer)| *timer != Timer::LastCall(number));
+        self.timers
+            .retain(|(_, timer)| *timer != Timer::LastCall(number));
         self.log_exit(number);
-        let finished: Vec<u64> = self.sessions.iter().filter(|(_, session)| session.finished()).map(|(key, _)| *key).collect();
+        let finished: Vec<u64> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.finished())
+            .map(|(key, _)| *key)
+            .collect();
         if let Some(excess) = finished.len().checked_sub(FINISHED_KEPT) {
-            let unread = |key: &&u64| self.sessions.get(*key).is_some_and(|session| session.stream.is_none());
-            let oldest: Vec<u64> = finished.iter().filter(unread).take(excess).copied().collect();
+            let unread = |key: &&u64| {
+                self.sessions
+                    .get(*key)
+                    .is_some_and(|session| session.stream.is_none())
+            };
+            let oldest: Vec<u64> = finished
+                .iter()
+                .filter(unread)
+                .take(excess)
+                .copied()
+                .collect();
             for key in oldest {
                 self.sessions.remove(&key);
             }
@@ -110,8 +159,12 @@ impl Agent {
 
     /// The exit of a workload's command is the last line of its output.
     fn log_exit(&mut self, number: u64) {
-        let Some(session) = self.sessions.get(&number).filter(|session| session.logged) else { return };
-        if let (Some(workload), Some(exit)) = (self.workloads.get_mut(&session.target), session.exit) {
+        let Some(session) = self.sessions.get(&number).filter(|session| session.logged) else {
+            return;
+        };
+        if let (Some(workload), Some(exit)) =
+            (self.workloads.get_mut(&session.target), session.exit)
+        {
             if !std::mem::replace(&mut workload.exit_logged, true) {
                 self.log.exit(&session.target, &exit);
             }
@@ -120,7 +173,12 @@ impl Agent {
 
     /// Before the power goes: exits whose output nobody has taken to its end.
     pub(super) fn log_exits(&mut self) {
-        let logged: Vec<u64> = self.sessions.iter().filter(|(_, session)| session.logged).map(|(key, _)| *key).collect();
+        let logged: Vec<u64> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.logged)
+            .map(|(key, _)| *key)
+            .collect();
         for number in logged {
             self.log_exit(number);
         }
@@ -132,7 +190,11 @@ impl Agent {
         let being_read = root.is_some_and(|session| {
             session.stream.is_some() && !session.outputs.iter().all(crate::session::Output::settled)
         });
-        if self.workloads.get("root").is_none_or(|workload| workload.exit.is_none()) {
+        if self
+            .workloads
+            .get("root")
+            .is_none_or(|workload| workload.exit.is_none())
+        {
             return;
         }
         if being_read && self.link.connected() {

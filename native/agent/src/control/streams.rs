@@ -26,9 +26,15 @@ impl Agent {
     /// One frame of the next stream that has one.
     fn serve_next(&mut self) -> bool {
         let after = self.last_served.wrapping_add(1);
-        let order = self.streams.range(after..).chain(self.streams.range(..after));
+        let order = self
+            .streams
+            .range(after..)
+            .chain(self.streams.range(..after));
         for (stream, number) in order {
-            let frame = self.sessions.get_mut(number).and_then(|session| session.next_frame());
+            let frame = self
+                .sessions
+                .get_mut(number)
+                .and_then(|session| session.next_frame());
             if let Some((kind, channel, buffer)) = frame {
                 self.last_served = *stream;
                 self.link.send_buffer(kind, channel, *stream, buffer);
@@ -60,8 +66,15 @@ impl Agent {
 
     /// Takes what a process has printed.
     pub(super) fn collect(&mut self, number: u64, channel: u8) {
-        let Some(session) = self.sessions.get_mut(&number) else { return };
-        let Some(output) = session.outputs.get_mut(usize::from(channel).wrapping_sub(1)) else { return };
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
+        };
+        let Some(output) = session
+            .outputs
+            .get_mut(usize::from(channel).wrapping_sub(1))
+        else {
+            return;
+        };
         match output.read(&mut self.scratch) {
             Polled::Nothing => {}
             Polled::Read(count) => {
@@ -74,8 +87,15 @@ impl Agent {
     }
 
     fn end_output(&mut self, number: u64, channel: u8) {
-        let Some(session) = self.sessions.get_mut(&number) else { return };
-        let Some(output) = session.outputs.get_mut(usize::from(channel).wrapping_sub(1)) else { return };
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
+        };
+        let Some(output) = session
+            .outputs
+            .get_mut(usize::from(channel).wrapping_sub(1))
+        else {
+            return;
+        };
         if let Some(fd) = output.close() {
             self.poll.remove(fd.as_raw_fd());
             // A background child may still print: it must not die of it, and nobody is to hear it any more.
@@ -93,7 +113,9 @@ impl Agent {
     }
 
     pub(super) fn drain_orphan(&mut self, token: u64) {
-        let Some(fd) = self.orphans.get(&token) else { return };
+        let Some(fd) = self.orphans.get(&token) else {
+            return;
+        };
         let ended = match crate::sys::read(fd.as_raw_fd(), &mut self.scratch) {
             Ok(count) => count == 0,
             Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
@@ -104,8 +126,12 @@ impl Agent {
     }
 
     pub(super) fn stdin(&mut self, stream: u32, channel: u8, bytes: &[u8]) {
-        let Some(number) = self.streams.get(&stream).copied() else { return };
-        let Some(session) = self.sessions.get_mut(&number) else { return };
+        let Some(number) = self.streams.get(&stream).copied() else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
+        };
         if channel != 0 {
             return;
         }
@@ -116,7 +142,9 @@ impl Agent {
     }
 
     pub(super) fn stdin_end(&mut self, stream: u32, channel: u8) {
-        let Some(number) = self.streams.get(&stream).copied() else { return };
+        let Some(number) = self.streams.get(&stream).copied() else {
+            return;
+        };
         if let Some(session) = self.sessions.get_mut(&number).filter(|_| channel == 0) {
             session.input.end();
             self.feed(number);
@@ -125,11 +153,14 @@ impl Agent {
 
     /// Gives a process what it takes, and the host the credit for it.
     pub(super) fn feed(&mut self, number: u64) {
-        let Some(session) = self.sessions.get_mut(&number) else { return };
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
+        };
         let fd = session.input.fd();
         let grant = session.input.flush();
         if let (Some(grant), Some(stream)) = (grant, session.stream) {
-            self.link.send(Kind::Credit, 0, stream, &grant.to_le_bytes());
+            self.link
+                .send(Kind::Credit, 0, stream, &grant.to_le_bytes());
         }
         let waiting = session.input.waiting();
         if let Some(fd) = fd.filter(|_| waiting != session.input.watched) {
@@ -143,16 +174,31 @@ impl Agent {
     }
 
     pub(super) fn credit(&mut self, stream: u32, channel: u8, payload: &[u8]) {
-        let Ok(bytes) = <[u8; 4]>::try_from(payload) else { return };
-        let Some(session) = self.streams.get(&stream).and_then(|number| self.sessions.get_mut(number)) else { return };
-        if let Some(output) = session.outputs.get_mut(usize::from(channel).wrapping_sub(1)) {
+        let Ok(bytes) = <[u8; 4]>::try_from(payload) else {
+            return;
+        };
+        let Some(session) = self
+            .streams
+            .get(&stream)
+            .and_then(|number| self.sessions.get_mut(number))
+        else {
+            return;
+        };
+        if let Some(output) = session
+            .outputs
+            .get_mut(usize::from(channel).wrapping_sub(1))
+        {
             output.grant(u32::from_le_bytes(bytes));
         }
     }
 
     /// The host lets go of a stream; its session stays.
     pub(super) fn detach(&mut self, stream: u32) {
-        if let Some(session) = self.streams.remove(&stream).and_then(|number| self.sessions.get_mut(&number)) {
+        if let Some(session) = self
+            .streams
+            .remove(&stream)
+            .and_then(|number| self.sessions.get_mut(&number))
+        {
             session.stream = None;
         }
     }

@@ -22,19 +22,38 @@ impl Agent {
     pub(super) fn workload_start(&mut self, fields: &Fields<'_>) -> Answer {
         let id = fields.text("id")?;
         if self.configured.is_none() {
-            return Err(WireError::new(Code::Conflict, "the guest has not been configured"));
+            return Err(WireError::new(
+                Code::Conflict,
+                "the guest has not been configured",
+            ));
         }
         if id != "root" {
-            return Err(WireError::new(Code::NotSupported, "only the root workload has a root file system"));
+            return Err(WireError::new(
+                Code::NotSupported,
+                "only the root workload has a root file system",
+            ));
         }
-        if self.shutdown.is_some() || self.workloads.get(id).is_some_and(|workload| workload.exit.is_none()) {
-            return Err(WireError::new(Code::Conflict, format!("the workload {id} runs already, or the guest is going down")));
+        if self.shutdown.is_some()
+            || self
+                .workloads
+                .get(id)
+                .is_some_and(|workload| workload.exit.is_none())
+        {
+            return Err(WireError::new(
+                Code::Conflict,
+                format!("the workload {id} runs already, or the guest is going down"),
+            ));
         }
         let request = workload_request(id, fields)?;
         let exec_id = request.exec_id.clone();
         let stop_signal = workload::stop_signal(fields.text_if("stopSignal")?, &request.argv)?;
-        self.sessions.retain(|_, session| session.exec_id != exec_id);
-        let ground = Ground { spawner: &mut self.spawner, targets: &self.targets, null: self.null.as_fd() };
+        self.sessions
+            .retain(|_, session| session.exec_id != exec_id);
+        let ground = Ground {
+            spawner: &mut self.spawner,
+            targets: &self.targets,
+            null: self.null.as_fd(),
+        };
         let (workload, session) = workload::start(ground, request, stop_signal)?;
         let pid = workload.pid.unwrap_or(workload.first);
         self.workloads.insert(id.to_owned(), workload);
@@ -42,19 +61,27 @@ impl Agent {
             session.logged = true;
             self.add_session(session);
         }
-        Ok(Value::map(vec![("pid", Value::from(i64::from(pid))), ("execId", exec_id.into())]))
+        Ok(Value::map(vec![
+            ("pid", Value::from(i64::from(pid))),
+            ("execId", exec_id.into()),
+        ]))
     }
 
     fn workload(&self, fields: &Fields<'_>) -> Result<&Workload, WireError> {
         let id = fields.text("id")?;
-        self.workloads.get(id).ok_or_else(|| WireError::new(Code::NotFound, format!("there is no workload {id}")))
+        self.workloads
+            .get(id)
+            .ok_or_else(|| WireError::new(Code::NotFound, format!("there is no workload {id}")))
     }
 
     pub(super) fn workload_status(&self, fields: &Fields<'_>) -> Answer {
         let workload = self.workload(fields)?;
         let mut status = vec![("running", Value::from(workload.exit.is_none()))];
         match &workload.exit {
-            None => status.push(("pid", i64::from(workload.pid.unwrap_or(workload.first)).into())),
+            None => status.push((
+                "pid",
+                i64::from(workload.pid.unwrap_or(workload.first)).into(),
+            )),
             Some(exit) => status.push(("exit", Value::map(exit.fields(true)))),
         }
         Ok(Value::map(status))
@@ -64,15 +91,22 @@ impl Agent {
         let signal = signal_of(fields)?;
         let workload = self.workload(fields)?;
         if workload.exit.is_some() {
-            return Err(WireError::new(Code::Conflict, format!("the workload {} has ended already", workload.id)));
+            return Err(WireError::new(
+                Code::Conflict,
+                format!("the workload {} has ended already", workload.id),
+            ));
         }
-        sys::kill(workload.pid.unwrap_or(workload.first), signal).map_err(|error| guest_error("signal", &error))?;
+        sys::kill(workload.pid.unwrap_or(workload.first), signal)
+            .map_err(|error| guest_error("signal", &error))?;
         nothing()
     }
 
     pub(super) fn set_frozen(&mut self, stream: u32, fields: &Fields<'_>, frozen: bool) {
         let id = match fields.text_if("id") {
-            Ok(Some(id)) if !self.workloads.contains_key(id) => Err(WireError::new(Code::NotFound, format!("there is no workload {id}"))),
+            Ok(Some(id)) if !self.workloads.contains_key(id) => Err(WireError::new(
+                Code::NotFound,
+                format!("there is no workload {id}"),
+            )),
             other => other,
         };
         let id = match id {
@@ -80,7 +114,11 @@ impl Agent {
             Err(error) => return self.link.respond(stream, &Err(error)),
         };
         let mut paths = Vec::new();
-        for workload in self.workloads.values_mut().filter(|workload| id.is_none_or(|id| id == workload.id)) {
+        for workload in self
+            .workloads
+            .values_mut()
+            .filter(|workload| id.is_none_or(|id| id == workload.id))
+        {
             // From now on nothing is started in it: a new process would freeze before it runs, and the agent with it.
             workload.frozen = frozen;
             if workload.exit.is_none() {
@@ -89,7 +127,8 @@ impl Agent {
         }
         self.spawn_job(stream, move || {
             for path in paths {
-                cgroup::set_frozen(&path, frozen, FREEZE_PATIENCE).map_err(|error| guest_error("freezer", &error))?;
+                cgroup::set_frozen(&path, frozen, FREEZE_PATIENCE)
+                    .map_err(|error| guest_error("freezer", &error))?;
             }
             nothing()
         });
@@ -99,10 +138,16 @@ impl Agent {
     pub(super) fn begin_shutdown(&mut self, grace: Duration) {
         if self.shutdown.is_none() {
             self.shutdown = Some(Shutdown::default());
-            for workload in self.workloads.values().filter(|workload| workload.exit.is_none()) {
+            for workload in self
+                .workloads
+                .values()
+                .filter(|workload| workload.exit.is_none())
+            {
                 // One that is frozen could not even hear it.
-                let _dead_is_fine = cgroup::set_frozen(workload.cgroup.path(), false, Duration::from_millis(100));
-                let _dead_is_fine = sys::kill(workload.pid.unwrap_or(workload.first), workload.stop_signal);
+                let _dead_is_fine =
+                    cgroup::set_frozen(workload.cgroup.path(), false, Duration::from_millis(100));
+                let _dead_is_fine =
+                    sys::kill(workload.pid.unwrap_or(workload.first), workload.stop_signal);
                 if workload.pid.is_none() {
                     workload.end_rest();
                 }
@@ -127,14 +172,23 @@ impl Agent {
 
     /// Powers off once nothing runs any more and the last words have left.
     pub(super) fn try_off(&mut self) {
-        let Some(shutdown) = &mut self.shutdown else { return };
-        let commands_gone = self.workloads.values().all(|workload| workload.exit.is_some());
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        let commands_gone = self
+            .workloads
+            .values()
+            .all(|workload| workload.exit.is_some());
         if commands_gone && !shutdown.killed {
             return self.kill_workloads();
         }
         if shutdown.killed {
             shutdown.looks += 1;
-            let gone = commands_gone && self.workloads.values().all(|workload| workload.cgroup.processes() == 0);
+            let gone = commands_gone
+                && self
+                    .workloads
+                    .values()
+                    .all(|workload| workload.cgroup.processes() == 0);
             let patient = shutdown.looks < OFF_LOOKS;
             let told = self.link.out.is_empty() || !self.link.connected();
             if gone {
@@ -161,7 +215,10 @@ fn workload_request(id: &str, fields: &Fields<'_>) -> Result<Request, WireError>
     let choice = |key: &str, yes: &str, no: &str| match fields.text(key)? {
         text if text == yes => Ok(true),
         text if text == no => Ok(false),
-        _ => Err(WireError::new(Code::InvalidRequest, format!("the field {key} is neither {yes} nor {no}"))),
+        _ => Err(WireError::new(
+            Code::InvalidRequest,
+            format!("the field {key} is neither {yes} nor {no}"),
+        )),
     };
     Ok(Request {
         exec_id: format!("workload:{id}"),
@@ -170,7 +227,10 @@ fn workload_request(id: &str, fields: &Fields<'_>) -> Result<Request, WireError>
         env: fields.pairs("env")?,
         cwd: fields.text("cwd")?.to_owned(),
         user: fields.text("user")?.to_owned(),
-        tty: fields.inner_if("tty")?.map(|tty| Size::read(&tty)).transpose()?,
+        tty: fields
+            .inner_if("tty")?
+            .map(|tty| Size::read(&tty))
+            .transpose()?,
         stdin: choice("stdin", "open", "null")?,
         lossy: choice("output", "ring", "retain")?,
     })

@@ -26,7 +26,11 @@ pub struct Input {
 
 impl Input {
     pub fn new(fd: OwnedFd, terminal: bool) -> Input {
-        Input { fd: Some(fd), terminal, ..Input::none() }
+        Input {
+            fd: Some(fd),
+            terminal,
+            ..Input::none()
+        }
     }
 
     /// The process reads end of file at once; what comes is thrown away.
@@ -57,11 +61,19 @@ impl Input {
     }
 
     pub fn accept(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        let overrun = || WireError::new(Code::InvalidRequest, "more was sent than there was credit for");
+        let overrun = || {
+            WireError::new(
+                Code::InvalidRequest,
+                "more was sent than there was credit for",
+            )
+        };
         self.window.receive(bytes.len()).map_err(|_| overrun())?;
         self.received += bytes.len() as u64;
         if self.ended {
-            return Err(WireError::new(Code::InvalidRequest, "stdin has been ended before"));
+            return Err(WireError::new(
+                Code::InvalidRequest,
+                "stdin has been ended before",
+            ));
         }
         if self.queue.len() + bytes.len() > MOST {
             return Err(overrun());

@@ -24,9 +24,17 @@ impl Exit {
     pub fn from_status(status: i32) -> Exit {
         if libc::WIFSIGNALED(status) {
             let signal = libc::WTERMSIG(status);
-            return Exit { code: 128 + signal, signal: Some(signal), oom: false };
+            return Exit {
+                code: 128 + signal,
+                signal: Some(signal),
+                oom: false,
+            };
         }
-        Exit { code: libc::WEXITSTATUS(status), signal: None, oom: false }
+        Exit {
+            code: libc::WEXITSTATUS(status),
+            signal: None,
+            oom: false,
+        }
     }
 
     pub fn signal_name(&self) -> Option<String> {
@@ -68,7 +76,13 @@ pub struct Session {
 const FRAME_BYTES: usize = 32 * 1024;
 
 impl Session {
-    pub fn new(exec_id: &str, target: &str, argv: Vec<String>, input: Input, outputs: [Output; 2]) -> Session {
+    pub fn new(
+        exec_id: &str,
+        target: &str,
+        argv: Vec<String>,
+        input: Input,
+        outputs: [Output; 2],
+    ) -> Session {
         Session {
             exec_id: exec_id.to_owned(),
             target: target.to_owned(),
@@ -97,7 +111,12 @@ impl Session {
     pub fn attach(&mut self, stream: u32, from: [Option<u64>; 2]) -> Result<(), WireError> {
         for (output, from) in self.outputs.iter().zip(from) {
             if from.is_some_and(|from| !output.holds(from)) {
-                let message = format!("output of {} is held from {} to {}", self.exec_id, output.start(), output.end());
+                let message = format!(
+                    "output of {} is held from {} to {}",
+                    self.exec_id,
+                    output.start(),
+                    output.end()
+                );
                 return Err(WireError::new(Code::Conflict, message));
             }
         }
@@ -114,7 +133,11 @@ impl Session {
     pub fn next_frame(&mut self) -> Option<(Kind, u8, Vec<u8>)> {
         for (output, channel) in self.outputs.iter_mut().zip(1u8..) {
             if let Some(gap) = output.skip_gap() {
-                let fields = vec![("e", "gap".into()), ("channel", u64::from(channel).into()), ("bytes", gap.into())];
+                let fields = vec![
+                    ("e", "gap".into()),
+                    ("channel", u64::from(channel).into()),
+                    ("bytes", gap.into()),
+                ];
                 return Some((Kind::Event, 0, with_room(&Value::map(fields).encode())));
             }
             if let Some(buffer) = output.next_data(FRAME_BYTES) {
@@ -124,7 +147,9 @@ impl Session {
                 return Some((Kind::Eof, channel, with_room(&[])));
             }
         }
-        let exit = self.exit.filter(|_| !self.exit_told && self.outputs.iter().all(Output::eof_told))?;
+        let exit = self
+            .exit
+            .filter(|_| !self.exit_told && self.outputs.iter().all(Output::eof_told))?;
         self.exit_told = true;
         let mut fields = vec![("e", Value::from("exit"))];
         fields.extend(exit.fields(false));
@@ -134,7 +159,10 @@ impl Session {
     /// To the process group. It must still run: a pid that has been reaped may be somebody else's.
     pub fn signal(&self, signal: i32) -> Result<(), WireError> {
         if !self.running() {
-            return Err(WireError::new(Code::Conflict, format!("{} has ended already", self.exec_id)));
+            return Err(WireError::new(
+                Code::Conflict,
+                format!("{} has ended already", self.exec_id),
+            ));
         }
         if signal == libc::SIGKILL {
             kill_session(self.pid);
@@ -147,7 +175,15 @@ impl Session {
         let mut fields = vec![
             ("execId", Value::from(self.exec_id.as_str())),
             ("target", self.target.as_str().into()),
-            ("argv", Value::Array(self.argv.iter().map(|argument| argument.as_str().into()).collect())),
+            (
+                "argv",
+                Value::Array(
+                    self.argv
+                        .iter()
+                        .map(|argument| argument.as_str().into())
+                        .collect(),
+                ),
+            ),
             ("running", self.running().into()),
         ];
         if let Some(exit) = &self.exit {
@@ -180,8 +216,12 @@ pub fn kill_session(leader: libc::pid_t) {
 }
 
 fn session_members(leader: libc::pid_t) -> Vec<libc::pid_t> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok());
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok());
     pids.filter(|pid| {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         matches!(state_and_session(&stat), Some((state, session)) if session == leader && state != b'Z')
@@ -192,7 +232,10 @@ fn session_members(leader: libc::pid_t) -> Vec<libc::pid_t> {
 /// Fields 3 and 6 of `/proc/PID/stat`, counted behind the name, which may hold anything.
 fn state_and_session(stat: &[u8]) -> Option<(u8, libc::pid_t)> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let fields: Vec<_> = stat.get(after_name..)?.split(|byte| *byte == b' ').collect();
+    let fields: Vec<_> = stat
+        .get(after_name..)?
+        .split(|byte| *byte == b' ')
+        .collect();
     let session = std::str::from_utf8(fields.get(3)?).ok()?.parse().ok()?;
     Some((*fields.first()?.first()?, session))
 }
@@ -203,25 +246,47 @@ mod tests {
 
     #[test]
     fn the_session_is_read_behind_any_process_name() {
-        assert_eq!(state_and_session(b"12 (a) b (c)) S 1 12 7 0 -1"), Some((b'S', 7)));
+        assert_eq!(
+            state_and_session(b"12 (a) b (c)) S 1 12 7 0 -1"),
+            Some((b'S', 7))
+        );
         assert_eq!(state_and_session(b"12 (sh"), None);
     }
 
     fn session() -> Session {
-        Session::new("x", "root", vec![], Input::none(), [Output::ended_from_start(), Output::ended_from_start()])
+        Session::new(
+            "x",
+            "root",
+            vec![],
+            Input::none(),
+            [Output::ended_from_start(), Output::ended_from_start()],
+        )
     }
 
     #[test]
     fn the_exit_comes_after_both_ends() {
         let mut session = session();
         session.attach(5, [None, None]).expect("attach");
-        assert_eq!(session.next_frame().map(|(kind, channel, _)| (kind, channel)), Some((Kind::Eof, 1)));
-        assert_eq!(session.next_frame().map(|(kind, channel, _)| (kind, channel)), Some((Kind::Eof, 2)));
+        assert_eq!(
+            session
+                .next_frame()
+                .map(|(kind, channel, _)| (kind, channel)),
+            Some((Kind::Eof, 1))
+        );
+        assert_eq!(
+            session
+                .next_frame()
+                .map(|(kind, channel, _)| (kind, channel)),
+            Some((Kind::Eof, 2))
+        );
         assert!(session.next_frame().is_none());
         session.exit = Some(Exit::from_status(9));
         let (kind, _, buffer) = session.next_frame().expect("exit");
         let body = Value::decode(&buffer[viv_protocol::HEADER_LEN..]).expect("cbor");
-        assert_eq!((kind, body.get("code"), body.get("signal")), (Kind::Event, Some(&Value::Int(137)), Some(&"SIGKILL".into())));
+        assert_eq!(
+            (kind, body.get("code"), body.get("signal")),
+            (Kind::Event, Some(&Value::Int(137)), Some(&"SIGKILL".into()))
+        );
         assert!(session.next_frame().is_none());
     }
 

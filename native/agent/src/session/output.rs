@@ -32,7 +32,11 @@ pub enum Polled {
 
 impl Output {
     pub fn new(fd: OwnedFd, lossy: bool) -> Output {
-        Output { fd: Some(fd), lossy, ..Output::ended_from_start() }
+        Output {
+            fd: Some(fd),
+            lossy,
+            ..Output::ended_from_start()
+        }
     }
 
     /// An output that a session does not have, such as stderr beside a terminal.
@@ -88,13 +92,16 @@ impl Output {
         if self.lossy {
             return HELD;
         }
-        let unconsumed = usize::try_from(self.ring.end().saturating_sub(self.consumed)).unwrap_or(HELD);
+        let unconsumed =
+            usize::try_from(self.ring.end().saturating_sub(self.consumed)).unwrap_or(HELD);
         HELD.saturating_sub(unconsumed)
     }
 
     /// Reads once into `scratch` and keeps what came.
     pub fn read(&mut self, scratch: &mut [u8]) -> Polled {
-        let Some(fd) = self.fd() else { return Polled::Nothing };
+        let Some(fd) = self.fd() else {
+            return Polled::Nothing;
+        };
         let most = scratch.len().min(self.room());
         if most == 0 {
             return Polled::Nothing;
@@ -138,12 +145,19 @@ impl Output {
 
     pub fn grant(&mut self, bytes: u32) {
         self.window.grant(bytes);
-        self.consumed = self.consumed.saturating_add(u64::from(bytes)).min(self.sent);
+        self.consumed = self
+            .consumed
+            .saturating_add(u64::from(bytes))
+            .min(self.sent);
     }
 
     /// Bytes that were given up before the reader got to them; it goes on behind them.
     pub fn skip_gap(&mut self) -> Option<u64> {
-        let gap = self.ring.start().checked_sub(self.sent).filter(|gap| *gap > 0)?;
+        let gap = self
+            .ring
+            .start()
+            .checked_sub(self.sent)
+            .filter(|gap| *gap > 0)?;
         self.sent = self.ring.start();
         self.consumed = self.consumed.max(self.sent);
         Some(gap)
@@ -151,7 +165,9 @@ impl Output {
 
     /// The next bytes, behind room for a frame's header.
     pub fn next_data(&mut self, most: usize) -> Option<Vec<u8>> {
-        let waiting = usize::try_from(self.ring.end().saturating_sub(self.sent)).unwrap_or(most).min(most);
+        let waiting = usize::try_from(self.ring.end().saturating_sub(self.sent))
+            .unwrap_or(most)
+            .min(most);
         let count = self.window.take(waiting);
         if count == 0 {
             return None;

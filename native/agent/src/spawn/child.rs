@@ -30,17 +30,29 @@ pub struct Child<'p, 'a> {
 
 impl<'p, 'a> Child<'p, 'a> {
     pub fn new(plan: &'p Plan<'a>) -> Child<'p, 'a> {
-        Child { plan, argv: pointers(&plan.argv), env: pointers(&plan.env), failure: None }
+        Child {
+            plan,
+            argv: pointers(&plan.argv),
+            env: pointers(&plan.env),
+            failure: None,
+        }
     }
 
     /// Comes back only to tell what failed.
     fn run(&self) -> Result<(), Failure> {
-        let at = |step: Step| move |error: io::Error| Failure { step, errno: error.raw_os_error().unwrap_or(libc::EIO) };
+        let at = |step: Step| {
+            move |error: io::Error| Failure {
+                step,
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            }
+        };
         match self.plan.place {
             Place::Agent => {}
             Place::Inside(namespaces) => {
-                sys::set_namespace(namespaces.cgroup.as_raw_fd(), libc::CLONE_NEWCGROUP).map_err(at(Step::Namespaces))?;
-                sys::set_namespace(namespaces.mount.as_raw_fd(), libc::CLONE_NEWNS).map_err(at(Step::Namespaces))?;
+                sys::set_namespace(namespaces.cgroup.as_raw_fd(), libc::CLONE_NEWCGROUP)
+                    .map_err(at(Step::Namespaces))?;
+                sys::set_namespace(namespaces.mount.as_raw_fd(), libc::CLONE_NEWNS)
+                    .map_err(at(Step::Namespaces))?;
             }
             Place::New { root, init } => root_mounts::enter(root, init).map_err(at(Step::Root))?,
         }
@@ -52,7 +64,10 @@ impl<'p, 'a> Child<'p, 'a> {
         if directory.is_err() {
             self.change_directory().map_err(at(Step::Directory))?;
         }
-        Err(Failure { step: Step::Exec, errno: self.exec() })
+        Err(Failure {
+            step: Step::Exec,
+            errno: self.exec(),
+        })
     }
 
     fn streams(&self) -> io::Result<()> {
@@ -97,9 +112,23 @@ impl<'p, 'a> Child<'p, 'a> {
         let plan = self.plan;
         // SAFETY: a list of as many numbers as is told; else no pointers.
         unsafe {
-            sys::check(libc::syscall(libc::SYS_setgroups, plan.groups.len(), plan.groups.as_ptr()))?;
-            sys::check(libc::syscall(libc::SYS_setresgid, plan.gid, plan.gid, plan.gid))?;
-            sys::check(libc::syscall(libc::SYS_setresuid, plan.uid, plan.uid, plan.uid))?;
+            sys::check(libc::syscall(
+                libc::SYS_setgroups,
+                plan.groups.len(),
+                plan.groups.as_ptr(),
+            ))?;
+            sys::check(libc::syscall(
+                libc::SYS_setresgid,
+                plan.gid,
+                plan.gid,
+                plan.gid,
+            ))?;
+            sys::check(libc::syscall(
+                libc::SYS_setresuid,
+                plan.uid,
+                plan.uid,
+                plan.uid,
+            ))?;
         }
         Ok(())
     }
@@ -124,16 +153,29 @@ impl<'p, 'a> Child<'p, 'a> {
                 // SAFETY: as above; the empty path means the file itself.
                 unsafe {
                     let (argv, env) = (self.argv.as_ptr(), self.env.as_ptr());
-                    libc::syscall(libc::SYS_execveat, file.as_raw_fd(), c"".as_ptr(), argv, env, libc::AT_EMPTY_PATH);
+                    libc::syscall(
+                        libc::SYS_execveat,
+                        file.as_raw_fd(),
+                        c"".as_ptr(),
+                        argv,
+                        env,
+                        libc::AT_EMPTY_PATH,
+                    );
                 }
-                io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+                io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EIO)
             }
         }
     }
 }
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    texts
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
 }
 
 /// Where the new process begins.

@@ -55,8 +55,13 @@ pub struct Namespaces {
 
 impl Namespaces {
     pub fn of(pid: libc::pid_t) -> io::Result<Namespaces> {
-        let open = |kind: &str| std::fs::File::open(format!("/proc/{pid}/ns/{kind}")).map(OwnedFd::from);
-        Ok(Namespaces { pid: open("pid")?, mount: open("mnt")?, cgroup: open("cgroup")? })
+        let open =
+            |kind: &str| std::fs::File::open(format!("/proc/{pid}/ns/{kind}")).map(OwnedFd::from);
+        Ok(Namespaces {
+            pid: open("pid")?,
+            mount: open("mnt")?,
+            cgroup: open("cgroup")?,
+        })
     }
 }
 
@@ -97,18 +102,28 @@ pub struct Spawner {
 impl Spawner {
     pub fn new() -> io::Result<Spawner> {
         let own = std::fs::File::open("/proc/self/ns/pid")?;
-        Ok(Spawner { stack: vec![0; STACK / 16], own_pid_namespace: own.into() })
+        Ok(Spawner {
+            stack: vec![0; STACK / 16],
+            own_pid_namespace: own.into(),
+        })
     }
 
     /// Answers once the new program runs. The agent is its parent and must reap it.
     pub fn spawn(&mut self, plan: &Plan<'_>) -> Result<libc::pid_t, Failure> {
-        let at = |step: Step| move |error: io::Error| Failure { step, errno: error.raw_os_error().unwrap_or(libc::EIO) };
+        let at = |step: Step| {
+            move |error: io::Error| Failure {
+                step,
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            }
+        };
         let Place::Inside(namespaces) = plan.place else {
             return self.clone(plan);
         };
-        sys::set_namespace(namespaces.pid.as_raw_fd(), libc::CLONE_NEWPID).map_err(at(Step::Namespaces))?;
+        sys::set_namespace(namespaces.pid.as_raw_fd(), libc::CLONE_NEWPID)
+            .map_err(at(Step::Namespaces))?;
         let started = self.clone(plan);
-        sys::set_namespace(self.own_pid_namespace.as_raw_fd(), libc::CLONE_NEWPID).map_err(at(Step::Namespaces))?;
+        sys::set_namespace(self.own_pid_namespace.as_raw_fd(), libc::CLONE_NEWPID)
+            .map_err(at(Step::Namespaces))?;
         started
     }
 
@@ -131,9 +146,18 @@ impl Spawner {
         }
         // SAFETY: the child runs `child::main` on its own stack and leaves it only by exec or exit; this thread is suspended
         // until then, so everything `child` borrows outlives it.
-        let answer = unsafe { clone3(&args, child::main, (&mut child as *mut Child<'_, '_>).cast()) };
+        let answer = unsafe {
+            clone3(
+                &args,
+                child::main,
+                (&mut child as *mut Child<'_, '_>).cast(),
+            )
+        };
         if answer < 0 {
-            return Err(Failure { step: Step::Clone, errno: -answer as i32 });
+            return Err(Failure {
+                step: Step::Clone,
+                errno: -answer as i32,
+            });
         }
         let pid = answer as libc::pid_t;
         match child.failure {
@@ -150,7 +174,11 @@ impl Spawner {
 
 /// The pid, or a negative errno. In the child `entry` is called on the new stack and never comes back.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone3(args: &CloneArgs, entry: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> i64 {
+unsafe fn clone3(
+    args: &CloneArgs,
+    entry: extern "C" fn(*mut c_void) -> !,
+    argument: *mut c_void,
+) -> i64 {
     let answer: i64;
     std::arch::asm!(
         "syscall",
@@ -204,7 +232,12 @@ mod tests {
         let (reader, writer) = sys::pipe().expect("pipe");
         let fd = writer.as_raw_fd();
         let mut spawner = Spawner::new().expect("spawner");
-        let started = spawner.spawn(&plan("/bin/sh", &["sh", "-c", "echo $A in $PWD; exit 3"], "/usr", [fd, fd, fd]));
+        let started = spawner.spawn(&plan(
+            "/bin/sh",
+            &["sh", "-c", "echo $A in $PWD; exit 3"],
+            "/usr",
+            [fd, fd, fd],
+        ));
         let Err(failure) = started.as_ref() else {
             drop(writer);
             let mut buffer = [0; 100];
@@ -225,13 +258,22 @@ mod tests {
         let (_reader, writer) = sys::pipe().expect("pipe");
         let fd = writer.as_raw_fd();
         let mut spawner = Spawner::new().expect("spawner");
-        let failure = spawner.spawn(&plan("/bin/sh", &["sh"], "/no/such/dir", [fd, fd, fd])).expect_err("no directory");
-        assert_eq!((failure.step, failure.errno), (Step::Directory, libc::ENOENT));
+        let failure = spawner
+            .spawn(&plan("/bin/sh", &["sh"], "/no/such/dir", [fd, fd, fd]))
+            .expect_err("no directory");
+        assert_eq!(
+            (failure.step, failure.errno),
+            (Step::Directory, libc::ENOENT)
+        );
         // SAFETY: no pointers.
         if unsafe { libc::getuid() } == 0 {
-            let failure = spawner.spawn(&plan("/no/such", &["x"], "/", [fd, fd, fd])).expect_err("no program");
+            let failure = spawner
+                .spawn(&plan("/no/such", &["x"], "/", [fd, fd, fd]))
+                .expect_err("no program");
             assert_eq!((failure.step, failure.errno), (Step::Exec, libc::ENOENT));
-            let failure = spawner.spawn(&plan("/etc/passwd", &["x"], "/", [fd, fd, fd])).expect_err("no program");
+            let failure = spawner
+                .spawn(&plan("/etc/passwd", &["x"], "/", [fd, fd, fd]))
+                .expect_err("no program");
             assert_eq!((failure.step, failure.errno), (Step::Exec, libc::EACCES));
         }
     }

@@ -80,7 +80,11 @@ pub struct Reader<S> {
 
 impl<S: Source> Reader<S> {
     pub fn new(source: S) -> Reader<S> {
-        Reader { source, left: 0, pad: 0 }
+        Reader {
+            source,
+            left: 0,
+            pad: 0,
+        }
     }
 
     fn fill(&mut self, out: &mut [u8]) -> Result<(), TarError> {
@@ -88,7 +92,9 @@ impl<S: Source> Reader<S> {
         while at < out.len() {
             let chunk = self.source.chunk()?;
             if chunk.is_empty() {
-                return invalid("the archive ends in the middle of an entry or without its end mark");
+                return invalid(
+                    "the archive ends in the middle of an entry or without its end mark",
+                );
             }
             let count = chunk.len().min(out.len() - at);
             out[at..at + count].copy_from_slice(&chunk[..count]);
@@ -171,7 +177,12 @@ impl<S: Source> Reader<S> {
         }
     }
 
-    fn entry(&mut self, block: &[u8; BLOCK], kind: u8, overrides: Overrides) -> Result<Entry, TarError> {
+    fn entry(
+        &mut self,
+        block: &[u8; BLOCK],
+        kind: u8,
+        overrides: Overrides,
+    ) -> Result<Entry, TarError> {
         let kind = match kind {
             b'0' | 0 | b'7' => Kind::File,
             b'1' => Kind::HardLink,
@@ -180,7 +191,12 @@ impl<S: Source> Reader<S> {
             b'4' => Kind::BlockDevice,
             b'5' => Kind::Directory,
             b'6' => Kind::Fifo,
-            other => return invalid(format!("entries of type {:?} are not known", char::from(other))),
+            other => {
+                return invalid(format!(
+                    "entries of type {:?} are not known",
+                    char::from(other)
+                ))
+            }
         };
         if let Some(size) = overrides.size {
             self.left = size;
@@ -190,12 +206,18 @@ impl<S: Source> Reader<S> {
             self.left = 0;
         }
         self.pad = padding(self.left);
-        let small = |range: std::ops::Range<usize>| number(&block[range]).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-        let mtime = overrides.mtime.unwrap_or((i64::try_from(number(&block[136..148])?).unwrap_or(0), 0));
+        let small = |range: std::ops::Range<usize>| {
+            number(&block[range]).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        let mtime = overrides
+            .mtime
+            .unwrap_or((i64::try_from(number(&block[136..148])?).unwrap_or(0), 0));
         Ok(Entry {
             kind,
             name: overrides.name.unwrap_or_else(|| short_name(block)),
-            link: overrides.link.unwrap_or_else(|| until_zero(&block[157..257]).to_vec()),
+            link: overrides
+                .link
+                .unwrap_or_else(|| until_zero(&block[157..257]).to_vec()),
             size: self.left,
             mode: small(100..108)? & 0o7777,
             uid: overrides.uid.map_or_else(|| small(108..116), Ok)?,
@@ -207,7 +229,10 @@ impl<S: Source> Reader<S> {
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     &bytes[..end]
 }
 
@@ -232,11 +257,17 @@ fn number(field: &[u8]) -> Result<u64, TarError> {
         if field[0] != 0x80 || field[1..start.max(1)].iter().any(|byte| *byte != 0) {
             return invalid("a number in a header is out of range");
         }
-        return Ok(field[start..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+        return Ok(field[start..]
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
     }
     let text = until_zero(field);
     let mut sum: u64 = 0;
-    for byte in text.iter().skip_while(|byte| **byte == b' ').take_while(|byte| **byte != b' ') {
+    for byte in text
+        .iter()
+        .skip_while(|byte| **byte == b' ')
+        .take_while(|byte| **byte != b' ')
+    {
         if !(b'0'..=b'7').contains(byte) {
             return invalid("a number in a header is not octal");
         }
@@ -247,7 +278,17 @@ fn number(field: &[u8]) -> Result<u64, TarError> {
 
 fn check_sum(block: &[u8; BLOCK]) -> Result<(), TarError> {
     let told = number(&block[148..156])?;
-    let sum: u64 = block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+    let sum: u64 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| {
+            if (148..156).contains(&at) {
+                32
+            } else {
+                u64::from(*byte)
+            }
+        })
+        .sum();
     if sum == told {
         Ok(())
     } else {
@@ -259,10 +300,19 @@ fn check_sum(block: &[u8; BLOCK]) -> Result<(), TarError> {
 fn pax(mut bytes: &[u8], overrides: &mut Overrides) -> Result<(), TarError> {
     let damaged = || TarError::Invalid("a PAX header is damaged".to_owned());
     while !bytes.is_empty() {
-        let space = bytes.iter().position(|byte| *byte == b' ').ok_or_else(damaged)?;
+        let space = bytes
+            .iter()
+            .position(|byte| *byte == b' ')
+            .ok_or_else(damaged)?;
         let length: usize = text(&bytes[..space]).ok_or_else(damaged)?;
-        let record = bytes.get(space + 1..length).and_then(|record| record.strip_suffix(b"\n")).ok_or_else(damaged)?;
-        let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(damaged)?;
+        let record = bytes
+            .get(space + 1..length)
+            .and_then(|record| record.strip_suffix(b"\n"))
+            .ok_or_else(damaged)?;
+        let equals = record
+            .iter()
+            .position(|byte| *byte == b'=')
+            .ok_or_else(damaged)?;
         let (key, value) = (&record[..equals], &record[equals + 1..]);
         match key {
             b"path" => overrides.name = Some(value.to_vec()),
@@ -271,7 +321,9 @@ fn pax(mut bytes: &[u8], overrides: &mut Overrides) -> Result<(), TarError> {
             b"uid" => overrides.uid = Some(text(value).ok_or_else(damaged)?),
             b"gid" => overrides.gid = Some(text(value).ok_or_else(damaged)?),
             b"mtime" => overrides.mtime = Some(time(value).ok_or_else(damaged)?),
-            _ if key.starts_with(b"GNU.sparse.") => return invalid("sparse archives are not known"),
+            _ if key.starts_with(b"GNU.sparse.") => {
+                return invalid("sparse archives are not known")
+            }
             _ => {}
         }
         bytes = &bytes[length..];
@@ -287,7 +339,11 @@ fn text<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
 fn time(bytes: &[u8]) -> Option<(i64, u32)> {
     let written = std::str::from_utf8(bytes).ok()?;
     let (whole, fraction) = written.split_once('.').unwrap_or((written, ""));
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
     let (seconds, nanos): (i64, u32) = (whole.parse().ok()?, digits.parse().ok()?);
     // -1.25 is a quarter of a second after -2.
     if whole.starts_with('-') && nanos > 0 {
@@ -314,7 +370,17 @@ mod tests {
     }
 
     fn meta(name: &[u8], size: u64) -> Meta<'_> {
-        Meta { kind: b'0', name, link: b"", size, mode: 0o4755, uid: 1000, gid: 3_000_000, mtime: (1_700_000_000, 123_456_789), device: (0, 0) }
+        Meta {
+            kind: b'0',
+            name,
+            link: b"",
+            size,
+            mode: 0o4755,
+            uid: 1000,
+            gid: 3_000_000,
+            mtime: (1_700_000_000, 123_456_789),
+            device: (0, 0),
+        }
     }
 
     #[test]
@@ -328,7 +394,16 @@ mod tests {
         for step in [1, 7, 512, 100_000] {
             let mut reader = Reader::new(Pieces(&archive, step));
             let first = reader.next().expect("valid").expect("first");
-            assert_eq!((&first.name[..], first.size, first.mode, first.uid, first.gid), (&b"short"[..], 5, 0o4755, 1000, 3_000_000));
+            assert_eq!(
+                (
+                    &first.name[..],
+                    first.size,
+                    first.mode,
+                    first.uid,
+                    first.gid
+                ),
+                (&b"short"[..], 5, 0o4755, 1000, 3_000_000)
+            );
             assert_eq!(first.mtime, (1_700_000_000, 123_456_789));
             assert_eq!(reader.whole_content().expect("content"), b"hello");
             assert_eq!(reader.next().expect("valid").expect("second").name, long);

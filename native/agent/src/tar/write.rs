@@ -26,7 +26,17 @@ pub fn header(meta: &Meta<'_>) -> Vec<u8> {
     let records = records(meta);
     let mut out = Vec::with_capacity(3 * BLOCK);
     if !records.is_empty() {
-        let extra = Meta { kind: b'x', name: b"PaxHeader", link: b"", size: records.len() as u64, mode: 0o644, mtime: (0, 0), uid: 0, gid: 0, ..*meta };
+        let extra = Meta {
+            kind: b'x',
+            name: b"PaxHeader",
+            link: b"",
+            size: records.len() as u64,
+            mode: 0o644,
+            mtime: (0, 0),
+            uid: 0,
+            gid: 0,
+            ..*meta
+        };
         out.extend_from_slice(&block(&extra));
         out.extend_from_slice(&records);
         out.resize(out.len() + padding(records.len() as u64), 0);
@@ -45,15 +55,31 @@ fn records(meta: &Meta<'_>) -> Vec<u8> {
     };
     add(meta.name.len() > 100, "path", meta.name);
     add(meta.link.len() > 100, "linkpath", meta.link);
-    add(meta.size > OCTAL_11, "size", meta.size.to_string().as_bytes());
-    add(u64::from(meta.uid) > OCTAL_7, "uid", meta.uid.to_string().as_bytes());
-    add(u64::from(meta.gid) > OCTAL_7, "gid", meta.gid.to_string().as_bytes());
+    add(
+        meta.size > OCTAL_11,
+        "size",
+        meta.size.to_string().as_bytes(),
+    );
+    add(
+        u64::from(meta.uid) > OCTAL_7,
+        "uid",
+        meta.uid.to_string().as_bytes(),
+    );
+    add(
+        u64::from(meta.gid) > OCTAL_7,
+        "gid",
+        meta.gid.to_string().as_bytes(),
+    );
     let time = if seconds < 0 && nanos > 0 {
         format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanos)
     } else {
         format!("{seconds}.{nanos:09}")
     };
-    add(nanos != 0 || seconds < 0 || seconds as u64 > OCTAL_11, "mtime", time.as_bytes());
+    add(
+        nanos != 0 || seconds < 0 || seconds as u64 > OCTAL_11,
+        "mtime",
+        time.as_bytes(),
+    );
     out
 }
 
@@ -89,7 +115,10 @@ fn block(meta: &Meta<'_>) -> [u8; BLOCK] {
     octal(&mut block[108..116], u64::from(meta.uid));
     octal(&mut block[116..124], u64::from(meta.gid));
     octal(&mut block[124..136], meta.size);
-    octal(&mut block[136..148], u64::try_from(meta.mtime.0).unwrap_or(0));
+    octal(
+        &mut block[136..148],
+        u64::try_from(meta.mtime.0).unwrap_or(0),
+    );
     block[156] = meta.kind;
     block[157..157 + link.len()].copy_from_slice(link);
     block[257..265].copy_from_slice(b"ustar\x0000");
@@ -111,15 +140,37 @@ mod tests {
             let mut out = Vec::new();
             record(&mut out, "path", &vec![b'x'; length]);
             let text = String::from_utf8(out).expect("text");
-            let told: usize = text.split(' ').next().expect("length").parse().expect("number");
+            let told: usize = text
+                .split(' ')
+                .next()
+                .expect("length")
+                .parse()
+                .expect("number");
             assert_eq!(told, text.len());
         }
     }
 
     #[test]
     fn a_short_name_with_whole_seconds_needs_one_block() {
-        let meta = Meta { kind: b'0', name: b"a", link: b"", size: 1, mode: 0o644, uid: 0, gid: 0, mtime: (5, 0), device: (0, 0) };
+        let meta = Meta {
+            kind: b'0',
+            name: b"a",
+            link: b"",
+            size: 1,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: (5, 0),
+            device: (0, 0),
+        };
         assert_eq!(header(&meta).len(), BLOCK);
-        assert_eq!(header(&Meta { mtime: (5, 1), ..meta }).len(), 3 * BLOCK);
+        assert_eq!(
+            header(&Meta {
+                mtime: (5, 1),
+                ..meta
+            })
+            .len(),
+            3 * BLOCK
+        );
     }
 }
