@@ -68,3 +68,17 @@ test('a lost channel is the error of its tunnels', async () => {
   const [error] = await lost;
   assert.ok(isVivError(error, 'agent_unreachable'));
 });
+
+test('a tunnel that was read to its end does not care when the channel is lost', async () => {
+  await using setting = await connectedGuest();
+  const tunnel = await setting.guest.connect('localhost', 80);
+  // As if the guest had ended its direction; ours stays open.
+  const over = once(tunnel, 'end');
+  tunnel.resume();
+  tunnel.push(null);
+  await over;
+  const closed = once(tunnel, 'close');
+  setting.simulated.drop('bulk');
+  await closed;
+  assert.equal(tunnel.errored, null);
+});

@@ -19,7 +19,9 @@ class Tunnel extends Duplex {
     this.#channel = channel;
     const fail = (error: unknown) => {
       opened.reject(error);
-      this.destroy(error as Error);
+      // Whoever has read it to its end and writes nothing no longer listens: an error would end the whole process.
+      const idle = this.readableEnded && this.writableLength === 0;
+      this.destroy(idle ? undefined : (error as Error));
     };
     this.#stream = channel.open('tcp.connect', params, {
       response: (response) => {
