@@ -1,5 +1,6 @@
 //! The tar format as far as copies need it: ustar, with the PAX records and GNU long names that others write.
 
+mod fields;
 mod read;
 mod write;
 

@@ -1,7 +1,9 @@
 use super::*;
+use crate::tar::TarError;
 use crate::tar::{header, padding, Meta, END};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use viv_protocol::Code;
 
 /// A destination with something precious beside it.
 struct Place(PathBuf);
