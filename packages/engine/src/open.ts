@@ -6,6 +6,7 @@ import { Engine } from './engine.ts';
 import { connectGuest } from './guest/index.ts';
 import { readIdentity } from './host/identity.ts';
 import { recoverInstance } from './instances/adopt.ts';
+import { watchClock } from './instances/clock.ts';
 import type { Context } from './instances/context.ts';
 import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
@@ -78,6 +79,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     instances: registry,
   };
   await recoverAll(context, registry);
+  undo.use(watchClock(registry));
   const engine = new Engine(home, context, registry, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
   return engine;

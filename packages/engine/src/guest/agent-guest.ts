@@ -82,6 +82,10 @@ export class AgentGuest implements Guest {
     return this.#control.call('identity', params, nothing, signal);
   }
 
+  setClock(nanos: bigint, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('clock', { clockNanos: nanos }, nothing, signal);
+  }
+
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }> {
     // A workload without a process has no pid either.
     const read = (result: Fields) => ({ pid: result.optionalUint('pid') ?? 0 });

@@ -89,6 +89,8 @@ export interface Guest extends AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
   identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
+  /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
+  setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Undefined while it runs. */
   workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;

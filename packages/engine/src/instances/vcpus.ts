@@ -1,5 +1,6 @@
 import type { ActionResult, CallOptions } from '@vivarium/model';
 import { changed, invalidState, request } from './actions.ts';
+import { setGuestClock } from './clock.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { greet } from './reconnect.ts';
@@ -41,6 +42,7 @@ export function resumeInstance(
     if (instance.guest === undefined) {
       watchGuest(context, instance, machine, await greet(context, machine, greetMs));
     }
+    await setGuestClock(instance);
     return changed(instance);
   });
 }

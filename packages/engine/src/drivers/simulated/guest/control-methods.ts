@@ -24,6 +24,10 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       takeIdentity(system, params);
       return none;
     },
+    clock: ({ system, params }) => {
+      system.clockNanos = params.bigint('clockNanos');
+      return none;
+    },
     'workload.start': ({ system, params }) => {
       const id = params.text('id');
       const output = params.text('output') === 'ring' ? 'ring' : 'retain';
@@ -128,7 +132,7 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
     throw new Refusal('invalid_request', 'entropy has less than 64 bytes');
   if (!/^[0-9a-f]{32}$/.test(params.text('machineId')))
     throw new Refusal('invalid_request', 'machineId is not 32 hex digits');
-  params.bigint('clockNanos');
+  system.clockNanos = params.bigint('clockNanos');
   system.hostname = params.text('hostname');
   system.generation = params.uint('generation');
 }

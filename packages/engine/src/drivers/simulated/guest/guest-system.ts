@@ -45,6 +45,8 @@ const knownUsers: ReadonlySet<string> = new Set(['', 'root', 'nobody', 'daemon']
 export class GuestSystem {
   hostname = '(none)';
   generation = 0;
+  /** Wall clock, as it was told last. */
+  clockNanos = 0n;
   configured = false;
   frozen = false;
   readonly sessions = new Map<string, SimulatedSession>();
