@@ -109,10 +109,10 @@ describe('files of a real VM', () => {
 
   test('that are not there are told so by their path', async () => {
     for (const call of [
-      vm.files.stat('/no/such'),
-      vm.files.readFile('/no/such'),
-      vm.files.copyOut('/no/such', dir),
-      vm.files.copyIn(path.join(dir, 'absent'), '/tmp/'),
+      () => vm.files.stat('/no/such'),
+      () => vm.files.readFile('/no/such'),
+      () => vm.files.copyOut('/no/such', dir),
+      () => vm.files.copyIn(path.join(dir, 'absent'), '/tmp/'),
     ]) {
       await assert.rejects(call, (error: Error & { code: string }) => {
         assert.equal(error.code, 'path_not_found');

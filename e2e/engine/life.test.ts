@@ -33,7 +33,7 @@ describe('the life of a real VM', () => {
     assert.ok(stats.memory.totalBytes > 150 * MiB && stats.memory.totalBytes <= 256 * MiB);
     assert.ok(stats.memory.usedBytes > MiB && stats.memory.availableBytes < stats.memory.totalBytes);
     assert.ok(stats.disk.totalBytes > 8 * 1024 * MiB && stats.disk.totalBytes <= 10 * 1024 * MiB);
-    assert.ok(stats.cpuNanos > 1e7 && stats.processes >= 2);
+    assert.ok(stats.cpuNanos > 1e7 && stats.processes >= 1);
     assert.ok((stats.vmm?.residentBytes ?? 0) > 30 * MiB);
     await vm.exec([
       'sh',

@@ -32,8 +32,9 @@ describe('the network of a real VM', () => {
   });
 
   test('takes many connections at once', async () => {
-    const answers = await Promise.all(Array.from({ length: 40 }, () => fetchText(port(web))));
-    assert.deepEqual(new Set(answers), new Set(['web\n']));
+    // Busybox's httpd lets nine wait; more than that the guest's kernel turns away.
+    const eightTimes = () => Promise.all(Array.from({ length: 8 }, () => fetchText(port(web))));
+    for (let n = 0; n < 5; n++) assert.deepEqual(new Set(await eightTimes()), new Set(['web\n']));
   });
 
   test('of two VMs is two networks, each with ports of its own', async () => {
