@@ -10,6 +10,9 @@ import { RealDaemon } from './real-daemon.ts';
 /** Printed with every failure; set VIV_TEST_SEED to get the same moments again. */
 const seed = Number(process.env.VIV_TEST_SEED ?? Date.now() % 1_000_000);
 
+/** Kills of each kind; more of them search longer. */
+const rounds = Number(process.env.VIV_TEST_ROUNDS ?? 2);
+
 /** What is under way when the daemon is killed, and the longest it takes here, in milliseconds. */
 const work: { name: string; longestMs: number; prepare?: Work; run: Work }[] = [
   {
@@ -55,7 +58,7 @@ describe(`vivd killed at any moment (seed ${seed})`, () => {
   after(() => daemon[Symbol.asyncDispose]());
 
   for (const { name, longestMs, prepare, run } of work) {
-    for (const round of [1, 2]) {
+    for (let round = 1; round <= rounds; round++) {
       test(`of a ${name}, round ${round}, leaves every VM where it really is and nothing else`, async () => {
         const { viv } = daemon;
         const bystander = await viv.get('bystander');

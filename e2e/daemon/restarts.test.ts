@@ -67,6 +67,20 @@ describe('VMs of a daemon that goes and comes', () => {
     assert.equal(stdout.split(' ')[0], createHash('md5').update(input).digest('hex'));
   });
 
+  test('cost the host next to nothing while nobody talks to them', async () => {
+    const { vmm } = await daemon.pids(vm.id);
+    const ticks = async () => {
+      const fields = (await readFile(`/proc/${vmm}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? [];
+      return Number(fields[11]) + Number(fields[12]);
+    };
+    await daemon.kill();
+    const before = await ticks();
+    await delay(2000);
+    const percent = ((await ticks()) - before) / 2;
+    await daemon.start();
+    assert.ok(percent < 25, `${percent} % of a CPU`);
+  });
+
   test('that ended while there was no daemon are Stopped, with the reason', async () => {
     const other = await daemon.viv.run('busybox', { cmd: ['sleep', '1000'] });
     const { vmm } = await daemon.pids(other.id);
@@ -89,9 +103,8 @@ describe('VMs of a daemon that goes and comes', () => {
     const trigger = job.exec(['sh', '-c', 'mv /later /go']);
     await trigger;
     await daemon.kill();
-    await until('the end of the VM', async () =>
-      (await readdir(daemon.instanceDir(job.id))).includes('exit.json'),
-    ).catch(() => undefined);
+    const files = () => readdir(daemon.instanceDir(job.id));
+    await until('the end of the VM', async () => (await files()).includes('exit.json'));
     await daemon.start();
     await job.waitFor('Stopped');
     const { exit } = await job.refresh();
