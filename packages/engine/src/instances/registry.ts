@@ -6,6 +6,8 @@ import type { Instance } from './instance.ts';
 export class InstanceRegistry implements Instances {
   readonly #byId = new Map<string, Instance>();
   readonly #byName = new Map<string, Instance>();
+  /** By {@link positionOf}: clocks jump, and a millisecond has room for many instances. */
+  readonly #ordered: Instance[] = [];
 
   all(): Iterable<Instance> {
     return this.#byId.values();
@@ -13,9 +15,9 @@ export class InstanceRegistry implements Instances {
 
   /** In the order of creation, from behind a {@link positionOf}; the instance it names need not exist any more. */
   *after(position: string | undefined): Generator<Instance> {
-    for (const instance of this.#byId.values()) {
-      if (position === undefined || positionOf(instance) > position) yield instance;
-    }
+    let index = position === undefined ? 0 : this.#indexOf(position);
+    if (index < this.#ordered.length && positionOf(this.#ordered[index] as Instance) === position) index += 1;
+    for (; index < this.#ordered.length; index += 1) yield this.#ordered[index] as Instance;
   }
 
   get size(): number {
@@ -60,10 +62,11 @@ export class InstanceRegistry implements Instances {
     this.#free(instance.record.name);
     this.#byId.set(instance.id, instance);
     this.#byName.set(instance.record.name, instance);
+    this.#ordered.splice(this.#indexOf(positionOf(instance)), 0, instance);
   }
 
   remove(instance: Instance): void {
-    this.#byId.delete(instance.id);
+    if (this.#byId.delete(instance.id)) this.#ordered.splice(this.#indexOf(positionOf(instance)), 1);
     if (this.#byName.get(instance.record.name) === instance) this.#byName.delete(instance.record.name);
   }
 
@@ -74,8 +77,20 @@ export class InstanceRegistry implements Instances {
     this.#byName.set(name, instance);
   }
 
+  /** Where a position is, or would be, in the order. */
+  #indexOf(position: string): number {
+    let [low, high] = [0, this.#ordered.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (positionOf(this.#ordered[middle] as Instance) < position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   #free(name: string): void {
-    const holder = this.#byName.get(name);
+    // An id is looked for first: an instance called by another's could not be found by its name.
+    const holder = this.#byName.get(name) ?? this.#byId.get(name);
     if (holder === undefined) return;
     throw new VivError(
       'name_conflict',
