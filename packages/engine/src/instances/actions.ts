@@ -8,7 +8,8 @@ export const deadlines = {
   create: 120_000,
   prepare: 60_000,
   start: 180_000,
-  stop: 660_000,
+  /** More than the longest time a guest may be given. */
+  stop: 3_660_000,
   shutdown: 120_000,
   pause: 10_000,
   resume: 10_000,
@@ -38,6 +39,7 @@ export function request(
     signal: call.signal,
     onProgress: call.onProgress,
     check: () => {
+      if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
       const next = transition(instance.state, action, { force });
       if (next === undefined) throw invalidState(instance, action, hint);
       return next.changed ? undefined : { answer: { changed: false, state: instance.state } };

@@ -2,6 +2,7 @@ import { type CreateOptions, type ImageConfig, type PortRequest, parseSize, VivE
 import type { StoredImage } from '../images/store.ts';
 import type { InstanceSpec } from '../store/record.ts';
 import { checkName } from './names.ts';
+import { checkStopTimeout } from './times.ts';
 
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
@@ -59,6 +60,7 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
   ) {
     throw new VivError('invalid_request', `Not a host name: ${JSON.stringify(options.hostname)}`);
   }
+  if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
   for (const port of options.ports ?? []) checkPort(port);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {

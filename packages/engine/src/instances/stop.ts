@@ -5,6 +5,7 @@ import type { Operation } from '../operations/operation.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
+import { checkStopTimeout } from './times.ts';
 
 export interface StopOptions extends CallOptions {
   /** Milliseconds the guest is given before it is forced. Default: the instance's own. */
@@ -19,12 +20,13 @@ const askMs = 1500;
 const deafMs = 500;
 
 /** Any state with a VMM -> Stopping -> Stopped. Interrupts a start. Changes nothing when it is Stopped already. */
-export function stopInstance(
+export async function stopInstance(
   context: Context,
   instance: Instance,
   options: StopOptions = {},
 ): Promise<ActionResult> {
   const { timeoutMs = instance.record.spec.stopTimeoutMs, force = false } = options;
+  checkStopTimeout(timeoutMs);
   // A start that is cut short has gone back to Stopped by the time we are let in: the caller's stop did that.
   const cutShort = ['start', 'prepare'].includes(instance.operation?.action ?? '');
   const { check, ...rest } = request(instance, 'stop', options, {

@@ -1,6 +1,7 @@
 import { mayHaveVmm, type State } from '@vivarium/lifecycle';
 import { VivError } from '@vivarium/model';
 import type { Instance } from './instance.ts';
+import { longestTimerMs } from './times.ts';
 
 /** Milliseconds. */
 const defaultTimeout = 60_000;
@@ -51,16 +52,15 @@ export function waitForInstance(
       );
     }
   };
-  const timer = setTimeout(
-    () =>
-      reject(
-        new VivError(
-          'timeout',
-          `${instance.record.name} is ${instance.state}, not ${wanted}, after ${timeoutMs / 1000} s`,
-        ),
+  // Whoever waits for longer than a timer can run waits until it happens.
+  const late = () =>
+    reject(
+      new VivError(
+        'timeout',
+        `${instance.record.name} is ${instance.state}, not ${wanted}, after ${timeoutMs / 1000} s`,
       ),
-    timeoutMs,
-  );
+    );
+  const timer = timeoutMs > longestTimerMs ? undefined : setTimeout(late, timeoutMs);
   const abort = () => reject(new VivError('cancelled', 'The wait was cancelled.', { cause: signal?.reason }));
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();
