@@ -45,7 +45,20 @@ export async function createInstance(
   );
   // Synchronous from the check of the name to the lock: of two creates with one name one loses here.
   context.instances.add(instance);
-  await context.door.run(
+  try {
+    await make(context, instance, call);
+  } catch (error) {
+    // It may not even have begun.
+    instance.gone = true;
+    context.instances.remove(instance);
+    throw error;
+  }
+  return instance;
+}
+
+function make(context: Context, instance: Instance, call: CallOptions): Promise<void> {
+  const { id, name } = instance.record;
+  return context.door.run(
     instance,
     { action: 'create', deadlineMs: deadlines.create, signal: call.signal, onProgress: call.onProgress },
     async (operation) => {
@@ -66,7 +79,6 @@ export async function createInstance(
       instance.emit('created', { image: instance.record.spec.image });
     },
   );
-  return instance;
 }
 
 /** The name as it is shown; what was asked for by digest has no other. */

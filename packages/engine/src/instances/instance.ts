@@ -36,6 +36,10 @@ export class Instance implements Holdable {
   /** How the VM is being ended, when it is being ended by us. */
   ending: 'stopped' | 'killed' | undefined;
   gone = false;
+  /** A VMM may be there that could not be looked at: nothing may be removed before it was. */
+  sought = false;
+  /** Restarts under way, which keep an instance that is otherwise removed at its end. */
+  restarts = 0;
   readonly readers = new Readers();
 
   readonly dir: string;
@@ -87,6 +91,8 @@ export class Instance implements Holdable {
   }
 
   observeMachine(machine: Machine | undefined, status?: MachineStatus): void {
+    // One that is found again can be seen again.
+    if (this.machine !== machine) this.#unknown = undefined;
     this.machine = machine;
     this.#machineStatus = machine === undefined ? undefined : status;
     if (machine === undefined) {
@@ -124,7 +130,12 @@ export class Instance implements Holdable {
   }
 
   emit(type: string, data: Record<string, unknown>): void {
-    this.#events.append({ id: this.id, name: this.record.name }, type, data);
+    try {
+      this.#events.append({ id: this.id, name: this.record.name }, type, data);
+    } catch (error) {
+      // What happened has happened, whether or not there is room to tell of it.
+      process.emitWarning(`An event of ${this.record.name} could not be stored (${type}): ${String(error)}`);
+    }
   }
 
   /** Tells of the state when it is not the one told of last. */

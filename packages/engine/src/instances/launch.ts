@@ -36,8 +36,11 @@ export async function launch(
   });
   // Before the VMM is there: should this process die in between, the next one knows where to look for it.
   context.journal.save(instance.record);
+  let watched = false;
   operation.undo('go back to a stopped record', () => {
-    instance.change({ phase: 'made' });
+    // Where there was no VMM to end, nothing has happened since the last one did.
+    const { startedAt, stoppedAt, exit } = record;
+    instance.change({ phase: 'made', ...(watched ? {} : { startedAt, stoppedAt, exit }) });
   });
   const machine = await context.driver.launch(await machineSpec(context, instance, run), operation.signal);
   operation.undo('end the VMM', async () => {
@@ -47,6 +50,7 @@ export async function launch(
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
+  watched = true;
   await writeRecord(instance.dir, instance.record);
   return machine;
 }

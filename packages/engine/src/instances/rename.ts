@@ -17,7 +17,13 @@ export function renameInstance(context: Context, instance: Instance, name: strin
     async (operation) => {
       const before = instance.record.name;
       context.instances.rename(instance, name);
-      operation.undo('take the old name again', () => context.instances.rename(instance, before));
+      operation.undo('take the old name again', async () => {
+        context.instances.rename(instance, before);
+        context.journal.save(instance.record);
+        await writeRecord(instance.dir, instance.record);
+      });
+      // At once, so that the old name is free in the database as soon as it is here.
+      context.journal.save(instance.record);
       await writeRecord(instance.dir, instance.record);
       instance.emit('renamed', { from: before, to: name });
     },

@@ -37,6 +37,7 @@ export interface Request<T> extends Caller {
 export class OperationDoor {
   readonly #journal: Journal;
   readonly #running = new Set<Operation>();
+  #admits: ((action: string) => boolean) | undefined;
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -45,6 +46,11 @@ export class OperationDoor {
   /** Resolves when nothing is under way any more. */
   async quiet(): Promise<void> {
     while (this.#running.size > 0) await Promise.all([...this.#running].map((operation) => operation.ended));
+  }
+
+  /** From here on nothing else is let in: the engine is being closed. */
+  admitOnly(...actions: string[]): void {
+    this.#admits = (action) => actions.includes(action);
   }
 
   /** Ends what is under way; each is undone as far as it has come. */
@@ -76,9 +82,13 @@ export class OperationDoor {
       }
       await holder.ended;
     }
-    request.signal?.throwIfAborted();
+    if (request.signal?.aborted) throw cancelled(request);
+    if (this.#admits?.(request.action) === false) {
+      throw new VivError('cancelled', `No ${request.action} any more: the engine is being closed`);
+    }
     const nothing = request.check?.();
     if (nothing !== undefined) return nothing.answer;
+    if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
 
     const operation = new Operation(request.action, key, request.deadlineMs);
     instance.operation = operation;
@@ -93,56 +103,61 @@ export class OperationDoor {
     body: (operation: Operation) => Promise<T>,
   ): Promise<T> {
     try {
-      this.#journal.begin(
-        {
-          id: operation.id,
-          instanceId: instance.id,
-          action: operation.action,
-          startedAt: operation.startedAt,
-        },
-        instance.record,
-      );
+      const { id, action, startedAt } = operation;
+      this.#journal.begin({ id, instanceId: instance.id, action, startedAt }, instance.record);
       instance.operationChanged(operation, 'begun');
-      const result = await body(operation);
-      operation.reverter.disarm();
-      this.#end(instance, operation, 'done');
-      return result;
-    } catch (thrown) {
-      const reason = operation.signal.aborted ? operation.signal.reason : thrown;
-      const error = VivError.from(isCancellation(thrown) ? reason : thrown);
-      const failures = await operation.reverter.revert();
-      for (const failure of failures) {
-        instance.latch(
-          new VivError('internal', `${operation.action} failed and could not be undone: ${failure.what}`, {
-            hint: 'Force a stop, or delete the instance.',
-            details: {
-              operation: operation.action,
-              undo: failure.what,
-              undoError: String(failure.error),
-              error: error.toJSON(),
-            },
-            cause: failure.error,
-          }),
-        );
-      }
-      this.#end(instance, operation, failures.length === 0 ? 'undone' : 'failed', error);
-      throw error;
+      return await this.#carryOut(instance, operation, body);
     } finally {
       instance.operation = undefined;
       this.#running.delete(operation);
     }
   }
 
-  #end(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): void {
-    this.#journal.end(
-      operation.id,
-      instance.id,
-      outcome,
-      instance.gone ? undefined : instance.record,
-      error?.toJSON(),
-    );
-    instance.operationChanged(operation, outcome, error);
+  async #carryOut<T>(
+    instance: Holdable,
+    operation: Operation,
+    body: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const result = await body(operation);
+      // Only what is on disk is done: where that can't be written, the steps are taken back as well.
+      this.#write(instance, operation, 'done');
+      operation.reverter.disarm();
+      instance.operationChanged(operation, 'done');
+      return result;
+    } catch (thrown) {
+      const reason = operation.signal.aborted ? operation.signal.reason : thrown;
+      const error = VivError.from(isCancellation(thrown) ? reason : thrown);
+      const failures = await operation.reverter.revert();
+      for (const failure of failures) instance.latch(notUndone(operation, failure, error));
+      const outcome = failures.length === 0 ? 'undone' : 'failed';
+      try {
+        this.#write(instance, operation, outcome, error);
+      } catch (cause) {
+        // It stays open in the journal, and whoever opens the data directory next looks where the instance really is.
+        process.emitWarning(`The end of ${operation.action} could not be journalled: ${String(cause)}`);
+      }
+      instance.operationChanged(operation, outcome, error);
+      throw error;
+    }
   }
+
+  #write(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): void {
+    const record = instance.gone ? undefined : instance.record;
+    this.#journal.end(operation.id, instance.id, outcome, record, error?.toJSON());
+  }
+}
+
+function notUndone(
+  { action }: Operation,
+  { what, error: undoError }: { what: string; error: unknown },
+  error: VivError,
+): VivError {
+  return new VivError('internal', `${action} failed and could not be undone: ${what}`, {
+    hint: 'Force a stop, or delete the instance.',
+    details: { operation: action, undo: what, undoError: String(undoError), error: error.toJSON() },
+    cause: undoError,
+  });
 }
 
 /** True for what an aborted signal makes other code throw; the reason behind it says more. */
@@ -151,6 +166,10 @@ function isCancellation(error: unknown): boolean {
     error instanceof Error &&
     (error.name === 'AbortError' || (error instanceof VivError && error.code === 'cancelled'))
   );
+}
+
+function cancelled({ action, signal }: Request<unknown>): VivError {
+  return new VivError('cancelled', `The ${action} was cancelled.`, { cause: signal?.reason });
 }
 
 function busy(instance: Holdable, holder: Operation): VivError {

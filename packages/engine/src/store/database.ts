@@ -67,8 +67,22 @@ export function openDatabase(home: string, { rebuild = false } = {}): Database {
   }
 }
 
+/** How long another program (`sqlite3` on a terminal) may hold the database before that is an error. Milliseconds. */
+const timeout = 2000;
+
+/** What SQLite throws, as an error that says what to do. */
+export function storeError(thrown: unknown): VivError {
+  const { errcode, message } = thrown as { errcode?: number; message?: string };
+  // 13 SQLITE_FULL
+  if (errcode !== 13) return VivError.from(thrown);
+  return new VivError('disk_full', `The database could not be written: ${message}`, {
+    hint: 'Make room on the file system that holds the data directory.',
+    cause: thrown,
+  });
+}
+
 function connect(file: string, fresh: boolean): Database {
-  const records = new DatabaseSync(file);
+  const records = new DatabaseSync(file, { timeout });
   try {
     records.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
     if (fresh) chmodSync(file, 0o600);
@@ -86,7 +100,7 @@ function connect(file: string, fresh: boolean): Database {
     if (check.quick_check !== 'ok') throw Object.assign(new Error(check.quick_check), { errcode: 11 });
     records.exec(schema);
     records.exec(`PRAGMA user_version = ${version}`);
-    const events = new DatabaseSync(file);
+    const events = new DatabaseSync(file, { timeout });
     events.exec('PRAGMA synchronous = NORMAL;');
     return {
       records,

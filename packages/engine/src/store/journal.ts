@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorRecord } from '@vivarium/model';
+import { storeError } from './database.ts';
 import type { InstanceRecord } from './record.ts';
 
 /** `failed`: neither done nor undone; the instance is in Error and the evidence with it. */
@@ -25,13 +26,20 @@ interface Row {
   error: string | null;
 }
 
+/** Operations between two clearings-out of the journal. */
+const forgetEvery = 1000;
+
 /** Records and the operations on them. Each call is one transaction; what it wrote is on disk when it returns. */
 export class Journal {
   readonly #database: DatabaseSync;
   readonly #statements;
+  readonly #keep: number;
+  #ended = 0;
 
-  constructor(database: DatabaseSync) {
+  /** `keep`: how many operations that have ended are held. Default 10,000. */
+  constructor(database: DatabaseSync, keep = 10_000) {
     this.#database = database;
+    this.#keep = keep;
     this.#statements = {
       put: database.prepare(
         'INSERT INTO instances (id, name, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record',
@@ -42,10 +50,16 @@ export class Journal {
         'INSERT INTO operations (id, instance_id, action, started_at) VALUES (?, ?, ?, ?)',
       ),
       end: database.prepare('UPDATE operations SET ended_at = ?, outcome = ?, error = ? WHERE id = ?'),
+      close: database.prepare(
+        "UPDATE operations SET ended_at = ?, outcome = 'failed' WHERE instance_id = ? AND ended_at IS NULL",
+      ),
       open: database.prepare('SELECT * FROM operations WHERE ended_at IS NULL ORDER BY started_at'),
       get: database.prepare('SELECT * FROM operations WHERE id = ?'),
-      forget: database.prepare('DELETE FROM operations WHERE ended_at IS NOT NULL AND ended_at < ?'),
+      forget: database.prepare(
+        'DELETE FROM operations WHERE ended_at IS NOT NULL AND rowid <= (SELECT max(rowid) FROM operations) - ?',
+      ),
     };
+    this.#statements.forget.run(keep);
   }
 
   #transaction(work: () => void): void {
@@ -54,8 +68,9 @@ export class Journal {
       work();
       this.#database.exec('COMMIT');
     } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
+      // A full disk has ended the transaction already.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw storeError(error);
     }
   }
 
@@ -67,6 +82,8 @@ export class Journal {
   begin(entry: JournalEntry, record: InstanceRecord): void {
     this.#transaction(() => {
       this.#statements.put.run(record.id, record.name, JSON.stringify(record));
+      // One at a time: an earlier one whose end could not be written is over.
+      this.#statements.close.run(entry.startedAt, entry.instanceId);
       this.#statements.begin.run(entry.id, entry.instanceId, entry.action, entry.startedAt);
     });
   }
@@ -89,11 +106,15 @@ export class Journal {
         id,
       );
     });
+    this.#ended += 1;
+    if (this.#ended % forgetEvery === 0) this.#statements.forget.run(this.#keep);
   }
 
   /** A change that no operation made: an exit that was observed, a record that was found. */
   save(record: InstanceRecord): void {
-    this.#statements.put.run(record.id, record.name, JSON.stringify(record));
+    this.#transaction(() => {
+      this.#statements.put.run(record.id, record.name, JSON.stringify(record));
+    });
   }
 
   unfinished(): JournalEntry[] {
@@ -103,11 +124,6 @@ export class Journal {
   find(id: string): JournalEntry | undefined {
     const row = this.#statements.get.get(id) as unknown as Row | undefined;
     return row && toEntry(row);
-  }
-
-  /** Ended operations from before `before` (RFC 3339) are forgotten. */
-  forget(before: string): void {
-    this.#statements.forget.run(before);
   }
 }
 
