@@ -94,7 +94,8 @@ async function recoverAll(context: Context, registry: InstanceRegistry): Promise
   for (const record of inOrder) {
     const instance = new Instance(record, context.dir, context.events);
     registry.add(instance);
-    if (record.phase !== 'made' || unfinished.has(record.id)) uncertain.push(instance);
+    const overdue = record.spec.autoRemove && record.exit !== undefined;
+    if (record.phase !== 'made' || unfinished.has(record.id) || overdue) uncertain.push(instance);
   }
   const recoverNext = async () => {
     for (let instance = uncertain.pop(); instance !== undefined; instance = uncertain.pop()) {

@@ -37,6 +37,7 @@ export async function rebuild(context: Context, registry: InstanceRegistry): Pro
     const instance = new Instance({ ...record, name, phase: 'live' }, context.dir, context.events);
     registry.add(instance);
     await recoverInstance(context, instance, undefined);
+    if (instance.gone) continue;
     context.journal.save(instance.record);
     instance.emit('rebuilt', { from: 'record.json' });
     checks.push({

@@ -1,22 +1,61 @@
 import { rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
-import type { ExitRecord, Machine } from '../drivers/driver.ts';
-import type { JournalEntry } from '../store/journal.ts';
+import type { JournalEntry, Outcome } from '../store/journal.ts';
+import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import { removeFiles } from './delete.ts';
-import { exitInfo } from './exit-info.ts';
 import type { Instance } from './instance.ts';
-import { greet, reconnect } from './reconnect.ts';
-import { endAfterWorkload, watchGuest, watchMachine } from './watch.ts';
-
-/** Milliseconds that a daemon's start waits for the agents of running VMs; after that they are Unknown, and heal. */
-const greetMs = 3000;
+import { endMachine, lookForMachine } from './look.ts';
+import { removeAfterExit } from './watch.ts';
 
 /**
  * Finds out where an instance really is after this process has replaced another, and finishes or undoes what the
- * other one had begun. Never starts a VMM, and never ends one but to undo a start.
+ * other one had begun. Never starts a VMM, and never ends one but to undo a start. Where the VMM can't be looked at the
+ * instance is Unknown, and it is tried again until it can; where anything else fails it is Error, with the evidence.
  */
 export async function recoverInstance(
+  context: Context,
+  instance: Instance,
+  unfinished: JournalEntry | undefined,
+): Promise<void> {
+  try {
+    if (instance.record.phase === 'live') await lookForMachine(context, instance, unfinished?.action);
+    instance.sought = false;
+  } catch (error) {
+    instance.observeNothing(VivError.from(error));
+    if (!instance.sought) void seek(context, instance, unfinished);
+    return;
+  }
+  try {
+    await takeUp(context, instance, unfinished);
+  } catch (thrown) {
+    const error = VivError.from(thrown);
+    instance.latch(error);
+    finish(context, instance, unfinished, 'failed', error);
+  }
+  await removeAfterExit(context, instance);
+}
+
+/** Milliseconds. */
+const firstPause = 500;
+const longestPause = 30_000;
+
+async function seek(
+  context: Context,
+  instance: Instance,
+  unfinished: JournalEntry | undefined,
+): Promise<void> {
+  instance.sought = true;
+  for (let pause = firstPause; instance.sought; pause = Math.min(2 * pause, longestPause)) {
+    await delay(pause, undefined, { ref: false });
+    // Whoever holds it now looks for itself.
+    await instance.operation?.ended;
+    if (instance.sought) await recoverInstance(context, instance, unfinished);
+  }
+}
+
+async function takeUp(
   context: Context,
   instance: Instance,
   unfinished: JournalEntry | undefined,
@@ -28,7 +67,6 @@ export async function recoverInstance(
     context.instances.remove(instance);
     return finish(context, instance, unfinished, 'undone');
   }
-  if (instance.record.phase === 'live') await adopt(context, instance, action);
   if (action === 'delete') {
     await endMachine(instance);
     await removeFiles(context, instance);
@@ -36,6 +74,8 @@ export async function recoverInstance(
     instance.ending = 'killed';
     await endMachine(instance);
   }
+  // The database is the truth; what lies beside the disks may be from before or after it.
+  if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);
   const cameUp = action === 'start' ? instance.guest !== undefined : true;
   finish(context, instance, unfinished, cameUp ? 'done' : 'undone');
 }
@@ -44,77 +84,11 @@ function finish(
   context: Context,
   instance: Instance,
   unfinished: JournalEntry | undefined,
-  outcome: 'done' | 'undone',
+  outcome: Outcome,
+  error?: VivError,
 ): void {
   if (unfinished === undefined) return;
-  context.journal.end(unfinished.id, instance.id, outcome, instance.gone ? undefined : instance.record);
+  const record = instance.gone ? undefined : instance.record;
+  context.journal.end(unfinished.id, instance.id, outcome, record, error?.toJSON());
   instance.emit('recovered', { operation: unfinished.id, action: unfinished.action, outcome });
-}
-
-async function adopt(context: Context, instance: Instance, action: string | undefined): Promise<void> {
-  let found: Machine | ExitRecord | undefined;
-  try {
-    found = await context.driver.adopt(instance.dir);
-  } catch (error) {
-    instance.observeNothing(VivError.from(error));
-    return;
-  }
-  if (found === undefined || !('record' in found)) return ended(context, instance, found);
-  const machine = found;
-  instance.observeMachine(machine, await machine.status().catch(() => 'running' as const));
-  watchMachine(context, instance, machine);
-  if (machine.record.ports.length > 0) instance.change({ ports: machine.record.ports });
-  // A start had not got as far as letting the guest run.
-  if (action === 'start' && instance.state === 'Created') return endMachine(instance);
-  if (instance.state !== 'Initializing') return;
-  await adoptGuest(context, instance, machine, action);
-}
-
-/** The VMM ended while nobody looked; its exit record says how. Without one it was never launched. */
-async function ended(context: Context, instance: Instance, record: ExitRecord | undefined): Promise<void> {
-  const exit = record && (await exitInfo(instance, record));
-  instance.change({ phase: 'made', ...(exit === undefined ? {} : { exit, stoppedAt: exit.at }) });
-  context.journal.save(instance.record);
-  if (exit !== undefined) instance.emit('exit', { ...exit });
-  instance.announce();
-}
-
-async function adoptGuest(
-  context: Context,
-  instance: Instance,
-  machine: Machine,
-  action: string | undefined,
-): Promise<void> {
-  try {
-    const guest = await greet(context, machine, greetMs);
-    // A start that was cut off before the workload ran is taken back; one that had got that far is done.
-    const exit = await guest
-      .workloadExit('root', AbortSignal.timeout(greetMs))
-      .catch((error: unknown) => VivError.from(error));
-    if (exit instanceof VivError) {
-      await guest[Symbol.asyncDispose]();
-      throw exit;
-    }
-    watchGuest(context, instance, machine, guest);
-    if (exit !== undefined) {
-      instance.workloadExit = exit;
-      void endAfterWorkload(instance, guest);
-    }
-  } catch (error) {
-    if (action === 'start') return endMachine(instance);
-    instance.observeNothing(VivError.from(error));
-    void reconnect(context, instance, machine);
-  }
-}
-
-async function endMachine(instance: Instance): Promise<void> {
-  const { machine } = instance;
-  if (machine === undefined) return;
-  try {
-    await machine.kill();
-  } catch (error) {
-    instance.latch(VivError.from(error));
-    return;
-  }
-  await instance.machineGone(machine);
 }

@@ -3,6 +3,7 @@ import { type CallOptions, VivError } from '@vivarium/model';
 import { request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
+import { lookForMachine } from './look.ts';
 import { stopNow } from './stop.ts';
 
 /** Ends the VM with `force`, removes its disks, and forgets it. What can't be removed is listed, and the state is Error. */
@@ -11,9 +12,9 @@ export async function deleteInstance(
   instance: Instance,
   { force = false, ...call }: CallOptions & { force?: boolean },
 ): Promise<void> {
+  // Forced or not is judged at the beginning only: one that is under way is shared by all who want it gone.
   const { check, ...rest } = request(instance, 'delete', call, {
     force,
-    parameters: { force },
     hint: 'Stop it first, or use force (`viv rm -f`).',
   });
   await context.door.run<void>(
@@ -23,6 +24,9 @@ export async function deleteInstance(
       check: () => (instance.gone || check?.() !== undefined ? { answer: undefined } : undefined),
     },
     async (operation) => {
+      // What nobody could look at may still run, and have its disks open.
+      if (instance.sought) await lookForMachine(context, instance, 'delete');
+      instance.sought = false;
       if (instance.machine !== undefined) await stopNow(instance, operation, { timeoutMs: 0, force: true });
       instance.enter('Deleting');
       operation.step('remove the disks');

@@ -1,4 +1,4 @@
-import { VivError } from '@vivarium/model';
+import { type ExitInfo, isVivError, VivError } from '@vivarium/model';
 import type { ExitRecord, Machine } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
 import { writeRecord } from '../store/record.ts';
@@ -18,8 +18,10 @@ export function watchMachine(context: Context, instance: Instance, machine: Mach
   });
   machine.exited.then(
     (record) => machineExited(context, instance, machine, record),
-    (error: unknown) =>
-      instance.latch(new VivError('internal', 'The end of the VMM could not be observed', { cause: error })),
+    (error: unknown) => {
+      if (instance.machine !== machine) return;
+      instance.latch(new VivError('internal', 'The end of the VMM could not be observed', { cause: error }));
+    },
   );
 }
 
@@ -63,34 +65,59 @@ async function machineExited(
   record: ExitRecord,
 ): Promise<void> {
   if (instance.machine !== machine) return;
-  const exit = await exitInfo(instance, record);
-  const guest = instance.guest;
+  const { guest } = instance;
   instance.guest = undefined;
   await guest?.[Symbol.asyncDispose]();
-  instance.change({ phase: 'made', exit, stoppedAt: exit.at });
+  await keepExit(context, instance, record);
   instance.ending = undefined;
   instance.readers.clear();
-  instance.emit('exit', { ...exit });
-  // The record first: whoever sees Stopped finds the exit there.
-  if (!instance.gone) {
-    context.journal.save(instance.record);
-    await writeRecord(instance.dir, instance.record).catch((error: unknown) => {
-      instance.emit('warning', {
-        message: `The record beside the disks could not be written: ${VivError.from(error).message}`,
-      });
-    });
-  }
   instance.observeMachine(undefined);
-  if (instance.record.spec.autoRemove) await removeAfterExit(context, instance);
+  await removeAfterExit(context, instance);
 }
 
-async function removeAfterExit(context: Context, instance: Instance): Promise<void> {
-  // A start that failed is undone by whoever started it; a stop has to be over before its instance may go.
-  await instance.operation?.ended;
-  if (instance.gone || instance.machine !== undefined) return;
+/** The record first: whoever sees Stopped finds the exit there. Where it can't be written, it is looked for again. */
+export async function keepExit(context: Context, instance: Instance, record: ExitRecord): Promise<void> {
+  const exit = await exitInfo(instance, record).catch((error: unknown) =>
+    unexplained(instance, record, error),
+  );
+  instance.change({ phase: 'made', exit, stoppedAt: exit.at });
+  instance.emit('exit', { ...exit });
+  if (instance.gone) return;
   try {
-    await deleteInstance(context, instance, { force: false });
+    context.journal.save(instance.record);
+    await writeRecord(instance.dir, instance.record);
   } catch (error) {
-    instance.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
+    instance.emit('warning', {
+      message: `Its exit could not be written down: ${VivError.from(error).message}`,
+    });
+  }
+}
+
+function unexplained(instance: Instance, { at, code, signal }: ExitRecord, error: unknown): ExitInfo {
+  instance.emit('warning', { message: `Its logs can't be read: ${VivError.from(error).message}` });
+  return {
+    reason: 'vmm_exited',
+    message: 'the VMM ended, and its logs do not say why',
+    at,
+    vmm: { ...(code === undefined ? {} : { code }), ...(signal === undefined ? {} : { signal }) },
+  };
+}
+
+/** Removes what was made to be removed at its end, once nobody holds it. */
+export async function removeAfterExit(context: Context, instance: Instance): Promise<void> {
+  if (!instance.record.spec.autoRemove) return;
+  for (;;) {
+    // A start that failed is undone by whoever started it; a stop has to be over before its instance may go.
+    await instance.operation?.ended;
+    const { gone, machine, restarts, record } = instance;
+    if (gone || machine !== undefined || restarts > 0 || record.exit === undefined) return;
+    try {
+      return await deleteInstance(context, instance, { force: false });
+    } catch (error) {
+      // Somebody was faster: a rename, or a start that makes it go on.
+      if (isVivError(error, 'busy')) continue;
+      instance.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
+      return;
+    }
   }
 }
