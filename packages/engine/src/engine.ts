@@ -5,7 +5,6 @@ import {
   type Images,
   type InstanceEvent,
   type InstanceInfo,
-  isVivError,
   type ListOptions,
   type Page,
   type ProgressListener,
@@ -68,12 +67,10 @@ export class Engine implements Vivarium {
       try {
         await startInstance(this.#context, instance, inner);
       } catch (error) {
-        if (!instance.gone) {
-          await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
-            if (!isVivError(cause, 'not_found'))
-              throw new AggregateError([error, cause], 'The start failed, and so did its clean-up');
-          });
-        }
+        await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
+          // Why it did not start is what the caller needs to know; what is left is there to be looked at.
+          instance.emit('warning', { message: `Not removed: ${VivError.from(cause).message}` });
+        });
         throw error;
       }
       return vm;
@@ -145,6 +142,7 @@ export class Engine implements Vivarium {
   async [abandon](): Promise<void> {
     this.#context.door.forgetAll();
     for (const instance of this.#registry.all()) {
+      instance.sought = false;
       instance.guest = undefined;
       instance.machine = undefined;
     }
@@ -153,19 +151,23 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     const { door, embedded } = this.#context;
+    door.admitOnly('stop', 'delete');
     const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
     await door.quiet();
     clearTimeout(late);
     await Promise.all([...this.#registry.all()].map((instance) => this.#release(instance, embedded)));
     await door.quiet();
+    door.admitOnly();
     await this.#resources.disposeAsync();
   }
 
   async #release(instance: Instance, embedded: boolean): Promise<void> {
     const { machine, guest } = instance;
+    instance.sought = false;
     if (machine === undefined) return;
     if (embedded && !instance.record.spec.detached) {
-      await this.#vm(instance).stop({ force: true });
+      const vm = this.#vm(instance);
+      await (instance.record.spec.autoRemove ? vm.delete({ force: true }) : vm.stop({ force: true }));
       return;
     }
     // Nobody reconnects to what is let go on purpose.

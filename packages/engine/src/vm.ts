@@ -26,6 +26,7 @@ import { attach, guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 import { renameInstance } from './instances/rename.ts';
 import { resizeDisk } from './instances/resize.ts';
+import { restartInstance } from './instances/restart.ts';
 import { shutdownInstance } from './instances/shutdown.ts';
 import { prepareInstance, startInstance } from './instances/start.ts';
 import { instanceStats } from './instances/stats.ts';
@@ -94,10 +95,9 @@ export class EngineVm implements Vm {
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {
-    return this.#task(options, async (call) => {
-      await stopInstance(this.#context, this.#instance, { ...options, ...call });
-      return startInstance(this.#context, this.#instance, call);
-    });
+    return this.#task(options, (call) =>
+      restartInstance(this.#context, this.#instance, { ...options, ...call }),
+    );
   }
 
   delete(options: CallOptions & { force?: boolean } = {}): Task<void> {
