@@ -16,6 +16,7 @@ import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
+import { keepReserve } from './store/reserve.ts';
 
 export interface EngineOptions {
   /**
@@ -65,7 +66,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
       ? simulatedParts()
       : driver);
   await parts.images.recover();
-  const journal = new Journal(database.records);
+  const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
   const context: Context = {
     dir: path.join(home, 'instances'),

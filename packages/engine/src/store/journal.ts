@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { ErrorRecord } from '@vivarium/model';
+import { type ErrorRecord, isVivError } from '@vivarium/model';
 import { storeError } from './database.ts';
 import type { InstanceRecord } from './record.ts';
+import { noReserve, type Reserve } from './reserve.ts';
 
 /** `failed`: neither done nor undone; the instance is in Error and the evidence with it. */
 export type Outcome = 'done' | 'undone' | 'failed';
@@ -26,6 +27,9 @@ interface Row {
   error: string | null;
 }
 
+/** Operations that may begin on a full disk: nothing else leads out of that. */
+const relieving: ReadonlySet<string> = new Set(['stop', 'delete']);
+
 /** Operations between two clearings-out of the journal. */
 const forgetEvery = 1000;
 
@@ -34,12 +38,17 @@ export class Journal {
   readonly #database: DatabaseSync;
   readonly #statements;
   readonly #keep: number;
+  readonly #reserve: Reserve;
   #ended = 0;
 
-  /** `keep`: how many operations that have ended are held. Default 10,000. */
-  constructor(database: DatabaseSync, keep = 10_000) {
+  /**
+   * `keep`: how many operations that have ended are held. Default 10,000. `reserve`: room on the disk that is given up where
+   * there is no other, for all but the beginning of what would only fill it further.
+   */
+  constructor(database: DatabaseSync, keep = 10_000, reserve: Reserve = noReserve) {
     this.#database = database;
     this.#keep = keep;
+    this.#reserve = reserve;
     this.#statements = {
       put: database.prepare(
         'INSERT INTO instances (id, name, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record',
@@ -62,7 +71,16 @@ export class Journal {
     this.#statements.forget.run(keep);
   }
 
-  #transaction(work: () => void): void {
+  #transaction(work: () => void, mayUseReserve = true): void {
+    try {
+      this.#attempt(work);
+    } catch (error) {
+      if (!isVivError(error, 'disk_full') || !mayUseReserve || !this.#reserve.giveUp()) throw error;
+      this.#attempt(work);
+    }
+  }
+
+  #attempt(work: () => void): void {
     this.#database.exec('BEGIN IMMEDIATE');
     try {
       work();
@@ -85,7 +103,7 @@ export class Journal {
       // One at a time: an earlier one whose end could not be written is over.
       this.#statements.close.run(entry.startedAt, entry.instanceId);
       this.#statements.begin.run(entry.id, entry.instanceId, entry.action, entry.startedAt);
-    });
+    }, relieving.has(entry.action));
   }
 
   /** The end. `record` undefined: the instance is gone with it. */
