@@ -83,6 +83,21 @@ describe('a real VM on a bad day', () => {
     await noisy.stop({ force: true });
   });
 
+  test('whose commands eat all of its memory loses them, and nothing else', async () => {
+    await vm.start();
+    const hungry = await vm.exec(['tail', '/dev/zero'], { timeoutMs: 60_000 });
+    assert.deepEqual([hungry.exitCode, hungry.signal, hungry.timedOut], [137, 'SIGKILL', false]);
+    assert.equal((await vm.exec(['echo', 'well'])).stdout, 'well\n');
+  });
+
+  test('whose entrypoint eats all of its memory says that this was its end', async () => {
+    await using hungry = await real.engine.run('busybox', { cmd: ['tail', '/dev/zero'] });
+    await hungry.waitFor('Stopped');
+    const { exit } = await hungry.refresh();
+    assert.deepEqual([exit?.reason, exit?.code], ['exited', 137]);
+    assert.match(exit?.message ?? '', /SIGKILL.*OOM/);
+  });
+
   test('leaves a record whose pids others have by now, and they are not touched', async () => {
     const bystander = spawn('sleep', ['1000'], { stdio: 'ignore' });
     try {

@@ -100,11 +100,15 @@ describe('a host that lacks something', () => {
       await using engine = await openEngine({ home });
       const ballast = path.join(home, 'ballast');
       await writeFile(ballast, Buffer.alloc(36 << 20));
+      const other = await engine.run('busybox', { disk: '200MB' });
       const vm = await engine.run('busybox', { disk: '200MB' });
       const script = 'dd if=/dev/urandom of=/fill bs=1M count=20 2>/dev/null; sync; wc -c < /fill';
       const writing = vm.exec(['sh', '-c', script]);
       await writing.id;
       await vm.waitFor('Paused');
+      await assert.rejects(async () => await engine.create({ image: 'busybox' }), { code: 'disk_full' });
+      // What makes room must not need any.
+      await other.delete({ force: true });
       await rm(ballast);
       await vm.resume();
       assert.equal((await writing).stdout, `${20 << 20}\n`);
