@@ -50,6 +50,11 @@ export class ReceiveWindow {
     return this.#available;
   }
 
+  /** Lets so many bytes more be under way; whoever calls this sends the credit. */
+  widen(bytes: number): void {
+    this.#available += bytes;
+  }
+
   /** Accounts for bytes that came. @throws ProtocolError `window_overrun`. */
   receive(bytes: number): void {
     if (bytes > this.#available) {

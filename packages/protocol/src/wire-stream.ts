@@ -79,6 +79,13 @@ export class WireStream {
     if (this.#open) this.#link.send(FrameType.eof, channel, this.id);
   }
 
+  /** Lets the other side have so many bytes more under way on a channel than the protocol gives it to begin with. */
+  widen(channel: ChannelCode, bytes: number): void {
+    if (!this.#open) return;
+    this.channel(channel).receive.widen(bytes);
+    this.#link.send(FrameType.credit, channel, this.id, encodeCredit(bytes));
+  }
+
   /** The reader has taken so many bytes; the other side is granted as many when it is worth a frame. */
   consumed(channel: ChannelCode, bytes: number): void {
     const state = this.channel(channel);

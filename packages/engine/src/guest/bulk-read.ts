@@ -3,6 +3,12 @@ import type { GuestChannel } from './channel.ts';
 import { abortError, guestError } from './guest-errors.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 
+/**
+ * Bytes under way beyond the first window. A round trip through an emulated guest takes about a millisecond: with 256 KiB
+ * under way a copy stood still for most of it.
+ */
+const moreUnderWay = 2 * 1024 * 1024;
+
 /** `copy.out`: the bytes of a tar stream as they come; reading slowly slows the guest. Leaving the loop ends the copy. */
 export async function* readCopy(
   channel: GuestChannel,
@@ -16,6 +22,7 @@ export async function* readCopy(
     params,
     handlerFor(received, () => stream.release()),
   );
+  stream.widen(Channel.stdin, moreUnderWay);
   const abort = () => received.end(abortError(signal as AbortSignal), true);
   signal?.addEventListener('abort', abort, { once: true });
   try {
