@@ -173,6 +173,29 @@ test('the SDK’s commands outlive a restart of the daemon, with every byte once
   assert.equal((await cat).exitCode, 0);
 });
 
+test('a command ends with its VM, and its caller hears of it at once', async () => {
+  const doomed = await house.viv.run('busybox', { name: 'doomed' });
+  const waiting = doomed.exec(['sleep', '1000']);
+  const streaming = doomed.exec(['yes']);
+  const output = streaming[Symbol.asyncIterator]();
+  await output.next();
+  await waiting.id;
+  const heard = Promise.all([
+    assert.rejects(waiting.orThrow(), { code: 'invalid_state', message: /Stopp(ed|ing)/ }),
+    assert.rejects(
+      async () => {
+        while (!(await output.next()).done);
+      },
+      { code: 'invalid_state', message: /Stopp(ed|ing)/ },
+    ),
+  ]);
+  const began = performance.now();
+  await doomed.stop({ force: true });
+  await heard;
+  assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
+  await doomed.delete();
+});
+
 test('hypeman’s copies go both ways, and say what is wrong', async () => {
   const to = await open('/instances/sock/cp', {
     direction: 'to',

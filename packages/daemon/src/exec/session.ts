@@ -79,7 +79,7 @@ export class ExecSession {
   /** To be called once the peer has been told where it goes on. */
   replay(peer: SessionPeer): void {
     for (const piece of this.#held) void peer.output(piece);
-    if (this.#outcome !== undefined) peer.notice(this.#outcome);
+    if (this.#outcome !== undefined) this.#tell(peer, this.#outcome);
   }
 
   detach(peer: SessionPeer): boolean {
@@ -144,7 +144,14 @@ export class ExecSession {
     } catch (thrown) {
       this.#outcome = { error: VivError.from(thrown).toJSON() };
     }
-    this.#peer?.notice(this.#outcome);
+    if (this.#peer !== undefined) this.#tell(this.#peer, this.#outcome);
+  }
+
+  /** A client whose way to the guest is gone is sent away: it comes back, and so learns what has become of the VM. */
+  #tell(peer: SessionPeer, outcome: ExecNotice): void {
+    const wayIsGone = ['agent_unreachable', 'cancelled'].includes(outcome.error?.code ?? '');
+    if (!wayIsGone) peer.notice(outcome);
+    if (outcome.error !== undefined) peer.end();
   }
 }
 

@@ -9,19 +9,32 @@ import type { SocketCall, SocketHandler } from './upgrade.ts';
 /** An exec waits for these to become Running, for as long as its first frame allows. */
 export const comingUp: readonly State[] = ['Starting', 'Initializing', 'Running'];
 
+/** Milliseconds a client that comes back for its command may wait until the agent has been found again. */
+const resumeMs = 10_000;
+
+/** Whoever waits for Running waits in vain here, unless somebody starts the VM. */
+const settled: readonly State[] = ['Stopped', 'Shutdown', 'Paused', 'Error'];
+
 /** A command in the guest, as hypeman has it or, asked for `channels`, as a session. */
 export const execSocket: SocketHandler = async (call) => {
   const start = await firstFrame(call.socket);
   if (start === undefined) return;
-  if (call.vm.info.state !== 'Running') {
-    await call.vm.waitFor('Running', {
-      timeoutMs: (start.wait_for_agent ?? 0) * 1000,
-      signal: call.socket.gone,
-    });
-  }
+  if (call.vm.info.state !== 'Running') await running(call, start);
   if (start.channels) await session(call, start);
   else await plain(call, start);
 };
+
+/** Waits for the VM: a new command as long as it says, one that is resumed until it is clear whether it can be. */
+async function running({ vm, socket }: SocketCall, start: ExecStart): Promise<void> {
+  const { gone: signal } = socket;
+  if (start.resume === undefined) {
+    await vm.waitFor('Running', { timeoutMs: (start.wait_for_agent ?? 0) * 1000, signal });
+    return;
+  }
+  const { state } = await vm.waitFor(['Running', ...settled], { timeoutMs: resumeMs, signal });
+  if (state === 'Running') return;
+  throw new VivError('invalid_state', `The command ended with its VM: ${vm.name} is ${state}`);
+}
 
 /** The entrypoint's own session. A client that leaves leaves it alone. */
 export const attachSocket: SocketHandler = async ({ socket, vm, house }) => {
