@@ -81,6 +81,29 @@ describe('VMs of a daemon that goes and comes', () => {
     assert.ok(percent < 25, `${percent} % of a CPU`);
   });
 
+  test('take their commands along when they die, and whoever waits for those hears of it', async () => {
+    const doomed = await daemon.viv.run('busybox', { name: 'doomed' });
+    const waiting = doomed.exec(['sleep', '1000']);
+    const streaming = doomed.exec(['yes']);
+    const output = streaming[Symbol.asyncIterator]();
+    await Promise.all([waiting.id, output.next()]);
+    const { vmm } = await daemon.pids(doomed.id);
+    const heard = Promise.all([
+      assert.rejects(waiting.orThrow(), { code: 'invalid_state' }),
+      assert.rejects(
+        async () => {
+          while (!(await output.next()).done);
+        },
+        { code: 'invalid_state' },
+      ),
+    ]);
+    const began = performance.now();
+    process.kill(vmm, 'SIGKILL');
+    await heard;
+    assert.ok(performance.now() - began < 5000, `${performance.now() - began} ms`);
+    await doomed.delete();
+  });
+
   test('that ended while there was no daemon are Stopped, with the reason', async () => {
     const other = await daemon.viv.run('busybox', { cmd: ['sleep', '1000'] });
     const { vmm } = await daemon.pids(other.id);
