@@ -140,6 +140,17 @@ pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
+/// Reads up to `count` bytes behind what is in the buffer, without filling it first.
+pub fn read_more(fd: RawFd, buffer: &mut Vec<u8>, count: usize) -> io::Result<usize> {
+    buffer.reserve(count);
+    let end = buffer.spare_capacity_mut().as_mut_ptr();
+    // SAFETY: room for so many bytes was reserved.
+    let read = check(unsafe { libc::read(fd, end.cast(), count) } as i64)? as usize;
+    // SAFETY: so many bytes were written there.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Ok(read)
+}
+
 pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: a buffer of the length that is told.
     let count = check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as i64)?;

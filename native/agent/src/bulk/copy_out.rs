@@ -17,6 +17,8 @@ use viv_protocol::{Value, WireError, HEADER_LEN, MAX_PAYLOAD};
 
 /// Files up to this size are read before their header is written: their size may be a lie, as in `/proc`.
 const READ_FIRST: u64 = 256 * 1024;
+/// Header and payload of a full frame: two writes of the size that the kernel takes at once, and no third of a few bytes.
+const FRAME: usize = MAX_PAYLOAD;
 /// Files with several names whose first name is remembered.
 const MOST_LINKED: usize = 200_000;
 
@@ -183,19 +185,19 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
         let mut left = size;
         while left > 0 {
             let filled = self.buffer.len();
-            let room = (HEADER_LEN + MAX_PAYLOAD).saturating_sub(filled);
+            let room = FRAME.saturating_sub(filled);
             if room == 0 {
                 self.send()?;
                 continue;
             }
             let count = usize::try_from(left).unwrap_or(room).min(room);
-            self.buffer.resize(filled + count, 0);
-            let read = sys::read(file.as_raw_fd(), &mut self.buffer[filled..])
+            let read = sys::read_more(file.as_raw_fd(), &mut self.buffer, count)
                 .map_err(|error| failed(name, &error))?;
-            // It has become shorter: zeros keep the archive whole.
-            let taken = if read == 0 { count } else { read };
-            self.buffer.truncate(filled + taken);
-            left -= taken as u64;
+            if read == 0 {
+                // It has become shorter: zeros keep the archive whole.
+                self.buffer.resize(filled + count, 0);
+            }
+            left -= if read == 0 { count } else { read } as u64;
         }
         self.pad(size)
     }
@@ -206,7 +208,7 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
         while !bytes.is_empty() {
-            let room = (HEADER_LEN + MAX_PAYLOAD).saturating_sub(self.buffer.len());
+            let room = FRAME.saturating_sub(self.buffer.len());
             let (now, later) = bytes.split_at(bytes.len().min(room));
             self.buffer.extend_from_slice(now);
             bytes = later;

@@ -28,8 +28,9 @@ struct State {
     cancelled: bool,
 }
 
-/// Frames that are read ahead of the port.
-const AHEAD: usize = 6;
+/// Frames that are read ahead of the port. Thread and loop wake each other at half of it: on one emulated vCPU a switch
+/// a frame would cost as much as the frame.
+const AHEAD: usize = 16;
 
 /// The stream is gone; nobody wants the rest.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +46,8 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Waits for room.
-    pub fn push(&self, piece: Piece) -> Result<(), Cancelled> {
+    /// Waits for room. True when the loop should hear of it: enough has come together, or nothing more will for a while.
+    pub fn push(&self, piece: Piece) -> Result<bool, Cancelled> {
         let mut state = self.lock();
         while state.pieces.len() >= AHEAD && !state.cancelled {
             state = self
@@ -57,8 +58,9 @@ impl Outbox {
         if state.cancelled {
             return Err(Cancelled);
         }
+        let more_follows = matches!(piece, Piece::Data(_));
         state.pieces.push_back(piece);
-        Ok(())
+        Ok(!more_follows || state.pieces.len() >= AHEAD / 2)
     }
 
     /// An empty buffer with room for a whole frame.
@@ -96,7 +98,9 @@ impl Outbox {
             }
             other => other,
         };
-        self.changed.notify_one();
+        if state.pieces.len() <= AHEAD / 2 {
+            self.changed.notify_one();
+        }
         Some(piece)
     }
 }

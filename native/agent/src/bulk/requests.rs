@@ -92,9 +92,10 @@ impl Bulk {
         let theirs = Arc::clone(&outbox);
         spawn(move || {
             let tell = |piece: Piece| {
-                let pushed = theirs.push(piece);
-                teller.tell(Report::Ready);
-                pushed
+                if theirs.push(piece)? {
+                    teller.tell(Report::Ready);
+                }
+                Ok(())
             };
             copy_out::run(&root, &path, follow, &theirs, tell);
         })?;
