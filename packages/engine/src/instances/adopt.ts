@@ -73,6 +73,9 @@ async function takeUp(
   } else if (action === 'stop' && instance.machine !== undefined) {
     instance.ending = 'killed';
     await endMachine(instance);
+  } else if (action === 'shutdown' && instance.machine !== undefined && instance.state !== 'Shutdown') {
+    // Nobody waits for its guest to be off any more: it ends with it, as every other does.
+    await instance.machine.onGuestOff('exit');
   }
   // The database is the truth; what lies beside the disks may be from before or after it.
   if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);

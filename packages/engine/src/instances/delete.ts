@@ -27,7 +27,8 @@ export async function deleteInstance(
       // What nobody could look at may still run, and have its disks open.
       if (instance.sought) await lookForMachine(context, instance, 'delete');
       instance.sought = false;
-      if (instance.machine !== undefined) await stopNow(instance, operation, { timeoutMs: 0, force: true });
+      if (instance.machine !== undefined)
+        await stopNow(context, instance, operation, { timeoutMs: 0, force: true });
       instance.enter('Deleting');
       operation.step('remove the disks');
       await removeFiles(context, instance);

@@ -18,7 +18,11 @@ export async function lookForMachine(
   const found = await context.driver.adopt(instance.dir);
   if (found === undefined || !('record' in found)) return ended(context, instance, found);
   const machine = found;
-  instance.observeMachine(machine, await machine.status().catch(() => 'running' as const));
+  const status = await machine.status().catch(async (error: unknown) => {
+    await machine[Symbol.asyncDispose]();
+    throw error;
+  });
+  instance.observeMachine(machine, status);
   watchMachine(context, instance, machine);
   if (machine.record.ports.length > 0) instance.change({ ports: machine.record.ports });
   // A start had not got as far as letting the guest run.

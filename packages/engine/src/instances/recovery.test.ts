@@ -57,6 +57,32 @@ describe('a VM that can not be looked at when the daemon comes back', () => {
   });
 });
 
+describe('a VM that was paused when the daemon was killed', () => {
+  for (const [action, state] of [
+    ['stop', 'Stopped'],
+    ['shutdown', 'Shutdown'],
+  ] as const) {
+    it(`hears of its ${action} by its agent`, async () => {
+      await using house = await House.open();
+      const { id } = await house.engine.run('busybox');
+      await (await house.engine.get(id)).pause();
+      await house.reopen();
+      const vm = await house.engine.get(id);
+      assert.deepEqual(await vm[action](), { changed: true, state });
+      if (action === 'stop') assert.equal(vm.info.exit?.reason, 'stopped');
+    });
+  }
+
+  it('is found paused, also when its VMM does not say so at first', async () => {
+    await using house = await House.open();
+    const { id } = await house.engine.run('busybox');
+    await (await house.engine.get(id)).pause();
+    house.host.faults.inject('status', { effect: 'error' });
+    await house.reopen();
+    await (await house.engine.get(id)).waitFor('Paused', { timeoutMs: 5000 });
+  });
+});
+
 describe('one instance that can not be recovered', () => {
   it('is Error, and every other one is there', async () => {
     const house = await House.open();

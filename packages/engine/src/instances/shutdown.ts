@@ -3,6 +3,7 @@ import type { Machine } from '../drivers/driver.ts';
 import { changed, invalidState, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
+import { meetAgent } from './reconnect.ts';
 
 /** Running or Paused -> Shutdown: the guest is off and its VMM stays. */
 export async function shutdownInstance(
@@ -17,12 +18,16 @@ export async function shutdownInstance(
     );
   }
   return context.door.run(instance, request(instance, 'shutdown', call), async (operation) => {
-    const { machine, guest } = instance;
+    const { machine } = instance;
     if (machine === undefined) throw invalidState(instance, 'shutdown');
     operation.step('keep the VMM');
     await machine.onGuestOff('keep');
     operation.undo('end the VMM with the guest again', () => machine.onGuestOff('exit'));
-    if (instance.state === 'Paused') await machine.resume();
+    if (instance.state === 'Paused') {
+      await machine.resume();
+      await meetAgent(context, instance, machine);
+    }
+    const { guest } = instance;
     operation.step('wait for the guest to be off');
     const off = guestOff(machine, operation.signal);
     const graceMs = instance.record.spec.stopTimeoutMs;

@@ -5,6 +5,7 @@ import type { Operation } from '../operations/operation.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
+import { meetAgent } from './reconnect.ts';
 import { checkStopTimeout } from './times.ts';
 
 export interface StopOptions extends CallOptions {
@@ -43,12 +44,13 @@ export async function stopInstance(
         return nothing && { answer: { ...nothing.answer, changed: cutShort } };
       },
     },
-    (operation) => stopNow(instance, operation, { timeoutMs, force }),
+    (operation) => stopNow(context, instance, operation, { timeoutMs, force }),
   );
 }
 
 /** The stop itself, for whoever holds the instance. */
 export async function stopNow(
+  context: Context,
   instance: Instance,
   operation: Operation,
   { timeoutMs, force }: { timeoutMs: number; force: boolean },
@@ -58,7 +60,7 @@ export async function stopNow(
   instance.enter('Stopping');
   if (machine !== undefined) {
     instance.ending = force ? 'killed' : 'stopped';
-    if (!force && (await endedByAsking(instance, machine, status, operation, timeoutMs))) {
+    if (!force && (await endedByAsking(context, instance, machine, status, operation, timeoutMs))) {
       operation.step('wait for the VMM to be gone');
     } else {
       instance.ending = 'killed';
@@ -76,6 +78,7 @@ export async function stopNow(
 
 /** True when the guest went by itself within its time. */
 async function endedByAsking(
+  context: Context,
   instance: Instance,
   machine: Machine,
   state: string,
@@ -87,6 +90,9 @@ async function endedByAsking(
   if (state === 'Paused') {
     operation.step('resume the guest, so that it can shut down');
     await machine.resume();
+    await meetAgent(context, instance, machine).catch((error: unknown) => {
+      instance.emit('warning', { message: VivError.from(error).message });
+    });
   }
   operation.step('ask the guest to shut down');
   operation.progress({ stage: 'stopping', step: 'asking the guest' });
