@@ -73,7 +73,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...parts,
     door: new OperationDoor(journal),
     journal,
-    events: new EventLog(database.events),
+    events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
     embedded,

@@ -37,6 +37,7 @@ export interface Request<T> extends Caller {
 export class OperationDoor {
   readonly #journal: Journal;
   readonly #running = new Set<Operation>();
+  #dead = false;
   #admits: ((action: string) => boolean) | undefined;
 
   constructor(journal: Journal) {
@@ -58,9 +59,14 @@ export class OperationDoor {
     for (const operation of this.#running) operation.interrupt(by);
   }
 
-  /** What is under way is never going to end, because what it waits for is gone: a test has killed it. */
+  /** What is under way goes no step further, forward or back, and nothing is written of it: a test has killed it. */
   forgetAll(): void {
-    for (const operation of this.#running) operation.forget();
+    this.#dead = true;
+    for (const operation of this.#running) {
+      operation.forget();
+      operation.reverter.disarm();
+      operation.interrupt('kill');
+    }
   }
 
   /**
@@ -128,6 +134,7 @@ export class OperationDoor {
     } catch (thrown) {
       const reason = operation.signal.aborted ? operation.signal.reason : thrown;
       const error = VivError.from(isCancellation(thrown) ? reason : thrown);
+      if (this.#dead) throw error;
       const failures = await operation.reverter.revert();
       for (const failure of failures) instance.latch(notUndone(operation, failure, error));
       const outcome = failures.length === 0 ? 'undone' : 'failed';

@@ -14,15 +14,16 @@ interface Row {
 const batch = 500;
 
 /** Stored, numbered events. A reader that knows its last number misses nothing and sees nothing twice. */
-export class EventLog {
+export class EventLog implements Disposable {
   readonly #insert;
   readonly #after;
   readonly #afterOne;
   readonly #last;
   readonly #trim;
-  readonly #live = new EventEmitter<{ event: [InstanceEvent] }>().setMaxListeners(0);
+  readonly #live = new EventEmitter<{ event: [InstanceEvent]; end: [] }>().setMaxListeners(0);
   readonly #keep: number;
   #seq: number;
+  #closed = false;
 
   /** `keep`: how many of the newest events are held. Default 100,000. */
   constructor(database: DatabaseSync, keep = 100_000) {
@@ -44,7 +45,20 @@ export class EventLog {
     return this.#seq;
   }
 
-  append(instance: { id: string; name: string }, type: string, data: Record<string, unknown>): InstanceEvent {
+  /** Ends all readers. What comes later is of nobody's concern here: whoever owns the data directory next sees for itself. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#live.emit('end');
+    this.#live.removeAllListeners();
+  }
+
+  /** Undefined once the log is closed. */
+  append(
+    instance: { id: string; name: string },
+    type: string,
+    data: Record<string, unknown>,
+  ): InstanceEvent | undefined {
+    if (this.#closed) return undefined;
     const at = new Date().toISOString();
     const { lastInsertRowid } = this.#insert.run(at, instance.id, instance.name, type, JSON.stringify(data));
     this.#seq = Number(lastInsertRowid);
@@ -75,23 +89,25 @@ export class EventLog {
     // A number from beyond the end is of another log: one that was lost, and begun anew.
     let since = Math.min(options.since ?? this.#seq, this.#seq);
     let wake = Promise.withResolvers<void>();
-    const off = this.subscribe(() => wake.resolve());
     const abort = () => wake.resolve();
+    const off = this.subscribe(abort);
+    this.#live.once('end', abort);
     options.signal?.addEventListener('abort', abort);
     try {
-      while (!options.signal?.aborted) {
+      while (!options.signal?.aborted && !this.#closed) {
         wake = Promise.withResolvers();
         const rows = this.#after.all(since) as unknown as Row[];
         for (const row of rows) {
           since = row.seq;
           if (options.instanceId !== undefined && row.instance_id !== options.instanceId) continue;
           yield toEvent(row);
-          if (options.signal?.aborted) return;
+          if (options.signal?.aborted || this.#closed) return;
         }
         if (rows.length < batch) await wake.promise;
       }
     } finally {
       off();
+      this.#live.off('end', abort);
       options.signal?.removeEventListener('abort', abort);
     }
   }
