@@ -84,6 +84,9 @@ export interface ResumableExecConnection extends ExecConnection {
 
 const defaultMaxBuffer = 100 * 1024 * 1024;
 
+/** Milliseconds a guest has to do what a time-out asks of it. One that hangs never would. */
+const unansweredMs = 5000;
+
 /**
  * A command in a guest: a promise of its result *and* an async iterable of what it prints.
  *
@@ -98,6 +101,7 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
   #result: Promise<ExecResult> | undefined;
   #streaming = false;
   #timedOut = false;
+  #lost: VivError | undefined;
   #stdinDone: Promise<void> = Promise.resolve();
 
   constructor(argv: readonly string[], options: ExecOptions, open: () => Promise<ExecConnection>) {
@@ -105,7 +109,7 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
     this.#options = options;
     this.#connection = Promise.resolve().then(() => {
       options.signal?.throwIfAborted();
-      return open();
+      return this.#opened(open());
     });
     this.#connection.then(
       (connection) => this.#supervise(connection),
@@ -118,20 +122,46 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
     return this.#connection.then((connection) => connection.execId);
   }
 
+  /** A command with a time-out is not waited for longer than that either when it can't even be started. */
+  #opened(opening: Promise<ExecConnection>): Promise<ExecConnection> {
+    const { timeoutMs } = this.#options;
+    if (timeoutMs === undefined) return opening;
+    const { promise, resolve, reject } = Promise.withResolvers<ExecConnection>();
+    const timer = setTimeout(() => {
+      reject(this.#unanswered());
+      // Should it be started after all, nobody waits for it any more.
+      opening.then((late) => late.close()).catch(() => undefined);
+    }, timeoutMs + unansweredMs);
+    opening.then(resolve, reject).finally(() => clearTimeout(timer));
+    return promise;
+  }
+
+  #unanswered(): VivError {
+    return new VivError('timeout', `${this.argv[0]} was out of time, and the guest does not answer`, {
+      hint: 'Stop the VM by force where that does not change.',
+    });
+  }
+
   #supervise(connection: ExecConnection): void {
     const { signal, timeoutMs, stdin } = this.#options;
     const kill = () => void connection.close().catch(() => undefined);
     if (signal?.aborted) kill();
     else signal?.addEventListener('abort', kill, { once: true });
+    let unanswered: NodeJS.Timeout | undefined;
     const timer =
       timeoutMs === undefined
         ? undefined
         : setTimeout(() => {
             this.#timedOut = true;
             void connection.signal('SIGKILL').catch(() => undefined);
+            unanswered = setTimeout(() => {
+              this.#lost = this.#unanswered();
+              kill();
+            }, unansweredMs);
           }, timeoutMs);
     const settled = () => {
       clearTimeout(timer);
+      clearTimeout(unanswered);
       signal?.removeEventListener('abort', kill);
     };
     connection.exit.then(settled, settled);
@@ -250,7 +280,9 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
   }
 
   async #end(connection: ExecConnection): Promise<ExecExit> {
-    const exit = await connection.exit;
+    const exit = await connection.exit.catch((error: unknown) => {
+      throw this.#lost ?? error;
+    });
     await this.#stdinDone;
     await connection.close();
     return exit;
