@@ -35,6 +35,8 @@ async function outward(socket: FrameSocket, stream: Duplex): Promise<void> {
   for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>)
     await socket.send(chunk);
   await socket.sendJson({ eof: true });
+  // A console has no halves: nobody would read what is still written to it. A tunnel may be written to further.
+  if (!stream.writable) socket.close();
 }
 
 async function inward(socket: FrameSocket, stream: Duplex): Promise<void> {
