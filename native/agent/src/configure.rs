@@ -3,6 +3,7 @@
 use crate::access::guest_error;
 use crate::disks;
 use crate::identity::Identity;
+use crate::kmsg;
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -99,6 +100,12 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     })?;
     stage(&mut stages, "network", || identity.connect())?;
     stage(&mut stages, "identity", || identity.name(Some(MERGED_ROOT)))?;
+    kmsg::announce(&format!(
+        "{} is up (start {}, {} layers); this console shows what kernel and agent have to say, a shell is `viv exec -it`",
+        identity.hostname(),
+        crate::identity::generation(),
+        config.layers,
+    ));
     Ok((
         Configured {
             disks: vec![layers, root_disk],

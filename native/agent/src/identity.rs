@@ -47,6 +47,10 @@ fn is_hostname(name: &str) -> bool {
 }
 
 impl Identity {
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
     pub fn read(fields: &Fields<'_>) -> Result<Identity, WireError> {
         let hostname = fields.text("hostname")?.to_owned();
         if !is_hostname(&hostname) {

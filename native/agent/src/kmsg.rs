@@ -17,6 +17,11 @@ pub fn note(text: &str) {
     write(6, text);
 }
 
+/// One line for whoever watches the console of a healthy guest; visible also when the kernel is `quiet`.
+pub fn announce(text: &str) {
+    write(3, text);
+}
+
 /// As [`note`], and visible on the console also when the kernel is `quiet`.
 pub fn fail(text: &str) {
     write(3, text);
