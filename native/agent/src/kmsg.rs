@@ -8,7 +8,8 @@ fn write(level: u8, text: &str) {
     let file = KMSG.get_or_init(|| OpenOptions::new().write(true).open("/dev/kmsg").ok());
     if let Some(mut file) = file.as_ref() {
         // The kernel's log is the last resort: where it can't be written nobody is left to be told.
-        let _nobody_to_tell = writeln!(file, "<{level}>viv-agent: {text}");
+        // In one write: each is a record of its own, and only the one with the level in front has that level.
+        let _nobody_to_tell = file.write_all(format!("<{level}>viv-agent: {text}\n").as_bytes());
     }
 }
 
