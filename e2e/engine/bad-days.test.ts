@@ -55,6 +55,15 @@ describe('a real VM on a bad day', () => {
     assert.deepEqual(await vm.start(), { changed: true, state: 'Running' });
   });
 
+  test('whose QEMU hangs holds up neither commands with a time-out nor the stop', async () => {
+    await vm.start();
+    process.kill((await pids()).vmm, 'SIGSTOP');
+    await assert.rejects(async () => await vm.exec(['true'], { timeoutMs: 100 }), { code: 'timeout' });
+    await assert.rejects(vm.exec(['true'], { signal: AbortSignal.timeout(100) }).orThrow());
+    assert.deepEqual(await vm.stop({ timeoutMs: 500 }), { changed: true, state: 'Stopped' });
+    assert.equal((await vm.refresh()).exit?.reason, 'killed');
+  });
+
   test('whose kernel panics is Stopped with the words of the kernel', async () => {
     await vm.start();
     const last = vm.exec(['sh', '-c', 'mount -t proc proc /proc 2>/dev/null; echo c > /proc/sysrq-trigger']);
