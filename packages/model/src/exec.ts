@@ -16,7 +16,10 @@ export interface ExecOptions {
   target?: 'root' | 'vm';
   /** Aborting kills the whole process group in the guest. */
   signal?: AbortSignal;
-  /** Milliseconds after which the process group is killed and `timedOut` is set. Default: none. */
+  /**
+   * Milliseconds after which the process group is killed and `timedOut` is set; where the guest has not answered 5 s later,
+   * the command is given up with `timeout`. Default: none.
+   */
   timeoutMs?: number;
   /** Bytes kept of each output for the result. Default 100 MB; past it the command is killed with `payload_too_large`. */
   maxBufferBytes?: number;
