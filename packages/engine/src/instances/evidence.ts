@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -27,11 +28,31 @@ export async function logTail(
 // Control characters would let a guest write on the terminal of whoever reads the error.
 const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-/** Last lines of the serial console, made safe to print. */
+const newRun = '--- launched';
+
+/** Parts what a new VMM will print from what is on the console already: a panic of last week explains nothing today. */
+export async function markConsole(dir: string): Promise<void> {
+  let file: Awaited<ReturnType<typeof open>>;
+  try {
+    file = await open(path.join(dir, 'console.log'), constants.O_WRONLY | constants.O_APPEND);
+  } catch (error) {
+    // The first launch: there is nothing to part from.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    await file.appendFile(`\n${newRun} ${new Date().toISOString()} ---\n`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Last lines of the serial console since the launch, made safe to print. */
 export async function consoleLines(dir: string, count = 20): Promise<string[]> {
   const text = await logTail(dir, 'console.log');
-  return text
-    .split(/\r*\n/)
+  const lines = text.split(/\r*\n/);
+  return lines
+    .slice(lines.findLastIndex((line) => line.startsWith(newRun)) + 1)
     .map((line) => line.replace(unprintable, ''))
     .filter((line) => line.trim() !== '')
     .slice(-count);

@@ -56,11 +56,11 @@ async function exitLine(instance: Instance): Promise<WorkloadExit | undefined> {
     if (Date.parse(match[1]) < Date.parse(started)) return undefined;
     try {
       const exit = JSON.parse(match[2]) as Partial<WorkloadExit>;
-      if (typeof exit.code !== 'number') continue;
+      if (!isExitCode(exit.code)) continue;
       return {
         id: String(exit.id ?? 'root'),
         code: exit.code,
-        ...(typeof exit.signal === 'string' ? { signal: exit.signal } : {}),
+        ...(isSignalName(exit.signal) ? { signal: exit.signal } : {}),
         oom: exit.oom === true,
       };
     } catch (error) {
@@ -68,4 +68,14 @@ async function exitLine(instance: Instance): Promise<WorkloadExit | undefined> {
     }
   }
   return undefined;
+}
+
+/** It becomes the exit status of whoever waited. */
+function isExitCode(code: unknown): code is number {
+  return Number.isInteger(code) && Number(code) >= 0 && Number(code) <= 255;
+}
+
+/** It reaches terminals. */
+function isSignalName(name: unknown): name is string {
+  return typeof name === 'string' && /^[A-Z0-9+-]{1,16}$/.test(name);
 }

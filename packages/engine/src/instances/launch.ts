@@ -5,7 +5,7 @@ import type { Guest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
-import { consoleLines, panicIn } from './evidence.ts';
+import { consoleLines, markConsole, panicIn } from './evidence.ts';
 import type { Instance } from './instance.ts';
 import { guestConfig, machineSpec } from './machine-spec.ts';
 import { watchMachine } from './watch.ts';
@@ -42,6 +42,7 @@ export async function launch(
     const { startedAt, stoppedAt, exit } = record;
     instance.change({ phase: 'made', ...(watched ? {} : { startedAt, stoppedAt, exit }) });
   });
+  await markConsole(instance.dir);
   const machine = await context.driver.launch(await machineSpec(context, instance, run), operation.signal);
   operation.undo('end the VMM', async () => {
     await machine.kill();

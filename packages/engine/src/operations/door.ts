@@ -142,7 +142,8 @@ export class OperationDoor {
         this.#write(instance, operation, outcome, error);
       } catch (cause) {
         // It stays open in the journal, and whoever opens the data directory next looks where the instance really is.
-        process.emitWarning(`The end of ${operation.action} could not be journalled: ${String(cause)}`);
+        if (!this.#dead)
+          process.emitWarning(`The end of ${operation.action} could not be journalled: ${String(cause)}`);
       }
       instance.operationChanged(operation, outcome, error);
       throw error;
