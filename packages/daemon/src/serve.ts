@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '@vivarium/engine';
@@ -94,12 +94,7 @@ function makeServer(house: House, token?: string): Server {
     { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 20_000 },
     listener,
   );
-  const upgrade = upgrader(house);
-  server.on('upgrade', (incoming: IncomingMessage, raw, head: Buffer) => {
-    if (token !== undefined && incoming.headers.authorization !== `Bearer ${token}`) {
-      raw.end('HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
-    } else upgrade(incoming, raw, head);
-  });
+  server.on('upgrade', upgrader(house, token));
   server.on('clientError', (error: NodeJS.ErrnoException, raw) => {
     if (error.code === 'ECONNRESET' || !raw.writable) return raw.destroy();
     const body = JSON.stringify({

@@ -1,6 +1,5 @@
-import { once } from 'node:events';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CopyStart, check, statToWire } from '@vivarium/api';
@@ -65,35 +64,33 @@ async function copyTo(socket: FrameSocket, vm: Vm, start: CopyStart): Promise<vo
 
 /** A tar header needs the size first, and the client does not tell it: the bytes wait on disk. */
 async function receive(socket: FrameSocket, file: string): Promise<number> {
-  const sink = createWriteStream(file, { mode: 0o600 });
+  const sink = await open(file, 'wx', 0o600);
   let size = 0;
   try {
     for (;;) {
       const frame = await socket.next();
       if (frame === undefined) throw new VivError('cancelled', 'The client left in the middle of a copy');
       if (!frame.binary) {
-        if ((parseFrame(frame) as { type?: string }).type === 'end') break;
+        if ((parseFrame(frame) as { type?: string } | null)?.type === 'end') return size;
         throw new VivError('invalid_request', 'Expected bytes, or {"type":"end"}');
       }
       size += frame.data.byteLength;
-      if (!sink.write(frame.data)) await once(sink, 'drain');
+      await sink.writeFile(frame.data);
     }
   } finally {
-    sink.end();
-    await once(sink, 'close');
+    await sink.close();
   }
-  return size;
 }
 
 async function copyFrom(socket: FrameSocket, vm: Vm, start: CopyStart): Promise<void> {
   const options = { followLinks: start.follow_links === true, signal: socket.gone };
   const root = path.posix.basename(start.guest_path.replace(/(?<=.)\/+$/, ''));
   const { kind } = await vm.files.stat(start.guest_path, options);
-  let open = false;
+  let begun = false;
   for await (const { header, body } of readTar(vm.files.getArchive(start.guest_path, options))) {
     if (header.kind === 'other') continue;
-    if (open) await socket.sendJson({ type: 'end', final: false });
-    open = true;
+    if (begun) await socket.sendJson({ type: 'end', final: false });
+    begun = true;
     // Names are relative to what was asked for: a directory's own entry is '.', a single file keeps its name.
     const name = header.name.replace(/\/+$/, '');
     const below =

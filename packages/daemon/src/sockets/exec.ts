@@ -81,11 +81,17 @@ async function session({ house, socket, vm }: SocketCall, start: ExecStart): Pro
   void house.sessions.kept(vm, session);
   greet(socket, session, start.resume !== undefined);
   session.replay(peer);
-  if ((await control(socket, session)) === 'close') {
-    // The client takes the close of the socket for the death of the process group.
-    await house.sessions.close(vm, session);
-    socket.close();
-  } else await house.sessions.lost(vm, session, peer);
+  let left: 'close' | 'gone' = 'gone';
+  try {
+    left = await control(socket, session);
+  } finally {
+    // Also a client that says what nobody understands may come back.
+    if (left === 'gone') await house.sessions.lost(vm, session, peer);
+  }
+  if (left === 'gone') return;
+  // The client takes the close of the socket for the death of the process group.
+  await house.sessions.close(vm, session);
+  socket.close();
 }
 
 /** A command whose start was not confirmed before the connection was lost may never have been started. */
@@ -125,6 +131,7 @@ function peerOf(socket: FrameSocket): SessionPeer {
 
 /** Takes what the client says until it goes or closes the session. */
 async function control(socket: FrameSocket, session: ExecSession): Promise<'close' | 'gone'> {
+  const tell = stdinTeller(socket, session);
   for (;;) {
     const frame = await socket.next();
     if (frame === undefined) return 'gone';
@@ -132,10 +139,7 @@ async function control(socket: FrameSocket, session: ExecSession): Promise<'clos
       if (frame.data[0] !== channels.stdin)
         throw new VivError('invalid_request', 'Only stdin (0) is sent to a command');
       await session.write(frame.data.subarray(1));
-      void socket.sendJson({
-        stdin_ack: Number(session.connection.stdinAccepted),
-        stdin_written: session.stdinTaken,
-      });
+      tell();
       continue;
     }
     const said = check(ExecControl, parseFrame(frame), 'A control frame');
@@ -144,6 +148,26 @@ async function control(socket: FrameSocket, session: ExecSession): Promise<'clos
     if (said.stdin_eof) void session.end();
     await steer(session.connection, said);
   }
+}
+
+/** Tells how far stdin has come; one who does not listen is told the newest once he does, and nothing piles up. */
+function stdinTeller(socket: FrameSocket, session: ExecSession): () => void {
+  let telling = false;
+  let more = false;
+  const tell = async () => {
+    if (telling) {
+      more = true;
+      return;
+    }
+    telling = true;
+    do {
+      more = false;
+      const taken = Number(session.connection.stdinAccepted);
+      await socket.sendJson({ stdin_ack: taken, stdin_written: session.stdinTaken });
+    } while (more);
+    telling = false;
+  };
+  return () => void tell();
 }
 
 /** A command that has just ended can be neither resized nor signalled, and that is nobody's fault. */
@@ -177,13 +201,19 @@ async function plain({ socket, vm, house }: SocketCall, start: ExecStart): Promi
   house.closing.addEventListener('abort', kill, { once: true });
   const overdue = () => void connection.signal('SIGKILL').catch(() => undefined);
   const timer = start.timeout ? setTimeout(overdue, start.timeout * 1000) : undefined;
-  const input = plainInput(socket, connection);
+  let refused: unknown;
+  const input = plainInput(socket, connection).catch((error: unknown) => {
+    refused = error;
+    kill();
+  });
   try {
     for await (const { data } of connection.output) await socket.send(data);
+    if (refused !== undefined) throw refused;
     await socket.sendJson(exitNotice(await connection.exit));
   } finally {
     clearTimeout(timer);
     house.closing.removeEventListener('abort', kill);
+    if (refused !== undefined) await socket.sendJson({ error: VivError.from(refused).toJSON() });
     socket.close();
     await connection.close().catch(() => undefined);
     await input;

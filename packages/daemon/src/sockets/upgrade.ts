@@ -37,8 +37,11 @@ const politeMs = 1000;
 /** Frames are at most so long; output comes in smaller ones. */
 const maxFrameBytes = 1024 * 1024;
 
-/** Answers upgrade requests: checked like any other request first, so that a wrong state is a plain 409. */
-export function upgrader(house: House): (incoming: IncomingMessage, raw: Duplex, head: Buffer) => void {
+/** Answers upgrade requests of whoever has the `token`, where one is needed: checked like any other request first, so that a wrong state is a plain 409. */
+export function upgrader(
+  house: House,
+  token?: string,
+): (incoming: IncomingMessage, raw: Duplex, head: Buffer) => void {
   const server = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false });
   house.closing.addEventListener('abort', () => {
     for (const client of server.clients) client.close(1012, 'the daemon goes');
@@ -50,6 +53,10 @@ export function upgrader(house: House): (incoming: IncomingMessage, raw: Duplex,
   });
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
+    if (token !== undefined && incoming.headers.authorization !== `Bearer ${token}`) {
+      refuse(raw, new VivError('unauthorized', 'A bearer token is needed'));
+      return;
+    }
     prepare(house, incoming).then(
       ({ vm, query, handler }) => {
         server.handleUpgrade(incoming, raw, head, (client) => {
@@ -71,7 +78,8 @@ async function prepare(
   house: House,
   incoming: IncomingMessage,
 ): Promise<{ vm: Vm; query: unknown; handler: SocketHandler }> {
-  const url = new URL(incoming.url ?? '/', 'http://vivd');
+  const url = URL.parse(incoming.url ?? '/', 'http://vivd');
+  if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
     const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
     const handler = handlers[route.name];
@@ -113,5 +121,7 @@ function refuse(raw: Duplex, error: VivError): void {
     'content-length': String(Buffer.byteLength(body)),
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  // The server has let go of the connection: a client that keeps its half would keep it open for ever.
+  raw.once('finish', () => raw.destroy());
   raw.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`);
 }
