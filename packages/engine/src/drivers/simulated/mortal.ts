@@ -25,18 +25,21 @@ export class MortalDriver implements Driver {
   }
 
   launch(...args: Parameters<Driver['launch']>): Promise<Machine> {
-    return this.#whileAlive(this.#driver.launch(...args).then((machine) => this.#wrap(machine)));
+    return this.#whileAlive(() => this.#driver.launch(...args).then((machine) => this.#wrap(machine)));
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
-    const found = this.#driver.adopt(dir);
-    return this.#whileAlive(found.then((one) => (one && 'record' in one ? this.#wrap(one) : one)));
+    return this.#whileAlive(async () => {
+      const found = await this.#driver.adopt(dir);
+      return found && 'record' in found ? this.#wrap(found) : found;
+    });
   }
 
-  async #whileAlive<T>(promise: Promise<T>): Promise<T> {
+  /** The dead ask nothing, and hear no answer to what they asked alive. */
+  async #whileAlive<T>(ask: () => Promise<T>): Promise<T> {
     if (this.#dead) return never;
     try {
-      const value = await promise;
+      const value = await ask();
       return this.#dead ? never : value;
     } catch (error) {
       if (this.#dead) return never;
@@ -45,8 +48,9 @@ export class MortalDriver implements Driver {
   }
 
   #wrap(machine: Machine): Machine {
-    const exited = this.#whileAlive(machine.exited);
-    const whileAlive = <T>(promise: Promise<T>) => this.#whileAlive(promise);
+    const exited = this.#whileAlive(() => machine.exited);
+    const isDead = () => this.#dead;
+    const whileAlive = <T>(promise: Promise<T>) => this.#whileAlive(() => promise);
     const onStatus = (listener: (status: MachineStatus) => void) =>
       machine.onStatus((status) => {
         if (!this.#dead) listener(status);
@@ -58,6 +62,7 @@ export class MortalDriver implements Driver {
         const value: unknown = Reflect.get(target, property, target);
         if (typeof value !== 'function') return value;
         return (...args: unknown[]) => {
+          if (isDead()) return never;
           const result: unknown = Reflect.apply(value, target, args);
           return result instanceof Promise ? whileAlive(result) : result;
         };
