@@ -42,9 +42,12 @@ export class ExecLink implements ExecConnection {
   readonly #options: LinkOptions;
   readonly #exit: PromiseWithResolvers<ExecExit> = Promise.withResolvers();
   readonly #queue = new OutputQueue((bytes) => this.#consumed(bytes));
-  readonly #stdin = new StdinLog((frame) => this.#transmit(frame));
+  // Not before the daemon has said how much of it the session has: what is sent by then is sent by the resumption.
+  readonly #stdin = new StdinLog((frame) => this.#attached && this.#transmit(frame));
   readonly #received = { stdout: 0, stderr: 0 };
   #socket: WebSocket | undefined;
+  /** The session is at the other end of {@link #socket}, and has said where it goes on. */
+  #attached = false;
   #started = false;
   #over = false;
   #unacknowledged = 0;
@@ -112,6 +115,7 @@ export class ExecLink implements ExecConnection {
         ? { stdout: 0, stderr: 0 }
         : undefined;
     this.#socket = socket;
+    this.#attached = false;
     const opened = Promise.withResolvers<void>();
     const abort = () => {
       void this.close();
@@ -119,14 +123,18 @@ export class ExecLink implements ExecConnection {
     };
     if (!this.#started) signal?.addEventListener('abort', abort, { once: true });
     socket.on('message', (raw: RawData, binary: boolean) => {
+      // What a connection that was given up still brings comes again over the one that followed it.
+      if (this.#socket !== socket) return;
       if (binary) this.#take(raw as Buffer);
       else this.#hear(JSON.parse(String(raw)) as ExecNotice, opened);
     });
     socket.on('close', () => {
       const lost = new VivError('daemon_unreachable', 'The connection to vivd was lost');
       opened.reject(lost);
-      if (this.#socket === socket && this.#started && !this.#over)
-        void this.#reconnect(lost).catch(() => undefined);
+      // One that never got that far is the business of whoever opened it.
+      if (this.#socket !== socket || !this.#attached) return;
+      this.#attached = false;
+      if (!this.#over) void this.#reconnect(lost).catch(() => undefined);
     });
     socket.resume();
     socket.send(
@@ -185,6 +193,7 @@ export class ExecLink implements ExecConnection {
       this.#received.stdout = started.stdout;
       this.#received.stderr = started.stderr;
     }
+    this.#attached = true;
     try {
       this.#stdin.resume(started.stdin);
       opened.resolve();
