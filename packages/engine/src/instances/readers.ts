@@ -4,6 +4,8 @@ import type { GuestExecConnection } from '../guest/guest.ts';
 export class Readers {
   #reading = 0;
   #seen = false;
+  /** How many runs there were: nobody waits for the readers of one that is over. */
+  #run = 0;
   #wake = Promise.withResolvers<void>();
 
   /** Counts a connection until its output has been read to the end, or it was let go. */
@@ -19,6 +21,7 @@ export class Readers {
 
   clear(): void {
     this.#seen = false;
+    this.#run += 1;
     this.#notify();
   }
 
@@ -33,11 +36,12 @@ export class Readers {
     const timer = setTimeout(patience.resolve, firstMs);
     try {
       let waiting = true;
+      const run = this.#run;
       void patience.promise.then(() => {
         waiting = false;
         this.#notify();
       });
-      while (this.#reading > 0 || (!this.#seen && waiting)) await this.#wake.promise;
+      while (run === this.#run && (this.#reading > 0 || (!this.#seen && waiting))) await this.#wake.promise;
     } finally {
       clearTimeout(timer);
     }

@@ -55,6 +55,9 @@ export async function* followLines(
   };
   void ended.then(end, end);
   signal?.addEventListener('abort', end, { once: true });
+  if (signal?.aborted) end();
+  // The directory is gone, and with it what could be told.
+  watcher?.on('error', end);
   const splitter = new LineSplitter();
   let handle: FileHandle | undefined;
   try {
@@ -80,6 +83,7 @@ export async function* followLines(
           continue;
         }
       }
+      if (signal?.aborted) return;
       if (last) break;
       if (!told) yield caughtUp;
       told = true;

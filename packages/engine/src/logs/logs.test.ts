@@ -111,3 +111,11 @@ describe('following a log', () => {
     assert.deepEqual(seen, ['one', caughtUp]);
   });
 });
+
+it('a log that is followed by nobody any more is not read', { timeout: 5000 }, async () => {
+  const home = mkdtempSync(path.join(tmpdir(), 'viv-follow-'));
+  const options = { follow: true, ended: new Promise(() => undefined), signal: AbortSignal.abort() };
+  for await (const _ of followLines(path.join(home, 'none.log'), options))
+    assert.fail('there is nothing to tell');
+  rmSync(home, { recursive: true });
+});
