@@ -66,6 +66,23 @@ describe('the journal', () => {
     assert.deepEqual(journal.find('o1')?.error, { code: 'timeout', message: 'late' });
   });
 
+  it('forgets the oldest of the operations that have ended, and none that has not', () => {
+    using database = openDatabase(home);
+    const journal = new Journal(database.records);
+    const operate = (id: string, instanceId: string) =>
+      journal.begin({ id, instanceId, action: 'start', startedAt: '2026' }, record(instanceId));
+    operate('open', 'a');
+    for (const id of ['o1', 'o2', 'o3']) {
+      operate(id, 'b');
+      journal.end(id, 'b', 'done', record('b'));
+    }
+    const again = new Journal(database.records, 1);
+    assert.deepEqual(
+      ['open', 'o1', 'o2', 'o3'].filter((id) => again.find(id) !== undefined),
+      ['open', 'o3'],
+    );
+  });
+
   it('refuses a second instance of one name', () => {
     using database = openDatabase(home);
     const journal = new Journal(database.records);
