@@ -42,8 +42,12 @@ impl Link {
     pub fn next(&mut self, spare: &mut dyn FnMut() -> Vec<u8>) -> Option<Incoming> {
         loop {
             let count = match sys::read(self.port.as_raw_fd(), self.decoder.space()) {
-                // Zero bytes: the host's end is closed.
-                Ok(0) => return None,
+                // Zero bytes: the host's end is closed. The rest of a half received frame will never come; what comes
+                // next is another host's greeting, and no part of what the one before was saying.
+                Ok(0) => {
+                    self.decoder.next();
+                    return None;
+                }
                 Ok(count) => count,
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
                 Err(_) => return None,
@@ -192,4 +196,54 @@ pub fn parse_request(payload: &[u8]) -> Result<(String, Value), WireError> {
     let method = Fields(&body).text("m")?.to_owned();
     let parameters = body.get("p").cloned().unwrap_or(Value::Map(Vec::new()));
     Ok((method, parameters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    fn frame(kind: Kind, channel: u8, epoch: u64, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, kind, channel, epoch, 0, payload);
+        bytes
+    }
+
+    fn hello(epoch: u64) -> Vec<u8> {
+        let versions = Value::Array(vec![Value::from(u64::from(VERSION))]);
+        let body = Value::map(vec![("versions", versions), ("host", "test".into())]);
+        frame(Kind::Hello, 0, epoch, &body.encode())
+    }
+
+    /// A FIFO shows its reader the end of each writer, as a port does.
+    #[test]
+    fn the_greeting_of_another_host_is_no_part_of_a_frame_whose_sender_was_killed() {
+        let path = std::env::temp_dir().join(format!("viv-link-{}", std::process::id()));
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: a string that lives.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let port = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)
+            .unwrap();
+        let mut link = Link::new(port.into());
+        let mut spare = Vec::new;
+
+        let mut first = File::options().write(true).open(&path).unwrap();
+        first.write_all(&hello(1)).unwrap();
+        assert!(matches!(link.next(&mut spare), Some(Incoming::Hello)));
+        let data = frame(Kind::Data, 0, 1, &[7; 5000]);
+        first.write_all(&data[..3000]).unwrap();
+        assert!(link.next(&mut spare).is_none());
+        drop(first);
+        assert!(link.next(&mut spare).is_none());
+
+        let mut second = File::options().write(true).open(&path).unwrap();
+        second.write_all(&hello(2)).unwrap();
+        assert!(matches!(link.next(&mut spare), Some(Incoming::Hello)));
+        std::fs::remove_file(&path).unwrap();
+    }
 }
