@@ -65,13 +65,14 @@ async function machineExited(
   record: ExitRecord,
 ): Promise<void> {
   if (instance.machine !== machine) return;
-  const { guest } = instance;
-  instance.guest = undefined;
-  await guest?.[Symbol.asyncDispose]();
   await keepExit(context, instance, record);
   instance.ending = undefined;
   instance.readers.clear();
+  // In one step: a machine without its agent would be one that is coming up.
+  const { guest } = instance;
+  instance.guest = undefined;
   instance.observeMachine(undefined);
+  await guest?.[Symbol.asyncDispose]();
   await removeAfterExit(context, instance);
 }
 

@@ -101,16 +101,18 @@ const anyMove = fc.constantFrom(...(Object.keys(moves) as Move[]));
 
 test('whatever is done to an instance, one thing after the other, its states follow the table', async () => {
   await fc.assert(fc.asyncProperty(fc.array(anyMove, { maxLength: 8 }), walk), {
-    numRuns: 60,
+    numRuns: Number(process.env.VIV_WALK_RUNS ?? 60),
     endOnFailure: true,
+    includeErrorInReport: true,
   });
 });
 
 test('whatever is done to an instance, two things at a time, its states follow the table', async () => {
   const pair = fc.tuple(anyMove, anyMove);
   await fc.assert(fc.asyncProperty(fc.array(pair, { maxLength: 5 }), walk), {
-    numRuns: 60,
+    numRuns: Number(process.env.VIV_WALK_RUNS ?? 60),
     endOnFailure: true,
+    includeErrorInReport: true,
   });
 });
 
