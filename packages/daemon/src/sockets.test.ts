@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { connect } from '@vivarium/client';
 import type { Vm } from '@vivarium/model';
@@ -255,6 +256,8 @@ test('over TCP a token is needed, for sockets too', async () => {
     const socket = new WebSocket(`${second.url?.replace('http', 'ws')}/instances/sock/exec`);
     const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
     assert.equal(answer.statusCode, 401);
+    const text = await readText(answer as unknown as NodeJS.ReadableStream);
+    assert.match(text, /"hint":"Send the token/);
     socket.on('error', () => undefined).terminate();
   } finally {
     await second.close();

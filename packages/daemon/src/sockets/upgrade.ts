@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws';
 import { readRouteQuery, StatusError } from '../body.ts';
 import type { House } from '../call.ts';
 import { errorHeaders } from '../stream.ts';
+import { authorize } from '../token.ts';
 import { copySocket } from './copy.ts';
 import { attachSocket, comingUp, execSocket } from './exec.ts';
 import { consoleSocket, tunnelSocket } from './pipe.ts';
@@ -53,11 +54,7 @@ export function upgrader(
   });
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
-    if (token !== undefined && incoming.headers.authorization !== `Bearer ${token}`) {
-      refuse(raw, new VivError('unauthorized', 'A bearer token is needed'));
-      return;
-    }
-    prepare(house, incoming).then(
+    prepare(house, incoming, token).then(
       ({ vm, query, handler }) => {
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
@@ -77,7 +74,9 @@ export function upgrader(
 async function prepare(
   house: House,
   incoming: IncomingMessage,
+  token: string | undefined,
 ): Promise<{ vm: Vm; query: unknown; handler: SocketHandler }> {
+  authorize(incoming, token);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
   if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
