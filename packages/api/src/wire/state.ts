@@ -1,44 +1,19 @@
-import type { State } from '@vivarium/lifecycle';
+import { allStates, hypeman, type State, type HypemanState as Word } from '@vivarium/lifecycle';
 
-export const hypemanStates = [
-  'Created',
-  'Initializing',
-  'Running',
-  'Paused',
-  'Shutdown',
-  'Stopped',
-  'Standby',
-  'Unknown',
-] as const;
+/** hypeman's words as they can stand in an answer: what is `gone` has none. */
+export type HypemanState = Exclude<Word, 'gone'>;
 
-export type HypemanState = (typeof hypemanStates)[number];
+const isWire = (word: Word): word is HypemanState => word !== 'gone';
 
-/** hypeman has no states for what is under way: it shows what its VMM would say at that moment. */
-const projection: Readonly<Record<State, HypemanState>> = {
-  Defined: 'Stopped',
-  Stopped: 'Stopped',
-  Created: 'Created',
-  Running: 'Running',
-  Paused: 'Paused',
-  Shutdown: 'Shutdown',
-  Suspended: 'Standby',
-  Deleted: 'Stopped',
-  Error: 'Unknown',
-  Unknown: 'Unknown',
-  Cloning: 'Stopped',
-  Starting: 'Created',
-  Initializing: 'Initializing',
-  Stopping: 'Shutdown',
-  Suspending: 'Paused',
-  Restoring: 'Initializing',
-  Deleting: 'Stopped',
-};
+export const hypemanStates: readonly HypemanState[] = hypeman.vocabulary.filter(isWire);
 
+/** The projection of the life cycle. The last word on a VM that is just being deleted is that it is stopped. */
 export function stateToWire(state: State): HypemanState {
-  return projection[state];
+  const word = hypeman.words[state];
+  return isWire(word) ? word : 'Stopped';
 }
 
-/** All states that hypeman would call so; stable ones first. */
+/** All states that hypeman would call so. */
 export function statesBehind(wire: HypemanState): State[] {
-  return (Object.keys(projection) as State[]).filter((state) => projection[state] === wire);
+  return allStates.filter((state) => stateToWire(state) === wire);
 }
