@@ -1,4 +1,5 @@
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, open, readFile, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ExitRecord } from '../driver.ts';
 
@@ -36,9 +37,18 @@ export async function readExit(dir: string): Promise<ExitRecord | undefined> {
 export async function recordUnobservedExit(dir: string): Promise<ExitRecord> {
   const exit: ExitRecord = { at: new Date().toISOString(), stderr: await vmmLogTail(dir), unobserved: true };
   const file = path.join(dir, 'exit.json');
-  await writeFile(`${file}.new`, `${JSON.stringify(exit)}\n`, { mode: 0o600, flush: true });
-  await rename(`${file}.new`, file);
-  return exit;
+  // Who kills a machine and who watches it may both come here at once: the first one's word stands.
+  const own = `${file}.${randomUUID()}`;
+  await writeFile(own, `${JSON.stringify(exit)}\n`, { mode: 0o600, flush: true });
+  try {
+    await link(own, file);
+    return exit;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return (await readExit(dir)) ?? exit;
+  } finally {
+    await unlink(own);
+  }
 }
 
 /** The last words of the VMM itself; empty where it has said nothing. */
