@@ -23,8 +23,8 @@ error through every door: a \`VivError\` in TypeScript, \`{code, message, hint, 
 an exit status from \`viv\`.
 
 \`\`\`text
-viv: No VM is named "wbe".
-hint: See \`viv ls\`.
+viv: No instance is called "wbe"
+hint: List them with \`viv ps -a\`.
 \`\`\`
 
 *Retryable*: the same call may succeed later without anything being changed.

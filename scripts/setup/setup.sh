@@ -27,7 +27,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 if [ "$(uname -s)" != Linux ]; then
   say "viv: Vivarium runs on Linux; this is $(uname -s)."
-  say "Use a Linux machine, VM or container (Debian 12 or later, Ubuntu 22.04 or later)."
+  say "Use a Linux machine, VM or container (Debian 12 or later, Ubuntu 24.04 or later)."
   exit 69
 fi
 

@@ -10,7 +10,7 @@ export interface ExecOptions {
   user?: string;
   /** A terminal: stdout and stderr arrive as one stream. */
   tty?: TerminalSize;
-  /** What the command reads. Absent: end of file at once. `open`: use `write` and `end`. */
+  /** What the command reads. Absent: end of file at once. `open-stream`: use `write` and `end`. */
   stdin?: string | Uint8Array | AsyncIterable<string | Uint8Array> | 'open-stream';
   /** `vm`: beside the workloads, in the agent's own root. Default: the image's workload. */
   target?: 'root' | 'vm';

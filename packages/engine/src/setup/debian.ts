@@ -21,7 +21,7 @@ export async function requireApt(): Promise<void> {
     'Set-up needs apt and dpkg: it takes QEMU, the kernel and busybox from Debian or Ubuntu',
     {
       exitStatus: 69,
-      hint: 'Run it on Debian 12 or later, on Ubuntu 22.04 or later, or in a container of one of them.',
+      hint: 'Run it on Debian 12 or later, on Ubuntu 24.04 or later, or in a container of one of them.',
     },
   );
 }
