@@ -64,6 +64,8 @@ export async function startDaemon(options: AutostartOptions, signal?: AbortSigna
   }
   const said = JSON.parse(line) as { ready?: object; error?: { code: string; message: string } };
   if (said.error === undefined) return;
+  // It has said why, and is about to end; until then it may still write below the data directory.
+  await exited;
   const error = VivError.fromRecord(said.error);
   const raced = error.code === 'data_dir_locked' && ownerOf(home) === 'vivd';
   if (!raced || !(await appears(socket, signal))) throw error;
