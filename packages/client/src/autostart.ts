@@ -33,9 +33,8 @@ export interface AutostartOptions {
  */
 export async function startDaemon(options: AutostartOptions, signal?: AbortSignal): Promise<void> {
   const { home, socket, env } = options;
-  mkdirSync(home, { recursive: true, mode: 0o700 });
   const output = path.join(home, 'vivd.start.log');
-  const fd = openSync(output, 'w', 0o600);
+  const fd = openOutput(home, output);
   const child = spawn(process.execPath, [...nodeFlags, daemonProgram(), '--home', home], {
     detached: true,
     stdio: ['ignore', fd, fd, 'pipe'],
@@ -65,10 +64,25 @@ export async function startDaemon(options: AutostartOptions, signal?: AbortSigna
   const said = JSON.parse(line) as { ready?: object; error?: { code: string; message: string } };
   if (said.error === undefined) return;
   // It has said why, and is about to end; until then it may still write below the data directory.
+  child.ref();
   await exited;
   const error = VivError.fromRecord(said.error);
   const raced = error.code === 'data_dir_locked' && ownerOf(home) === 'vivd';
   if (!raced || !(await appears(socket, signal))) throw error;
+}
+
+function openOutput(home: string, output: string): number {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    return openSync(output, 'w', 0o600);
+  } catch (cause) {
+    const error = VivError.from(cause);
+    if (error.code === 'disk_full') throw error;
+    throw new VivError('daemon_unreachable', `vivd can't be started in ${home}: ${error.message}`, {
+      hint: 'VIV_HOME names a directory that you can write to.',
+      cause,
+    });
+  }
 }
 
 /** What the program that owns a data directory is called; the engine writes it down once it has the lock. */
