@@ -1,8 +1,9 @@
 import path from 'node:path';
-import { daemonSocket, dataDir, type Vivarium } from '@vivarium/model';
+import { daemonSocket, dataDir, type Vivarium, VivError } from '@vivarium/model';
 import { type AutostartOptions, accepts, startDaemon } from './autostart.ts';
 import { RemoteVivarium } from './remote.ts';
-import { Transport } from './transport.ts';
+import { sharedStart } from './shared-start.ts';
+import { type Address, Transport } from './transport.ts';
 
 export interface ConnectOptions {
   /** The data directory whose daemon is meant. Default `$VIV_HOME` or its default. */
@@ -21,22 +22,28 @@ export interface ConnectOptions {
 
 /**
  * Vivarium through its daemon. Nothing is connected yet: the first call does that, and starts the daemon where it must.
+ *
+ * @throws VivError `invalid_request` for a `url` that is not `http://HOST:PORT`, or a socket's path that is too long.
  */
 export function connect(options: ConnectOptions = {}): Vivarium {
   const { env = process.env, url, token, autostart = true } = options;
-  if (url !== undefined) return new RemoteVivarium(new Transport({ url: new URL(url), token }));
+  if (url !== undefined) return new RemoteVivarium(new Transport(tcpAddress(url, token)));
   const home = options.home === undefined ? dataDir(env) : path.resolve(options.home);
   const socket = options.socket ?? daemonSocket(home);
   const start = autostart === true ? startDaemon : autostart;
   if (start === false) return new RemoteVivarium(new Transport({ socket }));
-  let starting: Promise<void> | undefined;
-  const revive = async (signal?: AbortSignal) => {
-    if (await accepts(socket)) return;
-    // Calls that find it gone at the same time wait for one start.
-    starting ??= start({ home, socket, env }, signal).finally(() => {
-      starting = undefined;
+  const started = sharedStart(async (signal) => {
+    if (!(await accepts(socket))) await start({ home, socket, env }, signal);
+  });
+  return new RemoteVivarium(new Transport({ socket }, started));
+}
+
+/** Anything but plain HTTP is refused here: the token would go out unencrypted to a port that expects TLS. */
+function tcpAddress(url: string, token: string | undefined): Address {
+  const parsed = URL.parse(url);
+  if (parsed === null || parsed.protocol !== 'http:' || parsed.pathname !== '/')
+    throw new VivError('invalid_request', `${url} is not http://HOST:PORT`, {
+      hint: 'vivd speaks plain HTTP; to reach it over a network use a tunnel.',
     });
-    await starting;
-  };
-  return new RemoteVivarium(new Transport({ socket }, revive));
+  return { url: parsed, token };
 }

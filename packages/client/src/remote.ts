@@ -16,7 +16,7 @@ import {
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
-import type { Transport } from './transport.ts';
+import { abortReason, type Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
@@ -66,7 +66,7 @@ export class RemoteVivarium implements Vivarium {
     const { instance, signal } = options;
     let { since } = options;
     for (;;) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw abortReason(signal);
       const query = { since, instance };
       const answer = await this.#transport.send('events', { query, accept: ndjson, signal });
       try {

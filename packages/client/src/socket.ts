@@ -2,6 +2,7 @@ import type { EndpointName } from '@vivarium/api/wire';
 import { VivError } from '@vivarium/model';
 import { WebSocket } from 'ws';
 import {
+  abortReason,
   authorization,
   errorOf,
   pathOf,
@@ -21,7 +22,7 @@ export async function openSocket(
   name: EndpointName,
   send: Send = {},
 ): Promise<WebSocket> {
-  send.signal?.throwIfAborted();
+  if (send.signal?.aborted) throw abortReason(send.signal);
   try {
     return await tryOpen(transport, name, send);
   } catch (error) {

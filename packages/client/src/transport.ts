@@ -32,23 +32,29 @@ export class Transport {
 
   /** The answer of a route, when it is none of failure. */
   async send(name: EndpointName, options: Send = {}): Promise<IncomingMessage> {
-    options.signal?.throwIfAborted();
-    try {
-      return await this.#once(name, options);
-    } catch (error) {
-      // Where nothing was sent, or may be sent twice, a daemon that has gone is looked for again.
-      const again =
-        isGone(error) && (neverArrived(error) || endpoints[name][0] === 'GET') && !isStream(options.bytes);
-      if (!again) throw translate(error, options.signal, this.address);
-      if (neverArrived(error)) {
-        if (this.#revive === undefined) throw translate(error, options.signal, this.address);
-        await this.#revive(options.signal);
+    const { signal } = options;
+    const once = isStream(options.bytes);
+    if (signal?.aborted) throw abortReason(signal);
+    // A stream can't be sent again: somebody has to be there before it begins.
+    if (once) await this.revive(signal);
+    let revived = once;
+    let repeated = once || endpoints[name][0] !== 'GET';
+    for (;;) {
+      try {
+        return await this.#once(name, options);
+      } catch (error) {
+        const failure = translate(error, signal, this.address);
+        if (signal?.aborted || !isGone(error)) throw failure;
+        // Where nothing was sent, or may be sent twice, a daemon that has gone is looked for again.
+        if (neverArrived(error)) {
+          if (revived || this.#revive === undefined) throw failure;
+          revived = true;
+          await this.#revive(signal);
+        } else {
+          if (repeated) throw failure;
+          repeated = true;
+        }
       }
-    }
-    try {
-      return await this.#once(name, options);
-    } catch (error) {
-      throw translate(error, options.signal, this.address);
     }
   }
 
@@ -107,7 +113,7 @@ export class Transport {
     });
     if (upload !== undefined) {
       upload.on('error', (error) => {
-        reject(error);
+        reject(unreadable(error));
         request.destroy();
       });
       request.on('close', () => upload.destroy());
@@ -185,13 +191,24 @@ export function translate(error: unknown, signal: AbortSignal | undefined, addre
   return VivError.from(error);
 }
 
-/** An abort as an error of ours; a time-out stays one. */
-export function abortReason(signal: AbortSignal): VivError {
-  return VivError.from(signal.reason);
+/** An abort as an error of ours: `timeout` stays one, a VivError too, all else is `cancelled`. */
+export function abortReason({ reason }: AbortSignal): VivError {
+  const error = VivError.from(reason);
+  if (reason instanceof VivError || error.code !== 'internal') return error;
+  return new VivError('cancelled', 'The operation was cancelled.', { cause: reason });
+}
+
+/** What the source of an upload failed with: never to be taken for a failure of the connection, as its ENOENT would be. */
+function unreadable(error: Error): VivError {
+  const known = VivError.from(error);
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return known;
+  return new VivError('path_not_found', `What was to be sent can't be read: ${error.message}`, {
+    cause: error,
+  });
 }
 
 function neverArrived(error: unknown): boolean {
-  return ['ECONNREFUSED', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '');
+  return ['ECONNREFUSED', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function isStream(bytes: unknown): bytes is AsyncIterable<Uint8Array> {

@@ -4,10 +4,15 @@ import type { Address } from './transport.ts';
 const gone = new Set([
   'ECONNREFUSED',
   'ENOENT',
+  'ENOTDIR',
+  'EACCES',
+  'EPERM',
   'ECONNRESET',
   'EPIPE',
   'ENOTFOUND',
+  'EAI_AGAIN',
   'EHOSTUNREACH',
+  'ENETUNREACH',
   'ETIMEDOUT',
   'ECONNABORTED',
 ]);
