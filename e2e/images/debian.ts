@@ -17,7 +17,7 @@ async function hostMirror(): Promise<{ mirror: string; suite: string }> {
     const [mirror, suite, component] = line.split(' ');
     if (mirror && suite === os && component === 'main') return { mirror, suite };
   }
-  throw new Error('apt on this host has no mirror to take packages from');
+  throw new Error(`apt on this host has no "main" of ${os.trim()} to take packages from: run apt-get update`);
 }
 
 /** Proxies and the like that the host's apt is configured with; mmdebstrap starts from none of them. */
