@@ -5,30 +5,48 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { isVivError } from '@vivarium/model';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ExecLink } from './exec-link.ts';
 import { Transport } from './transport.ts';
 
 /** A daemon as far as one session goes, which the test plays. */
 async function stage() {
+  let asked: PromiseWithResolvers<() => void> | undefined;
   const dir = mkdtempSync(path.join(tmpdir(), 'link-'));
   const socket = path.join(dir, 's');
   const server = createServer();
-  const sockets = new WebSocketServer({ server });
+  const sockets = new WebSocketServer({
+    server,
+    verifyClient: (_info, admit) => {
+      if (asked === undefined) admit(true);
+      else asked.resolve(() => admit(true));
+      asked = undefined;
+    },
+  });
   const waiting: ((client: Client) => void)[] = [];
+  const arrivals: ((client: Client) => void)[] = [];
   sockets.on('connection', (peer) => {
     const client = new Client(peer);
+    arrivals.shift()?.(client);
     client.begun.then(() => waiting.shift()?.(client));
   });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   return {
     /** The next client, once it has said what it wants. */
     next: () => new Promise<Client>((resolve) => waiting.push(resolve)),
-    open: () =>
+    /** The next client, whether or not it wants anything. */
+    met: () => new Promise<Client>((resolve) => arrivals.push(resolve)),
+    /** The next client waits at the door; resolves, once it is there, in what lets it in. */
+    hold: () => {
+      asked = Promise.withResolvers();
+      return asked.promise;
+    },
+    open: (route: 'exec' | 'attach' = 'exec') =>
       ExecLink.open({
         transport: new Transport({ socket }),
         id: 'x',
-        route: 'exec',
+        route,
         start: { command: ['cat'] },
       }),
     async [Symbol.asyncDispose]() {
@@ -133,4 +151,40 @@ test('a connection that is lost before it has joined the session is followed by 
   third.exit();
   await link.exit;
   assert.equal(more, 0);
+});
+
+test('a command that is closed while its connection is lost is ended once somebody answers', async () => {
+  await using daemon = await stage();
+  const arriving = daemon.next();
+  const opening = daemon.open();
+  const first = await arriving;
+  first.greet(0);
+  const link = await opening;
+  const held = daemon.hold();
+  const coming = daemon.next();
+  first.drop();
+  const admit = await held;
+  await link.close();
+  await assert.rejects(link.exit, (error) => isVivError(error, 'cancelled'));
+  admit();
+  const second = await coming;
+  second.greet(0);
+  await second.hears('{"close":true}');
+  await second.gone;
+});
+
+test('an entrypoint that was left while the connection was lost is not joined again', async () => {
+  await using daemon = await stage();
+  const arriving = daemon.next();
+  const opening = daemon.open('attach');
+  const first = await arriving;
+  first.greet(0);
+  const link = await opening;
+  const held = daemon.hold();
+  first.drop();
+  const admit = await held;
+  await link.close();
+  const met = daemon.met();
+  admit();
+  await (await met).gone;
 });

@@ -50,6 +50,8 @@ export class ExecLink implements ExecConnection {
   #attached = false;
   #started = false;
   #over = false;
+  /** Closed while the connection was lost: the command is still to be ended, once somebody answers. */
+  #unended = false;
   #unacknowledged = 0;
 
   private constructor(options: LinkOptions) {
@@ -94,11 +96,11 @@ export class ExecLink implements ExecConnection {
     const running = !this.#over;
     const socket = this.#socket;
     this.#finish(new VivError('cancelled', 'The session was closed before its command had ended.'));
+    if (running && this.#started && socket?.readyState !== socket?.OPEN)
+      this.#unended = this.#options.route === 'exec';
     if (socket === undefined || socket.readyState === socket.CLOSED) return;
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ close: true } satisfies ExecControl));
-    socket.resume();
-    socket.close();
+    this.#hangUp(socket);
     // The daemon closes its side once the process group is dead; of an ended one nothing is to be waited for.
     if (running) await closed;
   }
@@ -109,6 +111,10 @@ export class ExecLink implements ExecConnection {
       params: { id },
       signal: this.#started ? undefined : signal,
     });
+    if (this.#over && !this.#unended) {
+      socket.terminate();
+      throw new VivError('cancelled', 'The session was closed while its connection was lost.');
+    }
     const resume = this.#started
       ? { ...this.#received }
       : this.#socket && route === 'exec'
@@ -134,7 +140,7 @@ export class ExecLink implements ExecConnection {
       // One that never got that far is the business of whoever opened it.
       if (this.#socket !== socket || !this.#attached) return;
       this.#attached = false;
-      if (!this.#over) void this.#reconnect(lost).catch(() => undefined);
+      if (!this.#over || this.#unended) void this.#reconnect(lost).catch(() => undefined);
     });
     socket.resume();
     socket.send(
@@ -151,7 +157,11 @@ export class ExecLink implements ExecConnection {
   async #reconnect(first: unknown): Promise<void> {
     const deadline = Date.now() + reconnectMs;
     let failure = first;
-    for (let wait = 20; Date.now() < deadline && !this.#over; wait = Math.min(wait * 2, 1000)) {
+    for (
+      let wait = 20;
+      Date.now() < deadline && (!this.#over || this.#unended);
+      wait = Math.min(wait * 2, 1000)
+    ) {
       try {
         await this.#connect();
         return;
@@ -194,6 +204,12 @@ export class ExecLink implements ExecConnection {
       this.#received.stderr = started.stderr;
     }
     this.#attached = true;
+    if (this.#over) {
+      this.#unended = false;
+      if (this.#socket !== undefined) this.#hangUp(this.#socket);
+      opened.resolve();
+      return;
+    }
     try {
       this.#stdin.resume(started.stdin);
       opened.resolve();
@@ -206,6 +222,13 @@ export class ExecLink implements ExecConnection {
     opened.reject(error);
     // The daemon is finding its way back to the guest: as good as a lost connection, which the close will be.
     if (this.#started && !retryable(error)) this.#finish(error);
+  }
+
+  #hangUp(socket: WebSocket): void {
+    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ close: true } satisfies ExecControl));
+    // A paused socket would not see the close.
+    socket.resume();
+    socket.close();
   }
 
   #finish(error?: VivError): void {
