@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { VivError } from '@vivarium/model';
 import type { RawData, WebSocket } from 'ws';
+import { abortReason } from './transport.ts';
 
 interface Said {
   open?: boolean;
@@ -8,8 +9,11 @@ interface Said {
   error?: { code: string; message: string };
 }
 
-/** A WebSocket of bytes as a Duplex; resolves once the other end is connected. Either half ends by itself. */
-export function openDuplex(socket: WebSocket): Promise<Duplex> {
+/**
+ * A WebSocket of bytes as a Duplex; resolves once the other end is connected. Either half ends by itself. An abort ends the
+ * waiting, and later the stream.
+ */
+export function openDuplex(socket: WebSocket, signal?: AbortSignal): Promise<Duplex> {
   const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
   let ended = false;
   const unheard = () => undefined;
@@ -53,6 +57,10 @@ export function openDuplex(socket: WebSocket): Promise<Duplex> {
   });
   // Until it is open nobody has the stream; whoever waits for it hears of the failure.
   stream.on('error', unheard);
+  const abort = () => signal && fail(abortReason(signal));
+  signal?.addEventListener('abort', abort, { once: true });
+  stream.once('close', () => signal?.removeEventListener('abort', abort));
+  if (signal?.aborted) abort();
   socket.resume();
   return promise;
 }

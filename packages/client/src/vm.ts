@@ -197,11 +197,7 @@ export class RemoteVm implements Vm {
       import('./socket.ts'),
       import('./duplex.ts'),
     ]);
-    const stream = await openDuplex(await openSocket(this.#transport, name, send));
-    const abort = () => stream.destroy(VivError.from(signal?.reason));
-    signal?.addEventListener('abort', abort, { once: true });
-    stream.once('close', () => signal?.removeEventListener('abort', abort));
-    return stream;
+    return openDuplex(await openSocket(this.#transport, name, send), signal);
   }
 }
 
