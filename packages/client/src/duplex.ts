@@ -1,7 +1,6 @@
 import { Duplex } from 'node:stream';
-import { VivError } from '@vivarium/model';
+import { abortReason, VivError } from '@vivarium/model';
 import type { RawData, WebSocket } from 'ws';
-import { abortReason } from './transport.ts';
 
 interface Said {
   open?: boolean;

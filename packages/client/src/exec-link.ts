@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecControl, ExecNotice, ExecStart } from '@vivarium/api';
 import { channels } from '@vivarium/api/wire';
 import {
+  abortReason,
   type ExecConnection,
   type ExecExit,
   type ExecOutput,
@@ -125,7 +126,7 @@ export class ExecLink implements ExecConnection {
     const opened = Promise.withResolvers<void>();
     const abort = () => {
       void this.close();
-      opened.reject(VivError.from(signal?.reason));
+      if (signal !== undefined) opened.reject(abortReason(signal));
     };
     if (!this.#started) signal?.addEventListener('abort', abort, { once: true });
     socket.on('message', (raw: RawData, binary: boolean) => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type EndpointName, ndjson, progressFromWire } from '@vivarium/api/wire';
-import { type CallOptions, Task, VivError } from '@vivarium/model';
-import { type Address, abortReason, readBytes, type Send, type Transport } from './transport.ts';
+import { abortReason, type CallOptions, Task, VivError } from '@vivarium/model';
+import { type Address, readBytes, type Send, type Transport } from './transport.ts';
 import { unreachable } from './unreachable.ts';
 
 /** The JSON lines of an answer; the empty ones that keep it alive are left out. */

@@ -1,6 +1,7 @@
 import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
+  abortReason,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -16,7 +17,7 @@ import {
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
-import { abortReason, type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */

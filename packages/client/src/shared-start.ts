@@ -1,5 +1,4 @@
-import { VivError } from '@vivarium/model';
-import { abortReason } from './transport.ts';
+import { abortReason, VivError } from '@vivarium/model';
 
 type Start = (signal: AbortSignal) => Promise<void>;
 

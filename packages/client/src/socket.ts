@@ -1,8 +1,7 @@
 import type { EndpointName } from '@vivarium/api/wire';
-import { VivError } from '@vivarium/model';
+import { abortReason, VivError } from '@vivarium/model';
 import { WebSocket } from 'ws';
 import {
-  abortReason,
   authorization,
   errorOf,
   pathOf,

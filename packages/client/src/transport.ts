@@ -1,7 +1,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { type EndpointName, endpoints, errorTrailer } from '@vivarium/api/wire';
-import { VivError } from '@vivarium/model';
+import { abortReason, VivError } from '@vivarium/model';
 import { isGone, unreachable } from './unreachable.ts';
 
 /** Where the daemon is. */
@@ -189,13 +189,6 @@ export function translate(error: unknown, signal: AbortSignal | undefined, addre
   if (signal?.aborted) return abortReason(signal);
   if (isGone(error)) return unreachable(address, error);
   return VivError.from(error);
-}
-
-/** An abort as an error of ours: `timeout` stays one, a VivError too, all else is `cancelled`. */
-export function abortReason({ reason }: AbortSignal): VivError {
-  const error = VivError.from(reason);
-  if (reason instanceof VivError || error.code !== 'internal') return error;
-  return new VivError('cancelled', 'The operation was cancelled.', { cause: reason });
 }
 
 /** What the source of an upload failed with: never to be taken for a failure of the connection, as its ENOENT would be. */

@@ -158,3 +158,10 @@ export class VivError extends Error {
 export function isVivError(error: unknown, ...codes: ErrorCode[]): error is VivError {
   return error instanceof VivError && (codes.length === 0 || codes.includes(error.code));
 }
+
+/** An abort as an error of ours: `timeout` stays one, a VivError too, all else is `cancelled`. */
+export function abortReason({ reason }: AbortSignal): VivError {
+  const error = VivError.from(reason);
+  if (reason instanceof VivError || error.code !== 'internal') return error;
+  return new VivError('cancelled', 'The operation was cancelled.', { cause: reason });
+}

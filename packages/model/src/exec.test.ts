@@ -69,3 +69,22 @@ describe('a command with a time-out, in a guest that hangs,', () => {
     assert.equal(connection.asked.at(-1), 'close');
   });
 });
+
+test('an aborted command fails with an error of ours: with the reason where that is one, or a time-out', async () => {
+  const reasons = [
+    [new Error('enough'), 'cancelled'],
+    [new DOMException('late', 'TimeoutError'), 'timeout'],
+    [new VivError('conflict', 'mine'), 'conflict'],
+  ] as const;
+  for (const [reason, code] of reasons) {
+    await assert.rejects(
+      new Exec(['true'], { signal: AbortSignal.abort(reason) }, async () => silent()).orThrow(),
+      (error) => error instanceof VivError && error.code === code,
+    );
+    const controller = new AbortController();
+    const running = new Exec(['true'], { signal: controller.signal }, async () => silent());
+    await running.id;
+    controller.abort(reason);
+    await assert.rejects(running.orThrow(), (error) => error instanceof VivError && error.code === code);
+  }
+});

@@ -1,4 +1,4 @@
-import { VivError } from './errors.ts';
+import { abortReason, VivError } from './errors.ts';
 import type { TerminalSize } from './instance.ts';
 
 export interface ExecOptions {
@@ -111,7 +111,7 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
     this.argv = argv;
     this.#options = options;
     this.#connection = Promise.resolve().then(() => {
-      options.signal?.throwIfAborted();
+      this.#refuseAborted();
       return this.#opened(open());
     });
     this.#connection.then(
@@ -137,6 +137,11 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
     }, timeoutMs + unansweredMs);
     opening.then(resolve, reject).finally(() => clearTimeout(timer));
     return promise;
+  }
+
+  #refuseAborted(): void {
+    const { signal } = this.#options;
+    if (signal?.aborted) throw abortReason(signal);
   }
 
   #unanswered(): VivError {
@@ -235,7 +240,7 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
       if (!finished) await connection.close();
     }
     await this.#end(connection);
-    this.#options.signal?.throwIfAborted();
+    this.#refuseAborted();
   }
 
   // biome-ignore lint/suspicious/noThenProperty: an Exec is a promise of its result by design.
@@ -269,7 +274,7 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
       }
     }
     const exit = await this.#end(connection);
-    this.#options.signal?.throwIfAborted();
+    this.#refuseAborted();
     const timedOut = this.#timedOut || exit.timedOut === true;
     return {
       argv: this.argv,
@@ -284,6 +289,8 @@ export class Exec implements PromiseLike<ExecResult>, AsyncIterable<ExecOutput> 
 
   async #end(connection: ExecConnection): Promise<ExecExit> {
     const exit = await connection.exit.catch((error: unknown) => {
+      // Letting go of it is how it was aborted; the caller is told why.
+      this.#refuseAborted();
       throw this.#lost ?? error;
     });
     await this.#stdinDone;

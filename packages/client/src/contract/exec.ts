@@ -53,7 +53,7 @@ export function execContract(given: Given): void {
       const aborted = vm.exec(['sleep', '1000'], { signal: controller.signal });
       await aborted.id;
       controller.abort();
-      await assert.rejects(async () => await aborted);
+      await assert.rejects(async () => await aborted, { code: 'cancelled' });
       const killed = vm.exec(['sleep', '1000']);
       await killed.kill('SIGKILL');
       const { exitCode, signal } = await killed;
