@@ -94,7 +94,7 @@ export async function streamItems<T>(
       await writePaced(outgoing, encode(next.value));
       pending = iterator.next();
     }
-    outgoing.end();
+    outgoing.end(farewell(call));
   } catch (thrown) {
     const error = VivError.from(thrown);
     if (!outgoing.headersSent) throw error;
@@ -103,7 +103,7 @@ export async function streamItems<T>(
       outgoing.end(
         lines ? `${JSON.stringify({ error: error.toJSON() })}\n` : `event: error\ndata: ${record}\n\n`,
       );
-    } else outgoing.end();
+    } else outgoing.end(farewell(call));
   } finally {
     call.signal.removeEventListener('abort', onGone);
     call.house.closing.removeEventListener('abort', closing);
@@ -111,6 +111,15 @@ export async function streamItems<T>(
     void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
   return sent;
+}
+
+/** The last line of a stream that the daemon's own end has cut off: without it that would look like the end of the thing. */
+function farewell({ house, lines }: Call): string | undefined {
+  if (!lines || !house.closing.aborted) return undefined;
+  const error = new VivError('daemon_unreachable', 'vivd went away; there may be more', {
+    hint: 'VMs go on. Ask again.',
+  });
+  return `${JSON.stringify({ error: error.toJSON() })}\n`;
 }
 
 /** Sends bytes as they come. One that breaks after it began says so in a trailer and cuts the connection's stream short. */
