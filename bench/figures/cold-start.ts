@@ -24,6 +24,7 @@ export const coldStart: Figure = {
         dir: path.join(home, 'images'),
         builtin: (await loadAssets()).images,
       });
+      await images.recover();
       const { digest } = await images.ensure(image, 'missing');
       const layers = await images.disk(digest);
       const ours = async () => {
