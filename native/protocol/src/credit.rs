@@ -54,6 +54,11 @@ impl Default for ReceiveWindow {
 }
 
 impl ReceiveWindow {
+    /// Lets so many bytes more be under way; whoever calls this sends the CREDIT.
+    pub fn widen(&mut self, bytes: u32) {
+        self.available += u64::from(bytes);
+    }
+
     pub fn receive(&mut self, bytes: usize) -> Result<(), Overrun> {
         self.available = self.available.checked_sub(bytes as u64).ok_or(Overrun)?;
         Ok(())

@@ -25,8 +25,12 @@ impl Inbox {
 
     /// A frame's buffer: its payload lies behind the header's room.
     pub fn push(&self, frame: Vec<u8>) {
-        self.lock().frames.push_back(frame);
-        self.changed.notify_one();
+        let mut state = self.lock();
+        state.frames.push_back(frame);
+        // Who finds more than one has been woken for the first.
+        if state.frames.len() == 1 {
+            self.changed.notify_one();
+        }
     }
 
     pub fn end(&self) {
@@ -57,8 +61,14 @@ pub struct InboxReader<F> {
     inbox: Arc<Inbox>,
     current: Vec<u8>,
     at: usize,
+    /// Bytes consumed that have not been told of.
+    owed: u64,
     consumed: F,
 }
+
+/// Consumption is told of in steps: each wakes the loop, and on one emulated vCPU a switch a frame costs as much as the
+/// frame. What is owed is also told before the thread waits, so that the sender never lacks the credit it waits for.
+const TELL: u64 = 256 * 1024;
 
 impl<F: FnMut(u64)> InboxReader<F> {
     pub fn new(inbox: Arc<Inbox>, consumed: F) -> InboxReader<F> {
@@ -66,6 +76,7 @@ impl<F: FnMut(u64)> InboxReader<F> {
             inbox,
             current: Vec::new(),
             at: 0,
+            owed: 0,
             consumed,
         }
     }
@@ -91,6 +102,12 @@ impl<F: FnMut(u64)> Source for InboxReader<F> {
                 if state.ended {
                     return Ok(&[]);
                 }
+                if self.owed > 0 {
+                    drop(state);
+                    (self.consumed)(std::mem::take(&mut self.owed));
+                    state = self.inbox.lock();
+                    continue;
+                }
                 state = self
                     .inbox
                     .changed
@@ -104,7 +121,10 @@ impl<F: FnMut(u64)> Source for InboxReader<F> {
     fn consume(&mut self, count: usize) {
         self.at += count;
         if self.at >= self.current.len() {
-            (self.consumed)((self.current.len() - HEADER_LEN.min(self.current.len())) as u64);
+            self.owed += (self.current.len() - HEADER_LEN.min(self.current.len())) as u64;
+            if self.owed >= TELL {
+                (self.consumed)(std::mem::take(&mut self.owed));
+            }
         }
     }
 }

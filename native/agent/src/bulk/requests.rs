@@ -2,10 +2,13 @@ use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Telle
 use crate::access::guest_error;
 use crate::link::parse_request;
 use std::sync::Arc;
-use viv_protocol::{Code, Fields, ReceiveWindow, SendWindow, Value, WireError};
+use viv_protocol::{Code, Fields, Kind, ReceiveWindow, SendWindow, Value, WireError};
 
 /// Copies and tunnels at a time.
 const MOST_STREAMS: usize = 4096;
+/// Bytes of a copy into the guest that may be under way beyond the first window: a round trip takes about a millisecond
+/// here, and the disk is not to wait for it.
+const MORE_UNDER_WAY: u32 = 1 << 20;
 /// Copies keep paths and blocks on their stack, no frames.
 const STACK: usize = 192 * 1024;
 
@@ -79,10 +82,11 @@ impl Bulk {
             });
             teller.tell(Report::Ended(answer));
         })?;
-        Ok(Stream::In {
-            inbox,
-            window: ReceiveWindow::default(),
-        })
+        let mut window = ReceiveWindow::default();
+        window.widen(MORE_UNDER_WAY);
+        self.link
+            .send(Kind::Credit, 0, stream, &MORE_UNDER_WAY.to_le_bytes());
+        Ok(Stream::In { inbox, window })
     }
 
     fn copy_out(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
