@@ -28,8 +28,8 @@ struct State {
     cancelled: bool,
 }
 
-/// Frames that are read ahead of the port. Thread and loop wake each other at half of it: on one emulated vCPU a switch
-/// a frame would cost as much as the frame.
+/// Frames that are read ahead of the port. Thread and loop wake each other at half of it, to switch less often on
+/// the one vCPU they share.
 const AHEAD: usize = 16;
 
 /// The stream is gone; nobody wants the rest.

@@ -6,8 +6,8 @@ use viv_protocol::{Code, Fields, Kind, ReceiveWindow, SendWindow, Value, WireErr
 
 /// Copies and tunnels at a time.
 const MOST_STREAMS: usize = 4096;
-/// Bytes of a copy into the guest that may be under way beyond the first window: a round trip takes about a millisecond
-/// here, and the disk is not to wait for it.
+/// Bytes of a copy into the guest that may be under way beyond the first window: consumption is told of in steps as
+/// large as that window, which alone would run dry between two steps. By itself it made no copy faster.
 const MORE_UNDER_WAY: u32 = 1 << 20;
 /// Copies keep paths and blocks on their stack, no frames.
 const STACK: usize = 192 * 1024;

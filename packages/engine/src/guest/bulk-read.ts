@@ -4,8 +4,8 @@ import { abortError, guestError } from './guest-errors.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 
 /**
- * Bytes under way beyond the first window. A round trip through an emulated guest takes about a millisecond: with 256 KiB
- * under way a copy stood still for most of it.
+ * Bytes under way beyond the first window. Under TCG, on a busy host, copies of 64 MiB went from 72 to 113 MB/s without
+ * it to 189 to 284 MB/s with it.
  */
 const moreUnderWay = 2 * 1024 * 1024;
 
