@@ -108,13 +108,14 @@ describe('a real VM on a bad day', () => {
   });
 
   test('leaves a record whose pids others have by now, and they are not touched', async () => {
+    await vm.start();
+    const { shim, vmm } = await pids();
+    const file = path.join(dirOf(vm), 'shim.json');
+    const record = JSON.parse(await readFile(file, 'utf8'));
+    await vm.stop({ force: true });
+    // Begun after the VM has lived: a process that began in the same clock tick (10 ms) as the shim would be taken for it.
     const bystander = spawn('sleep', ['1000'], { stdio: 'ignore' });
     try {
-      await vm.start();
-      const { shim, vmm } = await pids();
-      const file = path.join(dirOf(vm), 'shim.json');
-      const record = JSON.parse(await readFile(file, 'utf8'));
-      await vm.stop({ force: true });
       await real.engine.close();
       record.shim.pid = bystander.pid;
       record.vmm.pid = bystander.pid;
