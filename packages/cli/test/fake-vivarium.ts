@@ -1,6 +1,11 @@
 import { PassThrough } from 'node:stream';
 import {
   type ActionResult,
+  absentCall,
+  absentPools,
+  absentSnapshots,
+  absentTemplates,
+  absentVmSnapshots,
   type CallOptions,
   type CreateOptions,
   Exec,
@@ -46,6 +51,9 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
 
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
+  readonly snapshots = absentSnapshots;
+  readonly templates = absentTemplates;
+  readonly pools = absentPools;
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
@@ -177,6 +185,10 @@ export function fakeImage(reference: string): ImageInfo {
 }
 
 class FakeVm implements Vm {
+  readonly snapshots = absentVmSnapshots;
+  readonly suspend = absentCall;
+  readonly discard = absentCall;
+  readonly fork = absentCall;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 

@@ -16,6 +16,15 @@ export const viv: Vivarium = {
   get images() {
     return get().images;
   },
+  get snapshots() {
+    return get().snapshots;
+  },
+  get templates() {
+    return get().templates;
+  },
+  get pools() {
+    return get().pools;
+  },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
   get: (idOrName) => get().get(idOrName),

@@ -2,6 +2,9 @@ import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
   abortReason,
+  absentPools,
+  absentSnapshots,
+  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -23,6 +26,9 @@ import { items, RemoteVm } from './vm.ts';
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
   readonly images: Images;
+  readonly snapshots = absentSnapshots;
+  readonly templates = absentTemplates;
+  readonly pools = absentPools;
   readonly #transport: Transport;
 
   constructor(transport: Transport) {

@@ -10,6 +10,8 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  absentCall,
+  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -36,6 +38,7 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
+  readonly snapshots = absentVmSnapshots;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -48,6 +51,18 @@ export class RemoteVm implements Vm {
 
   get name(): string {
     return this.#info.name;
+  }
+
+  suspend(): never {
+    return absentCall();
+  }
+
+  discard(): never {
+    return absentCall();
+  }
+
+  fork(): never {
+    return absentCall();
   }
 
   get info(): InstanceInfo {

@@ -1,4 +1,7 @@
 import {
+  absentPools,
+  absentSnapshots,
+  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -35,6 +38,9 @@ export class Engine implements Vivarium {
   /** The data directory. */
   readonly home: string;
   readonly images: Images;
+  readonly snapshots = absentSnapshots;
+  readonly templates = absentTemplates;
+  readonly pools = absentPools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #resources: AsyncDisposableStack;

@@ -2,6 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  absentCall,
+  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -44,6 +46,7 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
+  readonly snapshots = absentVmSnapshots;
 
   constructor(context: Context, instance: Instance) {
     this.#context = context;
@@ -92,6 +95,18 @@ export class EngineVm implements Vm {
 
   resume(options: CallOptions = {}): Promise<ActionResult> {
     return resumeInstance(this.#context, this.#instance, options);
+  }
+
+  suspend(): never {
+    return absentCall();
+  }
+
+  discard(): never {
+    return absentCall();
+  }
+
+  fork(): never {
+    return absentCall();
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {

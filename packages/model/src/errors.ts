@@ -65,6 +65,22 @@ export const errorTable = {
   command_not_executable: rule(422, 126, 'The command exists in the guest but cannot be executed.'),
   user_not_found: rule(422, 2, 'The user or group does not exist in the image.'),
   guest_error: rule(422, 70, 'The guest refused a request; the message carries its reason.'),
+  // Saved states.
+  saved_state_mismatch: rule(
+    409,
+    5,
+    'Saved memory was made by another VMM, machine shape or kernel than the one at hand; nothing of it was touched.',
+  ),
+  saved_state_damaged: rule(
+    422,
+    65,
+    'A file of a saved state is missing, short, or not what was saved; nothing of it was removed.',
+  ),
+  identity_unsafe: rule(
+    409,
+    5,
+    'The guest can not be told that it is a copy, because its agent does not answer; it was not copied.',
+  ),
   // The host.
   vmm_missing: rule(503, 69, 'QEMU is not installed, or too old.'),
   vmm_failed: rule(500, 70, 'The VMM exited or refused a command; the message shows its log.'),

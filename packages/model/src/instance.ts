@@ -136,6 +136,12 @@ export interface InstanceInfo {
   stoppedAt?: string;
   exit?: ExitInfo;
   operation?: OperationInfo;
+  /** Its memory is saved: {@link Vm.start} goes on from there, {@link Vm.discard} gives it up. RFC 3339 time of the save. */
+  suspendedAt?: string;
+  /** What it was copied from, by a fork. */
+  forkedFrom?: { instanceId: string; snapshotId?: string };
+  /** The pool that made it. */
+  pool?: string;
   driver: string;
   /** Only while a VMM is alive. */
   vmm?: { name: string; version: string; pid: number; accelerator: string; machine: string };

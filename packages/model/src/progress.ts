@@ -9,6 +9,12 @@ export type Progress =
   | { stage: 'creating'; name: string; id: string }
   | { stage: 'launching'; accelerator?: string }
   | { stage: 'booting' }
+  /** `template`: from booted memory. `saved`: from the instance's own. */
+  | { stage: 'restoring'; from: 'template' | 'image-template' | 'saved' }
+  | { stage: 'saving' }
+  /** The guest stood still for so long. */
+  | { stage: 'saved'; pauseMilliseconds: number }
+  | { stage: 'copying'; name: string; id: string }
   | { stage: 'configuring' }
   | { stage: 'running'; milliseconds: number }
   | { stage: 'stopping'; step: string }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
+import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
 import type { ImageInfo } from './image.ts';
 import type {
@@ -14,6 +15,7 @@ import type {
   Page,
   TerminalSize,
 } from './instance.ts';
+import type { Pools } from './pools.ts';
 import type { CallOptions, Task } from './progress.ts';
 
 /** One virtual machine, by whichever door it was reached. */
@@ -26,13 +28,24 @@ export interface Vm extends AsyncDisposable {
 
   /** VMM alive, guest not booted: Stopped -> Created. */
   prepare(options?: CallOptions): Task<ActionResult>;
-  start(options?: CallOptions): Task<ActionResult>;
+  /**
+   * From Suspended it goes on where it was saved. `cold`: the guest is booted, from no template, and saved memory is given up
+   * (only once the guest is up).
+   */
+  start(options?: CallOptions & { cold?: boolean }): Task<ActionResult>;
   /** Asks the guest, waits `timeoutMs` (default: the instance's), then forces. `force` skips the asking. */
   stop(options?: CallOptions & { timeoutMs?: number; force?: boolean }): Task<ActionResult>;
   /** Guest off, VMM kept: Running -> Shutdown. */
   shutdown(options?: CallOptions): Task<ActionResult>;
   pause(options?: CallOptions): Promise<ActionResult>;
   resume(options?: CallOptions): Promise<ActionResult>;
+  /** Saves the memory and ends the VMM: Running or Paused -> Suspended. */
+  suspend(options?: CallOptions): Task<ActionResult>;
+  /** Gives saved memory up: Suspended -> Stopped. */
+  discard(options?: CallOptions): Promise<ActionResult>;
+  /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
+  fork(options?: ForkOptions & CallOptions): Task<Vm[]>;
+  readonly snapshots: VmSnapshots;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
@@ -152,6 +165,9 @@ export interface DoctorReport {
 /** The whole of Vivarium: the in-process engine and the SDK over the daemon both are one of these. */
 export interface Vivarium extends AsyncDisposable {
   readonly images: Images;
+  readonly snapshots: Snapshots;
+  readonly templates: Templates;
+  readonly pools: Pools;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: CallOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

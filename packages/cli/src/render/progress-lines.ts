@@ -83,6 +83,14 @@ export function statusOf(progress: Progress): string | undefined {
       return progress.accelerator === undefined ? 'launching' : `launching (${progress.accelerator})`;
     case 'booting':
       return 'booting';
+    case 'restoring':
+      return progress.from === 'saved' ? 'bringing its memory back' : 'starting from booted memory';
+    case 'saving':
+      return 'saving the memory';
+    case 'saved':
+      return `saved; it stood still for ${Math.round(progress.pauseMilliseconds)} ms`;
+    case 'copying':
+      return `copying to ${printable(progress.name)}`;
     case 'configuring':
       return 'configuring the guest';
     case 'running':

@@ -86,6 +86,62 @@ export interface MachineRecord {
   launchedAt: string;
 }
 
+/** What of a machine was saved: `manifest.json` of docs/saved-state.md. */
+export interface SavedStateManifest {
+  format: 1;
+  driver: string;
+  /** RFC 3339. */
+  savedAt: string;
+  /** Of the host that saved it. */
+  bootId: string;
+  vmm: { name: string; version: string; machine: string; accelerator: string; cpu: string };
+  /** `devices`: `disk:<serial>` in order, then `nic`. A machine may have more than these when it is restored, never fewer. */
+  shape: { cpus: number; memoryBytes: number; devices: string[] };
+  /** Digests of what it was booted from, `sha256:…`. */
+  boot: { kernel: string; initramfs: string };
+  guest: { was: 'running' | 'paused'; generation: number; hostname: string; machineId: string };
+  memory: { bytes: number; dataBytes: number; digest: string; inode: string; mtimeNs: string };
+  delta?: { pages: number; bytes: number; digest: string };
+  devices: { bytes: number; digest: string };
+}
+
+/** A directory that holds a complete one. */
+export interface SavedState {
+  dir: string;
+  manifest: SavedStateManifest;
+}
+
+export interface SaveTarget {
+  /** Exists, is empty, and lies on the file system of the machine's own directory. */
+  dir: string;
+  guest: Omit<SavedStateManifest['guest'], 'was'>;
+  /** `continue`: as it was before, running or paused, also when the save fails. `stay`: the vCPUs stay stopped once it is complete. */
+  then: 'continue' | 'stay';
+  /**
+   * Called once with the vCPUs stopped and the disks flushed: whatever has to be of the same instant. When it throws the save
+   * fails.
+   */
+  atPause?: () => Promise<void>;
+  signal?: AbortSignal;
+}
+
+/** Optional: saves a live machine. Announced by `capabilities().save`. */
+export interface MachineSaver {
+  /**
+   * Writes `memory`, `devices` and, where it is worth it, `delta` into the directory, and answers the manifest, which the caller
+   * writes. A failed save leaves the machine as it was; what it wrote is the caller's to remove.
+   */
+  save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }>;
+}
+
+/** Optional: puts a new top layer on a disk of a live machine; what it had becomes read-only below it. */
+export interface DiskLayerer {
+  /** `file` is a qcow2 file that names the present top as its backing file. */
+  addLayer(serial: string, file: string): Promise<void>;
+  /** File name of the layer that is written now. */
+  topLayer(serial: string): Promise<string>;
+}
+
 /**
  * `control`: exec, stats, shutdown. `bulk`: file copies and TCP tunnels. `console`: the serial line, raw, from now on.
  * Control and bulk take one reader at a time; a console takes many.
@@ -120,6 +176,8 @@ export interface Capabilities {
   shutdownKeepsVmm: boolean;
   consoleInput: boolean;
   diskGrowLive: boolean;
+  /** Machines can be saved and launched from what was saved. */
+  save: boolean;
   networks: ('user' | 'none')[];
   maxCpus: number;
 }
@@ -136,9 +194,13 @@ export interface Driver {
    * Starts a VMM. Once it resolves the machine can be adopted; when it rejects or the signal fires first, no process and
    * no socket is left.
    *
-   * @throws VivError `vmm_missing`, `vmm_failed`, `port_in_use`, `cancelled`.
+   * With `from` the machine is what was saved: it runs on where it stopped (`spec.run` false: it is `paused`), and its memory is
+   * mapped, not read. The saved state may be deleted as soon as this resolves.
+   *
+   * @throws VivError `vmm_missing`, `vmm_failed`, `port_in_use`, `cancelled`; with `from` also `saved_state_mismatch` and
+   *   `saved_state_damaged`.
    */
-  launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine>;
+  launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine>;
   /**
    * Finds the machine that lives in a directory, whether or not anyone recorded it: the same pids, never new ones.
    * Answers an exit record where it has ended, and undefined where none was ever launched there.
@@ -148,4 +210,12 @@ export interface Driver {
 
 export function isDiskGrower(machine: Machine): machine is Machine & DiskGrower {
   return 'growDisk' in machine;
+}
+
+export function isMachineSaver(machine: Machine): machine is Machine & MachineSaver {
+  return 'save' in machine;
+}
+
+export function isDiskLayerer(machine: Machine): machine is Machine & DiskLayerer {
+  return 'addLayer' in machine;
 }

@@ -35,6 +35,7 @@ export class QemuDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      save: false,
       networks: ['user', 'none'],
       maxCpus,
     };

@@ -22,6 +22,7 @@ export class SimulatedDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      save: false,
       networks: ['user', 'none'],
       maxCpus: 16,
     };
