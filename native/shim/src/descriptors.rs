@@ -1,4 +1,4 @@
-//! File descriptors: what the shim inherits, and the two numbers it keeps for the VMM.
+//! File descriptors: what the shim inherits, and the three numbers it keeps for the VMM.
 
 use std::os::fd::RawFd;
 
@@ -6,6 +6,8 @@ use std::os::fd::RawFd;
 pub const CONSOLE: RawFd = 3;
 /// The VMM finds the other end of its log port here.
 pub const LOG: RawFd = 4;
+/// The VMM finds the device state it is to load here, where there is one.
+pub const INCOMING: RawFd = 5;
 
 /// Closes everything inherited beyond stdio and reserves the VMM's numbers, so that no file of the shim's
 /// (nor the pipe on which std reports a failed exec) ever lies where the child will put its own.
@@ -18,7 +20,7 @@ pub fn sanitise() {
             }
         }
         // 0, 1 and 2 too, where the launcher gave none.
-        while libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) < LOG {}
+        while libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) < INCOMING {}
         libc::umask(0o177);
     }
 }

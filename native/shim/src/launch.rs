@@ -4,12 +4,13 @@ use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 #[derive(Deserialize)]
 pub struct Launch {
     pub format: u32,
     pub instance_id: String,
-    /// `{fd:console}` and `{fd:log}` are replaced by descriptor numbers.
+    /// `{fd:console}`, `{fd:log}` and `{fd:incoming}` are replaced by descriptor numbers.
     pub argv: Vec<String>,
     /// The VMM's whole environment.
     #[serde(default)]
@@ -17,6 +18,9 @@ pub struct Launch {
     pub logs: Logs,
     #[serde(default)]
     pub ports: Vec<PublishRequest>,
+    /// Opened for the VMM, read-only, at `{fd:incoming}`.
+    #[serde(default)]
+    pub incoming: Option<PathBuf>,
     /// Files of the VMM's in the directory (its sockets) that are unlinked once it has ended.
     #[serde(default)]
     pub remove: Vec<String>,
@@ -83,6 +87,16 @@ fn parse(text: &str) -> Result<Launch, Failure> {
             "remove takes names of files in the directory".into(),
         ));
     }
+    if launch
+        .incoming
+        .as_ref()
+        .is_some_and(|path| !path.is_absolute())
+    {
+        return Err(invalid("incoming is no absolute path".into()));
+    }
+    if launch.incoming.is_none() && launch.argv.iter().any(|a| a.contains("{fd:incoming}")) {
+        return Err(invalid("{fd:incoming} without incoming".into()));
+    }
     let strings = launch
         .argv
         .iter()
@@ -116,6 +130,12 @@ mod tests {
                 "\"remove\":[\"../a\"],\"detached\"",
                 "remove",
             ),
+            (
+                "\"detached\"",
+                "\"incoming\":\"a/b\",\"detached\"",
+                "no absolute path",
+            ),
+            ("\"true\"", "\"{fd:incoming}\"", "without incoming"),
             ("\"true\"", "\"a\\u0000\"", "NUL"),
             ("{\"format\"", "{{", "launch.json"),
         ] {

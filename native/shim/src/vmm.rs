@@ -1,15 +1,16 @@
 //! The VMM as a child process: spawning it and telling how it ended.
 
-use crate::descriptors::{CONSOLE, LOG};
+use crate::descriptors::{CONSOLE, INCOMING, LOG};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::launch::Launch;
 use serde_json::{json, Map, Value};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The shim's ends of everything the VMM writes to.
@@ -30,6 +31,7 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
     let (console, vmm_console) = UnixStream::pair().map_err(failed("socketpair"))?;
     let (log, vmm_log) = UnixStream::pair().map_err(failed("socketpair"))?;
     let (output, vmm_output) = pipe().map_err(failed("pipe"))?;
+    let incoming = launch.incoming.as_deref().map(open_incoming).transpose()?;
     let argv: Vec<String> = launch
         .argv
         .iter()
@@ -44,11 +46,15 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
         .stdin(Stdio::null());
     command.stderr(Stdio::from(vmm_output.try_clone().map_err(failed("dup"))?));
     command.stdout(Stdio::from(vmm_output));
-    let (console_fd, log_fd) = (vmm_console.as_raw_fd(), vmm_log.as_raw_fd());
+    let mut places = vec![
+        (vmm_console.as_raw_fd(), CONSOLE),
+        (vmm_log.as_raw_fd(), LOG),
+    ];
+    places.extend(incoming.as_ref().map(|file| (file.as_raw_fd(), INCOMING)));
     let parent = std::process::id() as i32;
     // SAFETY: only async-signal-safe calls between fork and exec. All other descriptors are close-on-exec.
     unsafe {
-        command.pre_exec(move || become_vmm(parent, console_fd, log_fd));
+        command.pre_exec(move || become_vmm(parent, &places));
     }
     let child = command
         .spawn()
@@ -68,8 +74,8 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
     })
 }
 
-/// In the child: a session of its own, gone when the shim is, no signal blocked, and its two descriptors in place.
-fn become_vmm(parent: i32, console: i32, log: i32) -> io::Result<()> {
+/// In the child: a session of its own, gone when the shim is, no signal blocked, and its descriptors where it looks for them.
+fn become_vmm(parent: i32, places: &[(RawFd, RawFd)]) -> io::Result<()> {
     // SAFETY: system calls on plain values.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -77,8 +83,7 @@ fn become_vmm(parent: i32, console: i32, log: i32) -> io::Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         if libc::setsid() < 0
             || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
-            || libc::dup2(console, CONSOLE) < 0
-            || libc::dup2(log, LOG) < 0
+            || places.iter().any(|(from, to)| libc::dup2(*from, *to) < 0)
         {
             return Err(io::Error::last_os_error());
         }
@@ -94,6 +99,15 @@ fn with_descriptors(argument: &str) -> String {
     argument
         .replace("{fd:console}", &CONSOLE.to_string())
         .replace("{fd:log}", &LOG.to_string())
+        .replace("{fd:incoming}", &INCOMING.to_string())
+}
+
+fn open_incoming(path: &Path) -> Result<File, Failure> {
+    let file = File::open(path).map_err(|error| Failure::saved_state(path, &error))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        _ => Err(Failure::damaged(path, "it is no file")),
+    }
 }
 
 fn not_started(program: &str, error: &io::Error) -> Failure {
@@ -171,5 +185,6 @@ mod tests {
     fn descriptor_numbers_are_put_in() {
         assert_eq!(with_descriptors("socket,fd={fd:console}"), "socket,fd=3");
         assert_eq!(with_descriptors("{fd:log}"), "4");
+        assert_eq!(with_descriptors("fd:{fd:incoming}"), "fd:5");
     }
 }
