@@ -1,6 +1,6 @@
 //! `viv-shim DIR`: parent of one VMM. The contract is docs/shim.md.
 //!
-//! One thread and one `poll` loop: a shim must cost next to nothing, and everything it holds is bounded.
+//! One thread and one `poll` loop, and a second thread only while memory is copied: a shim must cost next to nothing, and everything it holds is bounded.
 
 mod console;
 mod control;
@@ -12,6 +12,7 @@ mod identity;
 mod launch;
 mod lines;
 mod logs;
+mod memory;
 mod ports;
 mod relay;
 mod requests;
@@ -19,22 +20,27 @@ mod start;
 mod supervisor;
 mod vmm;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     descriptors::sanitise();
-    let mut arguments = std::env::args_os().skip(1);
-    let (Some(dir), None) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: viv-shim DIR");
-        return ExitCode::from(2);
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let dir = match arguments.as_slice() {
+        [dir] if dir != "digest" => dir,
+        [word, files @ ..] if word == "digest" && !files.is_empty() => return digest(files),
+        _ => {
+            eprintln!("usage: viv-shim DIR | viv-shim digest FILE...");
+            return ExitCode::from(2);
+        }
     };
     if dir == "--version" {
         println!("viv-shim {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    match start::start(Path::new(&dir)) {
+    match start::start(Path::new(dir)) {
         Ok(started) => {
             say(&started.announcement);
             descriptors::close_stdout();
@@ -44,6 +50,20 @@ fn main() -> ExitCode {
             say(&failure.announcement());
             ExitCode::FAILURE
         }
+    }
+}
+
+fn digest(files: &[OsString]) -> ExitCode {
+    let mut all = true;
+    for file in files {
+        let (line, read) = memory::digest::line(Path::new(file));
+        say(&line);
+        all &= read;
+    }
+    if all {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -4,6 +4,7 @@ use crate::control::Request;
 use crate::failure::Failure;
 use crate::files::write_durably;
 use crate::launch::PublishRequest;
+use crate::memory::Task;
 use crate::ports;
 use crate::start::RECORD;
 use crate::supervisor::Supervisor;
@@ -30,6 +31,16 @@ impl Supervisor {
         if request.method == "kill" {
             self.control.answer_after_exit(client, request.id);
             return vmm::kill_group(self.vmm.pid);
+        }
+        if let Some(task) = Task::of(request) {
+            let begun = task.and_then(|task| {
+                let pid = self.vmm.pid;
+                self.memory.begin(client, request.id, pid, task)
+            });
+            if let Err(failure) = begun {
+                self.control.answer(client, request.id, Err(failure));
+            }
+            return;
         }
         let result = match request.method.as_str() {
             "status" => Ok(json!({
@@ -59,6 +70,14 @@ impl Supervisor {
             )),
         };
         self.control.answer(client, request.id, result);
+    }
+
+    /// Where a task about memory is done, or has to be because the VMM has ended.
+    pub fn answer_memory(&mut self, vmm_ended: bool) {
+        if let Some(answer) = self.memory.take(vmm_ended) {
+            self.control
+                .answer(answer.client, answer.request, answer.outcome);
+        }
     }
 
     fn publish(&mut self, wanted: &PublishRequest) -> Result<Value, Failure> {

@@ -7,6 +7,7 @@ use crate::files::{self, remove_if_there, write_durably};
 use crate::identity::Identity;
 use crate::launch::{self, Launch};
 use crate::logs::{CappedLog, RotatingLog};
+use crate::memory::Memory;
 use crate::ports::{self, Port};
 use crate::relay::Relay;
 use crate::supervisor::{Logs, Supervisor};
@@ -87,6 +88,7 @@ fn with_sockets(
         control: Control::default(),
         console: Console::default(),
         relay: Relay::default(),
+        memory: Memory::default(),
         lock,
     };
     Ok(Started {

@@ -5,6 +5,7 @@ use crate::control::Control;
 use crate::descriptors::set_nonblocking;
 use crate::identity::Identity;
 use crate::logs::{CappedLog, RotatingLog};
+use crate::memory::Memory;
 use crate::ports::Port;
 use crate::relay::{Relay, Side};
 use crate::vmm::{self, Streams};
@@ -38,6 +39,7 @@ pub struct Supervisor {
     pub control: Control,
     pub console: Console,
     pub relay: Relay,
+    pub memory: Memory,
     /// Held until the process ends.
     pub lock: File,
 }
@@ -49,6 +51,7 @@ pub enum Source {
     Console,
     Log,
     Output,
+    Memory,
     ControlListener,
     ConsoleListener,
     Control(u64),
@@ -79,6 +82,8 @@ impl Supervisor {
         }
         // Whatever else is in its group holds its outputs open.
         vmm::kill_group(self.vmm.pid);
+        // Before its number may become another's.
+        self.answer_memory(true);
         let status = self.reap(self.vmm.pid);
         self.drain(&mut ended, &mut scratch);
         self.finish(status)
@@ -108,6 +113,7 @@ impl Supervisor {
         if !ended.output {
             sources.push((Source::Output, self.streams.output.as_raw_fd(), read));
         }
+        sources.extend(self.memory.interest().map(|fd| (Source::Memory, fd, read)));
         if !self.control.is_full() {
             sources.push((
                 Source::ControlListener,
@@ -150,6 +156,7 @@ impl Supervisor {
             Source::Console | Source::Log | Source::Output => {
                 self.read_output(source, ended, scratch)
             }
+            Source::Memory => self.answer_memory(false),
             Source::ControlListener => {
                 if let Ok((stream, _)) = self.control_listener.accept() {
                     let _ = self.control.add(stream);
