@@ -83,8 +83,8 @@ test('many makers of one size make one base, and what a killed one left is clear
   const disks = Array.from({ length: 8 }, (_, at) =>
     createRootDisk({ path: here.disk(`d${at}`), bases: here.bases, bytes: gib }),
   );
-  const bases = new Set((await Promise.all(disks)).map((disk) => disk.base));
-  assert.equal(bases.size, 1);
+  const bases = (await Promise.all(disks)).map(async (disk) => (await stat(disk.base ?? '')).ino);
+  assert.equal(new Set(await Promise.all(bases)).size, 1);
   assert.equal(await readFile(log, 'utf8'), '\n', 'made once');
   assert.deepEqual(await readdir(here.bases), [`ext4-${gib}.raw`]);
   const stop = new AbortController();
@@ -109,7 +109,7 @@ test('one maker giving up does not spoil the base for another', async () => {
   stop.abort();
   await assert.rejects(given, (error) => isVivError(error, 'cancelled'));
   assert.equal((await other).bytes, gib);
-  assert.deepEqual((await readdir(path.join(here.dir, 'vms'))).sort(), ['b.qcow2']);
+  assert.deepEqual((await readdir(path.join(here.dir, 'vms'))).sort(), ['b.base.raw', 'b.qcow2']);
 });
 
 test('a moved data directory still holds its disks', async () => {
@@ -119,7 +119,7 @@ test('a moved data directory still holds its disks', async () => {
   await rename(here.dir, moved);
   try {
     const file = path.join(moved, 'vms/root.qcow2');
-    assert.equal((await rootDiskInfo(file)).base, path.join(moved, `bases/ext4-${gib}.raw`));
+    assert.equal((await rootDiskInfo(file)).base, path.join(moved, 'vms/root.base.raw'));
     await run('qemu-img', ['check', file]);
     await run('qemu-img', [
       'compare',
@@ -221,12 +221,13 @@ test('nothing is written over a disk that is there, and what is no disk is told 
   await writeFile(here.disk('text'), 'no disk');
   await assert.rejects(
     rootDiskInfo(here.disk('text')),
-    (error) => isVivError(error, 'internal') && /qemu-img info/.test(error.message),
+    (error) => isVivError(error, 'internal') && /no qcow2 disk/.test(error.message),
   );
 });
 
-test('a full disk and a missing tool are told apart, and nothing half-made stays', async () => {
+test('a full disk and a missing tool are told apart, and the disk stays as it was', async () => {
   await using here = await room();
+  await createRootDisk({ path: here.disk(), bases: here.bases, bytes: gib });
   const bin = path.join(here.dir, 'bin');
   await mkdir(bin);
   await writeFile(
@@ -237,16 +238,15 @@ test('a full disk and a missing tool are told apart, and nothing half-made stays
   const before = process.env.PATH;
   process.env.PATH = `${bin}:${before}`;
   try {
-    await assert.rejects(createRootDisk({ path: here.disk(), bases: here.bases, bytes: gib }), (error) =>
-      isVivError(error, 'disk_full'),
-    );
+    await assert.rejects(growRootDisk(here.disk(), 2 * gib), (error) => isVivError(error, 'disk_full'));
     process.env.PATH = '/nonexistent';
     await assert.rejects(
-      createRootDisk({ path: here.disk(), bases: here.bases, bytes: gib }),
+      growRootDisk(here.disk(), 2 * gib),
       (error) => isVivError(error, 'assets_missing') && /qemu-utils/.test(error.hint ?? ''),
     );
   } finally {
     process.env.PATH = before;
   }
-  assert.deepEqual(await readdir(path.join(here.dir, 'vms')), []);
+  assert.deepEqual((await readdir(path.join(here.dir, 'vms'))).sort(), ['root.base.raw', 'root.qcow2']);
+  assert.equal((await rootDiskInfo(here.disk())).bytes, gib);
 });

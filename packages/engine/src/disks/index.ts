@@ -1,4 +1,14 @@
 export { baseDisk } from './base.ts';
+export { rootLayers, rootNames } from './chain.ts';
+export { flattenRoot } from './flatten.ts';
+export {
+  abandonLayer,
+  commitLayer,
+  dropTop,
+  newLayerFor,
+  type PreparedLayer,
+  settleLayer,
+} from './layers.ts';
 export {
   checkRootSize,
   createRootDisk,
@@ -8,3 +18,4 @@ export {
   type RootDiskInfo,
   rootDiskInfo,
 } from './root-disk.ts';
+export { shareLayers } from './share.ts';

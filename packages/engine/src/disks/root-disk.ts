@@ -3,7 +3,10 @@ import { rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize, VivError } from '@vivarium/model';
 import { baseDisk } from './base.ts';
-import { runTool } from './qemu-img.ts';
+import { inode, readChain } from './chain.ts';
+import { linkFile } from './links.ts';
+import { writeEmptyQcow2 } from './qcow2.ts';
+import { runTool, whereInUse } from './qemu-img.ts';
 
 /** Below this a journal and a userland's first writes don't fit. */
 export const minimumRootBytes = 64 * 1024 ** 2;
@@ -15,7 +18,7 @@ const grain = 1024 ** 2;
 export interface RootDiskInfo {
   /** What the guest sees. */
   bytes: number;
-  /** What the overlay takes on the host, without the base it shares. */
+  /** What its layers take on the host, shared or not, without the base. */
   usedBytes: number;
   /** Absolute path of the base. */
   base?: string;
@@ -34,10 +37,11 @@ export function checkRootSize(bytes: number): number {
 
 /**
  * Makes the writable disk of an instance: a qcow2 overlay over an empty ext4 file system of that size, which is made the
- * first time. Milliseconds, whatever the size. The overlay names its base by a relative path, so a data directory moves.
+ * first time. Milliseconds, whatever the size. The base gets a further name beside the overlay (`root.base.raw`), so a
+ * directory with a disk stands by itself, wherever it is moved.
  *
  * @param options.path Where the overlay goes; must not exist.
- * @param options.bases Directory of the shared bases, on the same file system as a rule.
+ * @param options.bases Directory of the shared bases, on the same file system as a rule; across two a base is copied.
  * @param options.bytes Size the guest sees; rounded up to whole MiB.
  * @throws VivError `invalid_size`, `disk_full`, `conflict` where the file exists.
  */
@@ -57,26 +61,10 @@ export async function createRootDisk(options: {
   const base = await baseDisk(path.resolve(options.bases), bytes);
   if (options.signal?.aborted) throw VivError.from(options.signal.reason);
   const temporary = `${file}.${randomUUID().slice(0, 8)}.new`;
-  const backing = path.relative(path.dirname(file), base);
+  const backing = `${path.basename(file, '.qcow2')}.base.raw`;
   try {
-    await runTool(
-      'qemu-img',
-      [
-        'create',
-        '-q',
-        '-f',
-        'qcow2',
-        '-o',
-        'lazy_refcounts=off',
-        '-F',
-        'raw',
-        '-b',
-        backing,
-        temporary,
-        String(bytes),
-      ],
-      options.signal,
-    );
+    await linkBase(base, path.join(path.dirname(file), backing));
+    await writeEmptyQcow2(temporary, { bytes, backing: { name: backing, format: 'raw' }, durable: false });
     await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -103,10 +91,7 @@ export async function growRootDisk(file: string, bytes: number, signal?: AbortSi
     try {
       await runTool('qemu-img', ['resize', '-q', '-f', 'qcow2', path.resolve(file), String(wanted)], signal);
     } catch (error) {
-      const locked =
-        error instanceof VivError && /Failed to get "?\w*"? ?(write)? ?lock|lock/i.test(error.message);
-      if (!locked) throw error;
-      throw new VivError('busy', `The disk ${file} is in use by a VMM`, { cause: error });
+      throw whereInUse(error, file);
     }
   }
   return rootDiskInfo(file);
@@ -115,23 +100,18 @@ export async function growRootDisk(file: string, bytes: number, signal?: AbortSi
 /** @throws VivError `path_not_found` where there is no disk. */
 export async function rootDiskInfo(file: string): Promise<RootDiskInfo> {
   const absolute = path.resolve(file);
-  const blocks = await stat(absolute).then(
-    (found) => found.blocks,
-    (cause) => {
-      throw new VivError('path_not_found', `There is no disk at ${absolute}`, { cause });
-    },
-  );
-  // -U: reading what a running VMM has open.
-  const info = JSON.parse(
-    await runTool('qemu-img', ['info', '-U', '-f', 'qcow2', '--output=json', absolute]),
-  ) as {
-    'virtual-size': number;
-    'full-backing-filename'?: string;
-  };
-  const base = info['full-backing-filename'];
+  const { layers, base } = await readChain(absolute);
+  const dir = path.dirname(absolute);
+  const blocks = await Promise.all(layers.map(async ({ name }) => (await stat(path.join(dir, name))).blocks));
   return {
-    bytes: info['virtual-size'],
-    usedBytes: blocks * 512,
-    ...(base === undefined ? {} : { base: path.resolve(base) }),
+    bytes: layers[0].header.bytes,
+    usedBytes: blocks.reduce((sum, count) => sum + count, 0) * 512,
+    ...(base === undefined ? {} : { base: path.resolve(dir, base) }),
   };
+}
+
+/** One of a disk that was never finished, or is no more, makes way. */
+async function linkBase(base: string, to: string): Promise<void> {
+  if ((await inode(to)) !== (await inode(base))) await rm(to, { force: true });
+  await linkFile(base, to);
 }
