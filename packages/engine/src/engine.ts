@@ -1,7 +1,6 @@
 import {
   absentPools,
   absentSnapshots,
-  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -12,11 +11,13 @@ import {
   type Page,
   type ProgressListener,
   Task,
+  type Templates,
   type Vivarium,
   VivError,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { EngineImages } from './engine-images.ts';
+import { EngineTemplates } from './engine-templates.ts';
 import type { Context } from './instances/context.ts';
 import { createInstance } from './instances/create.ts';
 import type { Instance } from './instances/instance.ts';
@@ -25,6 +26,7 @@ import type { InstanceRegistry } from './instances/registry.ts';
 import { startInstance } from './instances/start.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import type { JournalEntry } from './store/journal.ts';
+import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
 
 /** Milliseconds that operations under way have to end before closing takes them back. */
@@ -39,19 +41,26 @@ export class Engine implements Vivarium {
   readonly home: string;
   readonly images: Images;
   readonly snapshots = absentSnapshots;
-  readonly templates = absentTemplates;
+  readonly templates: Templates;
   readonly pools = absentPools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
-  constructor(home: string, context: Context, registry: InstanceRegistry, resources: AsyncDisposableStack) {
+  constructor(
+    home: string,
+    context: Context,
+    registry: InstanceRegistry,
+    templates: TemplateRoom,
+    resources: AsyncDisposableStack,
+  ) {
     this.home = home;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
     this.images = new EngineImages(context);
+    this.templates = new EngineTemplates(context, templates);
   }
 
   get driver(): string {

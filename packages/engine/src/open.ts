@@ -8,6 +8,7 @@ import { readIdentity } from './host/identity.ts';
 import { recoverInstance } from './instances/adopt.ts';
 import { watchClock } from './instances/clock.ts';
 import type { Context } from './instances/context.ts';
+import { capturesDir } from './instances/fork.ts';
 import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
@@ -17,6 +18,8 @@ import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
 import { keepReserve } from './store/reserve.ts';
+import { noTemplates } from './templates/template.ts';
+import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
 
 export interface EngineOptions {
   /**
@@ -30,6 +33,8 @@ export interface EngineOptions {
   mode?: 'daemon' | 'embedded';
   /** What the owner of the data directory is called to others. Default: `vivd` or this program's name. */
   program?: string;
+  /** Of booted memory that starts go on from; false: every start is a boot. */
+  templates?: TemplateOptions | false;
   /** Put a damaged database aside and restore what the records beside the disks say. */
   rebuild?: boolean;
 }
@@ -66,6 +71,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
       ? simulatedParts()
       : driver);
   await parts.images.recover();
+  const templates = undo.use(
+    new TemplateRoom({ ...parts, connectGuest }, path.join(home, 'templates'), {
+      ...(options.templates || {}),
+      warn: (message) => process.emitWarning(message),
+    }),
+  );
+  await templates.open();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
   const context: Context = {
@@ -78,10 +90,12 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     hostMemoryBytes: totalmem(),
     embedded,
     instances: registry,
+    templates: options.templates === false ? noTemplates : templates,
   };
+  await rm(capturesDir(context), { recursive: true, force: true });
   await recoverAll(context, registry);
   undo.use(watchClock(registry));
-  const engine = new Engine(home, context, registry, undo.move());
+  const engine = new Engine(home, context, registry, templates, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
   return engine;
 }

@@ -1,6 +1,16 @@
 import path from 'node:path';
 import type { DoctorReport } from '@vivarium/model';
-import { createRootDisk, growRootDisk } from './disks/index.ts';
+import {
+  abandonLayer,
+  commitLayer,
+  createRootDisk,
+  dropTop,
+  flattenRoot,
+  growRootDisk,
+  newLayerFor,
+  settleLayer,
+  shareLayers,
+} from './disks/index.ts';
 import type { Driver } from './drivers/driver.ts';
 import { QemuDriver } from './drivers/qemu/index.ts';
 import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
@@ -39,9 +49,22 @@ export async function qemuParts(home: string): Promise<Parts> {
       grow: async (dir, bytes) => {
         await growRootDisk(rootDiskPath(dir), bytes);
       },
+      newLayer: newLayerFor,
+      commitLayer,
+      abandonLayer,
+      settleLayer,
+      dropTop,
+      flatten: async (dir) => {
+        await flattenRoot(dir);
+      },
+      copy: (from, to) => shareLayers(from, to, { top: 'new' }),
     },
     network: new UserNetwork(),
-    boot: { kernel: assets.kernel.path, initramfs: assets.initramfs.path },
+    boot: {
+      kernel: assets.kernel.path,
+      initramfs: assets.initramfs.path,
+      digests: { kernel: assets.kernel.digest, initramfs: assets.initramfs.digest },
+    },
     doctor: (dataDirectory) => hostChecks({ home: dataDirectory }),
   };
 }
@@ -53,9 +76,24 @@ export async function simulatedParts(
   return {
     driver,
     images: new SimulatedImages(),
-    disks: { path: rootDiskPath, create: async () => undefined, grow: async () => undefined },
+    disks: {
+      path: rootDiskPath,
+      create: async () => undefined,
+      grow: async () => undefined,
+      newLayer: async (dir) => ({ next: path.join(dir, 'root.next.qcow2') }),
+      commitLayer: async () => undefined,
+      abandonLayer: async () => undefined,
+      settleLayer: async () => undefined,
+      dropTop: async () => undefined,
+      flatten: async () => undefined,
+      copy: async () => undefined,
+    },
     network: new UserNetwork(),
-    boot: { kernel: '/simulated/kernel', initramfs: '/simulated/initramfs' },
+    boot: {
+      kernel: '/simulated/kernel',
+      initramfs: '/simulated/initramfs',
+      digests: { kernel: 'sha256:simulated', initramfs: 'sha256:simulated' },
+    },
     doctor: async () => [
       { name: 'driver', status: 'warning', message: 'VMs are simulated; nothing of this host is used' },
     ],

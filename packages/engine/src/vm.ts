@@ -2,13 +2,13 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentCall,
   absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
   type ExecOffsets,
   type ExecOptions,
+  type ForkOptions,
   type InstanceInfo,
   type InstanceStats,
   type LogLine,
@@ -25,6 +25,7 @@ import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
 import { deleteInstance } from './instances/delete.ts';
 import { attach, guestOf, resumeExec, startExec } from './instances/exec.ts';
+import { forkInstance } from './instances/fork.ts';
 import type { Instance } from './instances/instance.ts';
 import { renameInstance } from './instances/rename.ts';
 import { resizeDisk } from './instances/resize.ts';
@@ -33,6 +34,7 @@ import { shutdownInstance } from './instances/shutdown.ts';
 import { prepareInstance, startInstance } from './instances/start.ts';
 import { instanceStats } from './instances/stats.ts';
 import { stopInstance } from './instances/stop.ts';
+import { discardInstance, suspendInstance } from './instances/suspend.ts';
 import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
@@ -75,8 +77,10 @@ export class EngineVm implements Vm {
     return this.#task(options, (call) => prepareInstance(this.#context, this.#instance, call));
   }
 
-  start(options: CallOptions = {}): Task<ActionResult> {
-    return this.#task(options, (call) => startInstance(this.#context, this.#instance, call));
+  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+    return this.#task(options, (call) =>
+      startInstance(this.#context, this.#instance, { ...call, cold: options.cold }),
+    );
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
@@ -97,16 +101,19 @@ export class EngineVm implements Vm {
     return resumeInstance(this.#context, this.#instance, options);
   }
 
-  suspend(): never {
-    return absentCall();
+  suspend(options: CallOptions = {}): Task<ActionResult> {
+    return this.#task(options, (call) => suspendInstance(this.#context, this.#instance, call));
   }
 
-  discard(): never {
-    return absentCall();
+  discard(options: CallOptions = {}): Promise<ActionResult> {
+    return discardInstance(this.#context, this.#instance, options);
   }
 
-  fork(): never {
-    return absentCall();
+  fork(options: ForkOptions & CallOptions = {}): Task<EngineVm[]> {
+    return this.#task(options, async (call) => {
+      const copies = await forkInstance(this.#context, this.#instance, { ...options, ...call });
+      return copies.map((copy) => new EngineVm(this.#context, copy));
+    });
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {

@@ -39,7 +39,16 @@ export interface MachineSpec {
   dir: string;
   cpus: number;
   memoryBytes: number;
-  boot: { kind: 'direct'; kernel: string; initramfs: string; cmdline: string } | { kind: 'firmware' };
+  boot:
+    | {
+        kind: 'direct';
+        kernel: string;
+        initramfs: string;
+        cmdline: string;
+        /** `sha256:…` of the two files. Without them what is saved fits whatever a machine of this shape is booted from. */
+        digests?: { kernel: string; initramfs: string };
+      }
+    | { kind: 'firmware' };
   /** `agent`: our agent answers on the channels. `none`: a foreign guest; Running is what the VMM says. */
   guest: 'agent' | 'none';
   disks: DiskSpec[];
@@ -116,7 +125,7 @@ export interface SaveTarget {
   dir: string;
   guest: Omit<SavedStateManifest['guest'], 'was'>;
   /** `continue`: as it was before, running or paused, also when the save fails. `stay`: the vCPUs stay stopped once it is complete. */
-  then: 'continue' | 'stay';
+  afterwards: 'continue' | 'stay';
   /**
    * Called once with the vCPUs stopped and the disks flushed: whatever has to be of the same instant. When it throws the save
    * fails.
@@ -190,6 +199,8 @@ export interface DiskGrower {
 export interface Driver {
   readonly name: string;
   capabilities(): Capabilities;
+  /** What runs the machines, down to its build: what one saved another one may not understand. */
+  build(boot: MachineSpec['boot']): Promise<string>;
   /**
    * Starts a VMM. Once it resolves the machine can be adopted; when it rejects or the signal fires first, no process and
    * no socket is left.

@@ -86,6 +86,10 @@ export class AgentGuest implements Guest {
     return this.#control.call('clock', { clockNanos: nanos }, nothing, signal);
   }
 
+  warm(signal?: AbortSignal): Promise<void> {
+    return this.#control.call('warm', {}, nothing, signal);
+  }
+
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }> {
     // A workload without a process has no pid either.
     const read = (result: Fields) => ({ pid: result.optionalUint('pid') ?? 0 });
@@ -102,6 +106,20 @@ export class AgentGuest implements Guest {
 
   signalWorkload(id: string, signalName: string): Promise<void> {
     return this.#control.call('workload.signal', { id, signal: signalName }, nothing);
+  }
+
+  async quiesce(signal?: AbortSignal): Promise<() => void> {
+    const releaseBulk = await this.#bulk.quiesce(signal);
+    try {
+      const releaseControl = await this.#control.quiesce(signal);
+      return () => {
+        releaseControl();
+        releaseBulk();
+      };
+    } catch (error) {
+      releaseBulk();
+      throw error;
+    }
   }
 
   freeze(signal?: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ export class BulkChannel {
   readonly #open: () => Promise<Duplex>;
   readonly #closing = new AbortController();
   #current: Promise<GuestChannel> | undefined;
+  #gate: Promise<void> | undefined;
 
   constructor(open: () => Promise<Duplex>) {
     this.#open = open;
@@ -17,6 +18,27 @@ export class BulkChannel {
   get(signal?: AbortSignal): Promise<GuestChannel> {
     this.#current ??= this.#connect();
     return abortable(this.#current, signal);
+  }
+
+  /** As {@link GuestChannel.quiesce}; one that is not open has nothing on its way, and is not opened meanwhile. */
+  async quiesce(signal?: AbortSignal): Promise<() => void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#gate = promise;
+    const open = () => {
+      this.#gate = undefined;
+      resolve();
+    };
+    try {
+      const channel = await this.#current?.catch(() => undefined);
+      const release = await channel?.quiesce(signal);
+      return () => {
+        release?.();
+        open();
+      };
+    } catch (error) {
+      open();
+      throw error;
+    }
   }
 
   close(reason: unknown): void {
@@ -38,6 +60,7 @@ export class BulkChannel {
 
   async #greet(): Promise<GuestChannel> {
     const { signal } = this.#closing;
+    await this.#gate;
     if (signal.aborted) throw signal.reason;
     const duplex = await this.#open().catch((error) => {
       throw channelError('bulk', error);

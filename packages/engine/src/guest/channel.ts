@@ -33,6 +33,8 @@ export class GuestChannel {
   #greeted: (welcome: Welcome) => void = () => undefined;
   #prodTimer: NodeJS.Timeout | undefined;
   #writes = 0;
+  /** What waits to be sent while the channel is held. */
+  #held: (readonly Uint8Array[])[] | undefined;
   #flushed = 0;
   #flushWaiters: { after: number; resolve: () => void }[] = [];
 
@@ -137,8 +139,34 @@ export class GuestChannel {
 
   /** Resolves once all that was written so far has left this process: buffers given to streams may then be reused. */
   flushed(): Promise<void> | undefined {
-    if (this.#flushed === this.#writes || this.#failure !== undefined) return undefined;
-    return new Promise((resolve) => this.#flushWaiters.push({ after: this.#writes, resolve }));
+    const writes = this.#writes + (this.#held?.length ?? 0);
+    if (this.#flushed === writes || this.#failure !== undefined) return undefined;
+    return new Promise((resolve) => this.#flushWaiters.push({ after: writes, resolve }));
+  }
+
+  /**
+   * Holds everything back that is to be sent, asks the agent for a sign that it has taken all that was sent before, and then
+   * reads nothing more until the returned function is called. A channel that breaks meanwhile breaks as always.
+   */
+  async quiesce(signal?: AbortSignal): Promise<() => void> {
+    if (this.#held !== undefined) throw new VivError('busy', `The ${this.#name} channel is held already.`);
+    const asked = this.call('ping', {}, () => undefined, signal);
+    this.#held = [];
+    try {
+      await asked;
+      this.#duplex.pause();
+      return () => this.#release();
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const parts of held) this.#write(parts);
+    this.#duplex.resume();
   }
 
   /** Ends the conversation; all that is under way fails with the reason. Without one: `cancelled`. */
@@ -166,6 +194,7 @@ export class GuestChannel {
   }
 
   #write(parts: readonly Uint8Array[]): void {
+    if (this.#held !== undefined) return void this.#held.push(parts);
     const duplex = this.#duplex;
     if (duplex.destroyed || duplex.writableEnded) return;
     this.#writes += 1;

@@ -12,6 +12,10 @@ export interface GuestIdentity {
   /** Wall clock, nanoseconds since 1970. */
   clockNanos: bigint;
   network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
+  /** The memory is another machine's: host keys are made anew, and the image's hooks run. */
+  copy?: boolean;
+  /** TCP connections to the outside, whose other ends know nothing of them any more, are reset. */
+  resetConnections?: boolean;
 }
 
 export interface GuestConfig extends GuestIdentity {
@@ -91,11 +95,19 @@ export interface Guest extends AsyncDisposable {
   identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
   /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
+  /** Goes once through what the start of a first process takes, so that a template has it in memory. */
+  warm(signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Undefined while it runs. */
   workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;
   onWorkloadExit(listener: (exit: WorkloadExit) => void): () => void;
   signalWorkload(id: string, signalName: string): Promise<void>;
+  /**
+   * Nothing of ours is on its way to the guest once this resolves, and nothing is sent or read until the returned function is
+   * called. A VMM puts what comes on a port into the guest's memory even while its vCPUs stand still; a save must not be
+   * overtaken by that. Calls made meanwhile wait.
+   */
+  quiesce(signal?: AbortSignal): Promise<() => void>;
   freeze(signal?: AbortSignal): Promise<void>;
   thaw(signal?: AbortSignal): Promise<void>;
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;

@@ -11,7 +11,13 @@ export const deadlines = {
   /** More than the longest time a guest may be given. */
   stop: 3_660_000,
   shutdown: 120_000,
-  pause: 10_000,
+  /** Gigabytes onto a slow disk. */
+  suspend: 1_800_000,
+  discard: 60_000,
+  fork: 1_800_000,
+  snapshot: 1_800_000,
+  restore: 600_000,
+  pause: 20_000,
   resume: 10_000,
   delete: 120_000,
   rename: 10_000,

@@ -7,6 +7,7 @@ import type { Context } from './context.ts';
 import { removeFiles } from './delete.ts';
 import type { Instance } from './instance.ts';
 import { endMachine, lookForMachine } from './look.ts';
+import { takeBackRestore, takeBackSave } from './take-back.ts';
 import { removeAfterExit } from './watch.ts';
 
 /**
@@ -62,6 +63,8 @@ async function takeUp(
 ): Promise<void> {
   const action = unfinished?.action;
   if (action === 'create' || instance.record.phase === 'defined') {
+    // A copy is made and started in one operation.
+    await endMachine(instance);
     await rm(instance.dir, { recursive: true, force: true });
     instance.gone = true;
     context.instances.remove(instance);
@@ -73,14 +76,26 @@ async function takeUp(
   } else if (action === 'stop' && instance.machine !== undefined) {
     instance.ending = 'killed';
     await endMachine(instance);
+  } else if (saves.has(action ?? '')) {
+    await takeBackSave(context, instance);
+  } else if (action === 'start' && instance.record.suspended !== undefined) {
+    await takeBackRestore(context, instance);
   } else if (action === 'shutdown' && instance.machine !== undefined && instance.state !== 'Shutdown') {
     // Nobody waits for its guest to be off any more: it ends with it, as every other does.
     await instance.machine.onGuestOff('exit');
   }
   // The database is the truth; what lies beside the disks may be from before or after it.
   if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);
-  const cameUp = action === 'start' ? instance.guest !== undefined : true;
-  finish(context, instance, unfinished, cameUp ? 'done' : 'undone');
+  finish(context, instance, unfinished, outcomeOf(action, instance));
+}
+
+/** Operations that save a guest, which stands still meanwhile. */
+const saves: ReadonlySet<string> = new Set(['suspend', 'fork', 'snapshot', 'pause', 'resume']);
+
+function outcomeOf(action: string | undefined, instance: Instance): Outcome {
+  if (action === 'start') return instance.guest === undefined ? 'undone' : 'done';
+  if (action === 'suspend') return instance.state === 'Suspended' ? 'done' : 'undone';
+  return action === 'fork' || action === 'snapshot' ? 'undone' : 'done';
 }
 
 function finish(

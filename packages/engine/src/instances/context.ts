@@ -6,6 +6,7 @@ import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
+import type { TemplateSource } from '../templates/template.ts';
 import type { Instance } from './instance.ts';
 import type { BootFiles } from './machine-spec.ts';
 
@@ -16,6 +17,21 @@ export interface RootDisks {
   /** Grows it while no VMM has it open. */
   grow(dir: string, bytes: number): Promise<void>;
   path(dir: string): string;
+  /**
+   * What the disk holds is about to become read-only, below `next`, the empty file that is written to from then on. In effect with
+   * {@link commitLayer}.
+   */
+  newLayer(dir: string): Promise<{ next: string }>;
+  commitLayer(dir: string): Promise<void>;
+  abandonLayer(dir: string): Promise<void>;
+  /** After a kill in between; `liveTop`: the file a VMM writes to, where one is alive. */
+  settleLayer(dir: string, liveTop?: string): Promise<void>;
+  /** Gives up what was written above the topmost read-only layer. */
+  dropTop(dir: string): Promise<void>;
+  /** Merges read-only layers of a disk that no VMM has open, where there are many. */
+  flatten(dir: string): Promise<void>;
+  /** A disk in `to` that goes on from what is read-only of the one in `from`; nothing is copied. One that is there already is replaced. */
+  copy(from: string, to: string): Promise<void>;
 }
 
 /** Everything an operation on an instance may use. */
@@ -26,6 +42,7 @@ export interface Context {
   images: ImageStore;
   disks: RootDisks;
   network: NetworkBackend;
+  templates: TemplateSource;
   door: OperationDoor;
   journal: Journal;
   events: EventLog;

@@ -19,10 +19,7 @@ export async function createInstance(
   options: CreateOptions,
   call: CallOptions = {},
 ): Promise<Instance> {
-  checkOptions(options, {
-    memoryBytes: context.hostMemoryBytes,
-    maxCpus: context.driver.capabilities().maxCpus,
-  });
+  checkOptions(options, hostOf(context));
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
   const name =
     options.name ??
@@ -81,7 +78,12 @@ function make(context: Context, instance: Instance, call: CallOptions): Promise<
   );
 }
 
+/** What an instance may be as large as. */
+export function hostOf(context: Context): { memoryBytes: number; maxCpus: number } {
+  return { memoryBytes: context.hostMemoryBytes, maxCpus: context.driver.capabilities().maxCpus };
+}
+
 /** The name as it is shown; what was asked for by digest has no other. */
-function referenceOf(asked: string): string {
+export function referenceOf(asked: string): string {
   return digestPrefix(asked) === undefined ? normalizeReference(asked) : asked;
 }

@@ -10,8 +10,16 @@ import type { EventLog } from '../store/events.ts';
 import type { Outcome } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
 import { Readers } from './readers.ts';
+import type { Standstill } from './standstill.ts';
 
-type Transient = 'Cloning' | 'Starting' | 'Initializing' | 'Stopping' | 'Deleting';
+type Transient =
+  | 'Cloning'
+  | 'Starting'
+  | 'Initializing'
+  | 'Stopping'
+  | 'Suspending'
+  | 'Restoring'
+  | 'Deleting';
 
 const stateOfMachine: Record<MachineStatus, State> = {
   created: 'Created',
@@ -33,6 +41,8 @@ export class Instance implements Holdable {
   guest: Guest | undefined;
   /** The end of the image's own process, where its agent told of it. */
   workloadExit: WorkloadExit | undefined;
+  /** What holds a paused guest's channel back. */
+  still: Standstill | undefined;
   /** How the VM is being ended, when it is being ended by us. */
   ending: 'stopped' | 'killed' | undefined;
   gone = false;
@@ -68,7 +78,10 @@ export class Instance implements Holdable {
     if (this.#transient !== undefined) return this.#transient;
     if (this.record.error !== undefined) return 'Error';
     if (this.#unknown !== undefined) return 'Unknown';
-    if (this.machine === undefined) return this.record.phase === 'defined' ? 'Defined' : 'Stopped';
+    if (this.machine === undefined) {
+      if (this.record.suspended !== undefined) return 'Suspended';
+      return this.record.phase === 'defined' ? 'Defined' : 'Stopped';
+    }
     const state = stateOfMachine[this.#machineStatus ?? 'created'];
     return state === 'Running' && this.guest === undefined ? 'Initializing' : state;
   }

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { Machine, MachineStatus } from '../drivers/driver.ts';
+import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
+import type { Template } from '../templates/template.ts';
 import type { Context } from './context.ts';
 import { consoleLines, markConsole, panicIn } from './evidence.ts';
 import type { Instance } from './instance.ts';
-import { guestConfig, machineSpec } from './machine-spec.ts';
+import { guestConfig, guestIdentity, machineSpec } from './machine-spec.ts';
 import { watchMachine } from './watch.ts';
 
 /** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. */
@@ -15,7 +16,7 @@ export async function launch(
   context: Context,
   instance: Instance,
   operation: Operation,
-  run: boolean,
+  { run, from }: { run: boolean; from?: SavedState },
 ): Promise<Machine> {
   const { record } = instance;
   operation.step('launch the VMM');
@@ -43,7 +44,11 @@ export async function launch(
     instance.change({ phase: 'made', ...(watched ? {} : { startedAt, stoppedAt, exit }) });
   });
   await markConsole(instance.dir);
-  const machine = await context.driver.launch(await machineSpec(context, instance, run), operation.signal);
+  const machine = await context.driver.launch(
+    await machineSpec(context, instance, run),
+    operation.signal,
+    from,
+  );
   operation.undo('end the VMM', async () => {
     await machine.kill();
     await instance.machineGone(machine);
@@ -56,12 +61,17 @@ export async function launch(
   return machine;
 }
 
+export function connect(context: Context, machine: Machine, signal: AbortSignal): Promise<Guest> {
+  return context.connectGuest((channel) => machine.open(channel, signal), signal);
+}
+
 /** Boots a running machine up to its workload. Every failure names its stage and shows the console. */
 export async function bringUp(
   context: Context,
   instance: Instance,
   machine: Machine,
   operation: Operation,
+  template?: Template,
 ): Promise<Guest> {
   const { record } = instance;
   using watch = watchBoot(machine);
@@ -72,14 +82,11 @@ export async function bringUp(
     operation.step('boot the guest');
     operation.progress({ stage: 'booting' });
     const { signal } = operation;
-    guest = await Promise.race([
-      context.connectGuest((channel) => machine.open(channel, signal), signal),
-      died,
-    ]);
+    guest = await Promise.race([connect(context, machine, signal), died]);
     operation.step('configure the guest');
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
-    await Promise.race([guest.configure(await guestConfig(context, record), signal), died]);
+    await Promise.race([introduce(context, record, guest, template, signal), died]);
     operation.step('start the workload');
     stage = 'entrypoint';
     await Promise.race([guest.startWorkload(workload(record), signal), died]);
@@ -91,6 +98,22 @@ export async function bringUp(
     if (watch.over) await Promise.race([machine.exited, machine.kill()]);
     throw await bootFailure(instance, stage, error);
   }
+}
+
+/** From a bare kernel to a root; where the template has one already, only who it is. */
+async function introduce(
+  context: Context,
+  record: Instance['record'],
+  guest: Guest,
+  template: Template | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (template?.info.level !== 'image') {
+    await guest.configure(await guestConfig(context, record), signal);
+    return;
+  }
+  await guest.identity({ ...guestIdentity(record), copy: false, resetConnections: false }, signal);
+  await guest.growRoot(signal);
 }
 
 /** `died` rejects when the guest or its VMM ends before the guest is up. */

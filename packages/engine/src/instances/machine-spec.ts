@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
-import type { GuestConfig } from '../guest/guest.ts';
+import type { GuestConfig, GuestIdentity } from '../guest/guest.ts';
 import type { InstanceRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
@@ -9,6 +9,8 @@ import type { Instance } from './instance.ts';
 export interface BootFiles {
   kernel: string;
   initramfs: string;
+  /** `sha256:…` of the two. */
+  digests: { kernel: string; initramfs: string };
 }
 
 const MiB = 1024 ** 2;
@@ -16,10 +18,14 @@ const MiB = 1024 ** 2;
 /**
  * `panic=-1`: reboot at once, which ends the VMM and so is seen. `quiet`: each line costs an emulated UART write a byte.
  */
-const cmdline = 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on';
+export const cmdline = 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on';
 
-const layersSerial = 'layers';
-const rootSerial = 'root';
+export const layersSerial = 'layers';
+export const rootSerial = 'root';
+
+export function bootSpec(files: BootFiles): MachineSpec['boot'] {
+  return { kind: 'direct', ...files, cmdline };
+}
 
 /** The machine of an instance, and the shape its agent is told of. */
 export async function machineSpec(context: Context, instance: Instance, run: boolean): Promise<MachineSpec> {
@@ -30,8 +36,8 @@ export async function machineSpec(context: Context, instance: Instance, run: boo
     instanceId: record.id,
     dir: instance.dir,
     cpus: spec.cpus,
-    memoryBytes: spec.memoryBytes,
-    boot: { kind: 'direct', ...context.boot, cmdline },
+    memoryBytes: machineMemory(spec.memoryBytes),
+    boot: bootSpec(context.boot),
     guest: 'agent',
     disks: [
       { ...layers.disk, serial: layersSerial },
@@ -50,8 +56,21 @@ export async function machineSpec(context: Context, instance: Instance, run: boo
   };
 }
 
+/** Templates are made for multiples of this many bytes: what is asked for is rounded up to one. */
+const memoryStep = 64 * MiB;
+
+/** Bytes of RAM the machine gets: at least what was asked for. */
+export function machineMemory(askedBytes: number): number {
+  return Math.ceil(askedBytes / memoryStep) * memoryStep;
+}
+
 export async function guestConfig(context: Context, record: InstanceRecord): Promise<GuestConfig> {
   const { layers } = await context.images.disk(record.spec.image.digest);
+  return { ...guestIdentity(record), root: { layers, layersSerial, overlaySerial: rootSerial } };
+}
+
+/** Who the guest is; with fresh randomness and the present time. */
+export function guestIdentity(record: InstanceRecord): GuestIdentity {
   return {
     hostname: record.spec.hostname,
     machineId: record.machineId,
@@ -59,7 +78,6 @@ export async function guestConfig(context: Context, record: InstanceRecord): Pro
     entropy: randomBytes(256),
     clockNanos: BigInt(Date.now()) * 1_000_000n,
     ...(record.nic === undefined ? {} : { network: guestNetwork(record.nic) }),
-    root: { layers, layersSerial, overlaySerial: rootSerial },
   };
 }
 

@@ -21,12 +21,6 @@ export async function greet(context: Context, machine: Machine, timeoutMs: numbe
   }
 }
 
-/** Speaks to the agent of a guest that runs again: one that was adopted while it was paused has not been spoken to. */
-export async function meetAgent(context: Context, instance: Instance, machine: Machine): Promise<void> {
-  if (instance.guest !== undefined) return;
-  watchGuest(context, instance, machine, await greet(context, machine, attemptMs));
-}
-
 /** Tries until the agent answers or the machine is gone; the state is Unknown meanwhile, unless the guest is paused or off. */
 export async function reconnect(context: Context, instance: Instance, machine: Machine): Promise<void> {
   let exited = false;

@@ -69,6 +69,19 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
   }
 }
 
+/** The sizes of a machine, with defaults. @throws VivError `invalid_size`. */
+export function sizesOf({ cpus, memory, disk }: Pick<CreateOptions, 'cpus' | 'memory' | 'disk'>): {
+  cpus: number;
+  memoryBytes: number;
+  diskBytes: number;
+} {
+  return {
+    cpus: cpus ?? defaults.cpus,
+    memoryBytes: parseSize(memory ?? defaults.memoryBytes, 'memory size'),
+    diskBytes: parseSize(disk ?? defaults.diskBytes, 'disk size'),
+  };
+}
+
 /** Everything filled in, from what was asked, the image's configuration, and the defaults. */
 export function resolveSpec(
   options: CreateOptions,
@@ -79,9 +92,7 @@ export function resolveSpec(
   const { config } = image;
   return {
     image: { reference, digest: image.digest },
-    cpus: options.cpus ?? defaults.cpus,
-    memoryBytes: parseSize(options.memory ?? defaults.memoryBytes, 'memory size'),
-    diskBytes: parseSize(options.disk ?? defaults.diskBytes, 'disk size'),
+    ...sizesOf(options),
     env: { ...config.env, ...options.env },
     command: commandLine(options, config),
     user: options.user ?? config.user,

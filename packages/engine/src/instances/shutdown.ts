@@ -3,7 +3,7 @@ import type { Machine } from '../drivers/driver.ts';
 import { changed, invalidState, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
-import { meetAgent } from './reconnect.ts';
+import { letRun } from './vcpus.ts';
 
 /** Running or Paused -> Shutdown: the guest is off and its VMM stays. */
 export async function shutdownInstance(
@@ -24,8 +24,7 @@ export async function shutdownInstance(
     await machine.onGuestOff('keep');
     operation.undo('end the VMM with the guest again', () => machine.onGuestOff('exit'));
     if (instance.state === 'Paused') {
-      await machine.resume();
-      await meetAgent(context, instance, machine);
+      await letRun(context, instance, machine, operation);
     }
     const { guest } = instance;
     operation.step('wait for the guest to be off');

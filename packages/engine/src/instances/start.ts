@@ -1,45 +1,92 @@
-import type { ActionResult, CallOptions } from '@vivarium/model';
+import { type ActionResult, type CallOptions, isVivError, VivError } from '@vivarium/model';
 import type { Machine } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
+import type { Template } from '../templates/template.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { bringUp, launch } from './launch.ts';
+import { restoreSuspended } from './restore.ts';
+import { removeSaved, settleSuspended } from './suspend.ts';
 import { watchGuest } from './watch.ts';
 
-/** Stopped, Created or Shutdown -> Starting -> Initializing -> Running. Changes nothing when it is Running already. */
-export function startInstance(
+export interface StartOptions extends CallOptions {
+  /** From no saved or booted memory. Default false. */
+  cold?: boolean;
+}
+
+/**
+ * Stopped, Created or Shutdown -> Starting -> Initializing -> Running, and Suspended -> Restoring -> Running or Paused. Changes
+ * nothing when it is Running already.
+ */
+export async function startInstance(
   context: Context,
   instance: Instance,
-  call: CallOptions = {},
+  { cold = false, ...call }: StartOptions = {},
 ): Promise<ActionResult> {
   const began = performance.now();
-  return context.door.run(
+  const result = await context.door.run(
     instance,
-    request(instance, 'start', call, { hint: instance.state === 'Paused' ? 'Resume it.' : undefined }),
+    request(instance, 'start', call, {
+      parameters: { cold },
+      hint: instance.state === 'Paused' ? 'Resume it.' : undefined,
+    }),
     async (operation) => {
-      const machine = await machineToBoot(context, instance, operation);
-      instance.enter('Initializing');
-      const guest = await bringUp(context, instance, machine, operation);
-      watchGuest(context, instance, machine, guest);
+      const suspended = instance.state === 'Suspended';
+      if (!suspended) await removeSaved(instance);
+      if (suspended && !cold) await restoreSuspended(context, instance, operation);
+      else await boot(context, instance, operation, cold);
       instance.leave();
       operation.progress({ stage: 'running', milliseconds: Math.round(performance.now() - began) });
       return changed(instance);
     },
   );
+  // Not before the record says that it is not needed any more.
+  if (result.changed) await removeSaved(instance);
+  if (result.changed && !cold) context.templates.started(instance);
+  return result;
 }
 
-async function machineToBoot(context: Context, instance: Instance, operation: Operation): Promise<Machine> {
+async function boot(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  cold: boolean,
+): Promise<void> {
+  const { suspended } = instance.record;
+  if (suspended !== undefined) {
+    // Its memory is given up only once the guest is up; until then the disk can be what it was.
+    await settleSuspended(context, instance);
+    operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+  }
   const prepared = instance.state === 'Created' ? instance.machine : undefined;
   const left = instance.state === 'Shutdown' ? instance.machine : undefined;
   instance.enter('Starting');
+  const template =
+    cold || prepared !== undefined ? undefined : await context.templates.forStart(instance, operation);
+  const machine = await machineToBoot(context, instance, operation, { prepared, left, template });
+  instance.enter('Initializing');
+  const guest = await bringUp(context, instance, machine.machine, operation, machine.template);
+  if (suspended !== undefined) {
+    operation.undo('keep the saved memory', () => instance.change({ suspended }));
+    instance.change({ suspended: undefined });
+  }
+  watchGuest(context, instance, machine.machine, guest);
+}
+
+async function machineToBoot(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  { prepared, left, template }: { prepared?: Machine; left?: Machine; template?: Template },
+): Promise<{ machine: Machine; template?: Template }> {
   if (prepared !== undefined) {
     operation.undo('end the VMM', async () => {
       await prepared.kill();
       await instance.machineGone(prepared);
     });
     await prepared.resume();
-    return prepared;
+    return { machine: prepared };
   }
   if (left !== undefined) {
     // The guest is off and its memory means nothing any more: a fresh VMM is as good, and known to be clean.
@@ -47,7 +94,25 @@ async function machineToBoot(context: Context, instance: Instance, operation: Op
     await left.kill();
     await instance.machineGone(left);
   }
-  return launch(context, instance, operation, true);
+  if (template !== undefined) {
+    operation.progress({
+      stage: 'restoring',
+      from: template.info.level === 'image' ? 'image-template' : 'template',
+    });
+    try {
+      await context.templates.prepareDisk(template, instance.dir);
+      return {
+        machine: await launch(context, instance, operation, { run: true, from: template.state }),
+        template,
+      };
+    } catch (error) {
+      if (!isVivError(error, 'saved_state_mismatch', 'saved_state_damaged')) throw error;
+      // What can't be loaded is of no use to anybody; a boot always is.
+      instance.emit('warning', { message: `Booted without its template: ${VivError.from(error).message}` });
+      await context.templates.discard(template);
+    }
+  }
+  return { machine: await launch(context, instance, operation, { run: true }) };
 }
 
 /** Stopped -> Created: the VMM is alive and the guest has not begun to boot. */
@@ -58,7 +123,7 @@ export function prepareInstance(
 ): Promise<ActionResult> {
   return context.door.run(instance, request(instance, 'prepare', call), async (operation) => {
     instance.enter('Starting');
-    await launch(context, instance, operation, false);
+    await launch(context, instance, operation, { run: false });
     instance.leave();
     return changed(instance);
   });

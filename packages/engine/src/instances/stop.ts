@@ -5,8 +5,8 @@ import type { Operation } from '../operations/operation.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
-import { meetAgent } from './reconnect.ts';
 import { checkStopTimeout } from './times.ts';
+import { letRun } from './vcpus.ts';
 
 export interface StopOptions extends CallOptions {
   /** Milliseconds the guest is given before it is forced. Default: the instance's own. */
@@ -29,6 +29,7 @@ export async function stopInstance(
   const { timeoutMs = instance.record.spec.stopTimeoutMs, force = false } = options;
   checkStopTimeout(timeoutMs);
   // A start that is cut short has gone back to Stopped by the time we are let in: the caller's stop did that.
+  // From saved memory it has gone back to Suspended.
   const cutShort = ['start', 'prepare'].includes(instance.operation?.action ?? '');
   const { check, ...rest } = request(instance, 'stop', options, {
     force,
@@ -40,6 +41,8 @@ export async function stopInstance(
     {
       ...rest,
       check: () => {
+        if (cutShort && instance.state === 'Suspended')
+          return { answer: { changed: true, state: 'Suspended' } };
         const nothing = check?.();
         return nothing && { answer: { ...nothing.answer, changed: cutShort } };
       },
@@ -89,8 +92,7 @@ async function endedByAsking(
   if (state === 'Created' || state === 'Shutdown') return false;
   if (state === 'Paused') {
     operation.step('resume the guest, so that it can shut down');
-    await machine.resume();
-    await meetAgent(context, instance, machine).catch((error: unknown) => {
+    await letRun(context, instance, machine, operation).catch((error: unknown) => {
       instance.emit('warning', { message: VivError.from(error).message });
     });
   }

@@ -1,15 +1,21 @@
 import type { ActionResult, CallOptions } from '@vivarium/model';
+import type { Machine } from '../drivers/driver.ts';
+import type { Operation } from '../operations/operation.ts';
 import { changed, invalidState, request } from './actions.ts';
 import { setGuestClock } from './clock.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { greet } from './reconnect.ts';
+import { standStill } from './standstill.ts';
 import { watchGuest } from './watch.ts';
 
 /** Milliseconds. */
 const greetMs = 5000;
 
-/** Running -> Paused: the vCPUs are frozen, memory and VMM stay. */
+/**
+ * Running -> Paused: the workloads are frozen, then the vCPUs; memory and VMM stay. A guest whose agent does not answer is paused
+ * without it, and can't be copied safely.
+ */
 export function pauseInstance(
   context: Context,
   instance: Instance,
@@ -18,10 +24,13 @@ export function pauseInstance(
   return context.door.run(instance, request(instance, 'pause', call), async (operation) => {
     const { machine } = instance;
     if (machine === undefined) throw invalidState(instance, 'pause');
+    const still = await standStill(instance, operation, { unsafe: true });
     operation.step('freeze the vCPUs');
     operation.undo('let the vCPUs run', () => machine.resume());
     await machine.pause();
     instance.observeMachine(machine, 'paused');
+    instance.still = still;
+    instance.change({ frozen: still.frozen });
     return changed(instance);
   });
 }
@@ -35,14 +44,29 @@ export function resumeInstance(
   return context.door.run(instance, request(instance, 'resume', call), async (operation) => {
     const { machine } = instance;
     if (machine === undefined) throw invalidState(instance, 'resume');
-    operation.step('let the vCPUs run');
-    await machine.resume();
-    instance.observeMachine(machine, 'running');
-    // Adopted while it was paused: nobody could speak to its agent until now.
-    if (instance.guest === undefined) {
-      watchGuest(context, instance, machine, await greet(context, machine, greetMs));
-    }
-    await setGuestClock(instance);
+    await letRun(context, instance, machine, operation);
     return changed(instance);
   });
+}
+
+/** The vCPUs of a paused machine, then the clock, then the workloads. */
+export async function letRun(
+  context: Context,
+  instance: Instance,
+  machine: Machine,
+  operation: Operation,
+): Promise<void> {
+  operation.step('let the vCPUs run');
+  await machine.resume();
+  instance.observeMachine(machine, 'running');
+  const { still } = instance;
+  instance.still = undefined;
+  still?.speak();
+  // Adopted while it was paused: nobody could speak to its agent until now.
+  if (instance.guest === undefined) {
+    watchGuest(context, instance, machine, await greet(context, machine, greetMs));
+  }
+  await setGuestClock(instance);
+  await instance.guest?.thaw(AbortSignal.timeout(greetMs));
+  instance.change({ frozen: undefined });
 }

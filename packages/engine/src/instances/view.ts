@@ -41,6 +41,8 @@ export function instanceInfo(instance: Instance, driver: string): InstanceInfo {
     ...(record.stoppedAt === undefined ? {} : { stoppedAt: record.stoppedAt }),
     ...(record.exit === undefined ? {} : { exit: record.exit }),
     ...(operation === undefined ? {} : { operation: operation.info }),
+    ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
+    ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     driver: driver,
     ...(machine === undefined
       ? {}

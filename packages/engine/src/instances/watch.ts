@@ -65,8 +65,11 @@ async function machineExited(
   record: ExitRecord,
 ): Promise<void> {
   if (instance.machine !== machine) return;
-  await keepExit(context, instance, record);
+  // A VMM that ends on the way into or out of saved memory is no end of the VM.
+  if (instance.record.suspended === undefined) await keepExit(context, instance, record);
+  else instance.change({ phase: 'made' });
   instance.ending = undefined;
+  instance.still = undefined;
   instance.readers.clear();
   // In one step: a machine without its agent would be one that is coming up.
   const { guest } = instance;

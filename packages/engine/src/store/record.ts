@@ -50,6 +50,24 @@ export interface InstanceRecord {
   startedAt?: string;
   stoppedAt?: string;
   exit?: ExitInfo;
+  /** The workloads were frozen before the vCPUs were: whoever lets these run lets those go. Only while Paused. */
+  frozen?: boolean;
+  /** The memory lies in `saved`. The state is Suspended as long as this is here and there is no VMM. */
+  suspended?: {
+    /** RFC 3339. */
+    at: string;
+    was: 'running' | 'paused';
+    frozen: boolean;
+    /** What belongs to the memory lies below the top of the disk, which is given up where a start fails. */
+    layered?: true;
+    /** It is another machine's memory: who it is now is told to it as to a copy. */
+    copy?: boolean;
+  };
+  forkedFrom?: { instanceId: string; snapshotId?: string };
+  /** A restore in place that has begun: it is done again after a restart. */
+  restoring?: { snapshotId: string };
+  /** The snapshot that was taken or restored last: the parent of the next one. */
+  snapshotId?: string;
   /** Latches the state Error. */
   error?: ErrorRecord;
 }

@@ -18,6 +18,9 @@ const machine = {
 };
 
 /** Directories as they are found after a crash, without a shim that lives. */
+/** Nothing is saved here. */
+const unused = async () => [];
+
 describe('adoption', () => {
   let dir: string;
   let bystander: ReturnType<typeof spawn>;
@@ -57,38 +60,38 @@ describe('adoption', () => {
   for (const [what, change] of strangers) {
     test(`of a record with ${what} finds an end that nobody saw, and leaves that process alone`, async () => {
       await leave(change(living), change(living));
-      const exit = (await adopt(dir)) as ExitRecord;
+      const exit = (await adopt(dir, unused)) as ExitRecord;
       assert.equal(exit.unobserved, true);
-      assert.deepEqual(await adopt(dir), exit);
+      assert.deepEqual(await adopt(dir, unused), exit);
       assert(await isAlive(living));
     });
   }
 
   test('of a record whose VMM was never named finds an end that nobody saw', async () => {
     await leave({ ...living, startTime: 1 });
-    assert.equal(((await adopt(dir)) as ExitRecord).unobserved, true);
+    assert.equal(((await adopt(dir, unused)) as ExitRecord).unobserved, true);
   });
 
   test('prefers what the shim wrote down', async () => {
     await leave({ ...living, startTime: 1 }, { ...living, startTime: 1 });
     await writeFile(path.join(dir, 'exit.json'), '{"code":3,"at":"2026-01-01T00:00:00Z","stderr":"no"}');
-    assert.deepEqual(await adopt(dir), { code: 3, at: '2026-01-01T00:00:00Z', stderr: 'no' });
+    assert.deepEqual(await adopt(dir, unused), { code: 3, at: '2026-01-01T00:00:00Z', stderr: 'no' });
   });
 
   test('keeps the last words of the VMM, at most 4 KiB', async () => {
     await leave({ ...living, startTime: 1 }, { ...living, startTime: 1 });
     await writeFile(path.join(dir, 'vmm.log'), `${'x'.repeat(10_000)}the end`);
-    const { stderr } = (await adopt(dir)) as ExitRecord;
+    const { stderr } = (await adopt(dir, unused)) as ExitRecord;
     assert.equal(stderr.length, 4096);
     assert(stderr.endsWith('the end'));
     assert.match(await readFile(path.join(dir, 'exit.json'), 'utf8'), /"unobserved":true/);
   });
 
   test('finds nothing where nothing was launched, and says so where a record is damaged', async () => {
-    assert.equal(await adopt(dir), undefined);
-    assert.equal(await adopt(path.join(dir, 'nowhere')), undefined);
+    assert.equal(await adopt(dir, unused), undefined);
+    assert.equal(await adopt(path.join(dir, 'nowhere'), unused), undefined);
     await leave(living);
     await writeFile(path.join(dir, 'shim.json'), '{"half');
-    await assert.rejects(adopt(dir), { code: 'internal', message: /shim\.json is damaged/ });
+    await assert.rejects(adopt(dir, unused), { code: 'internal', message: /shim\.json is damaged/ });
   });
 });

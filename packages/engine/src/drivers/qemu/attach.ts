@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
-import type { ExitRecord, MachineRecord } from '../driver.ts';
+import type { Digests } from '../../saved-states/check.ts';
+import type { ExitRecord, MachineRecord, SavedState } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { relayPorts } from './forwarding.ts';
 import { QemuMachine } from './machine.ts';
 import { QmpClient } from './qmp.ts';
+import type { MachineFile } from './record.ts';
+import { finishLoading } from './restore.ts';
 import type { ShimClient } from './shim-client.ts';
 import { statusFrom } from './status.ts';
 import { isNotListening } from './unix-socket.ts';
@@ -21,8 +24,8 @@ const greetingTimeoutMs = 20_000;
 export async function attach(
   record: MachineRecord,
   shim: ShimClient,
-  guestPorts: readonly number[],
-  signal?: AbortSignal,
+  { guestPorts, shape }: Pick<MachineFile, 'guestPorts' | 'shape'>,
+  { signal, from, digests }: { signal?: AbortSignal; from?: SavedState; digests: Digests },
 ): Promise<QemuMachine> {
   const ended = new AbortController();
   let exit: ExitRecord | undefined;
@@ -38,7 +41,13 @@ export async function attach(
     // As on the command line: whoever had the machine before may have been killed while it started over.
     await qmp.execute('set-action', { reboot: 'shutdown' });
     await relayPorts(qmp, shim, guestPorts);
-    return new QemuMachine(record, shim, qmp, statusFrom(await qmp.execute('query-status')));
+    if (from) await finishLoading(speakers(qmp, shim), from, signal);
+    return new QemuMachine(
+      { record, shape, digests },
+      shim,
+      qmp,
+      statusFrom(await qmp.execute('query-status')),
+    );
   } catch (cause) {
     qmp?.close();
     signal?.throwIfAborted();
@@ -48,6 +57,11 @@ export async function attach(
     throw VivError.from(cause);
   }
 }
+
+const speakers = (qmp: QmpClient, shim: ShimClient) => ({
+  execute: (command: string, args?: object) => qmp.execute(command, args),
+  shim: (method: string, params: object, timeoutMs: number) => shim.request(method, params, timeoutMs),
+});
 
 async function greet(dir: string, stop: AbortSignal): Promise<QmpClient> {
   for (;;) {

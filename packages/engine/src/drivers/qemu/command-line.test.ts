@@ -92,8 +92,8 @@ describe('the command line of QEMU', () => {
     assert.deepEqual([layers.discard, root.discard], [undefined, 'unmap']);
     const devices = valuesOf(args, '-device').filter((device) => device.startsWith('virtio-blk'));
     assert.deepEqual(devices, [
-      'virtio-blk-pci,drive=disk-layers,serial=layers,bootindex=0',
-      'virtio-blk-pci,drive=disk-root,serial=root,bootindex=1',
+      'virtio-blk-pci,drive=disk-layers,serial=layers,addr=5,bootindex=0',
+      'virtio-blk-pci,drive=disk-root,serial=root,addr=6,bootindex=1',
     ]);
     assert(!args.includes('-kernel'));
   });

@@ -1,4 +1,5 @@
 import type { DiskSpec, MachineSpec, NicSpec } from '../driver.ts';
+import { memoryFiles } from './memory.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
@@ -25,26 +26,56 @@ const translationCacheMiB = 256;
 export const diskNode = (serial: string): string => `disk-${serial}`;
 
 /**
- * The arguments that follow the program's name. `{fd:console}` and `{fd:log}` are filled in by the shim. The machine is
- * always the same for the same spec: nothing here depends on the host but the accelerator.
+ * When a restored machine reads its device state: as it starts, or when it is told to ({@link incomingUri}). What of its memory is
+ * not in the mapped file has to be there by then: virtio devices compare their rings with what was saved.
+ */
+export type Incoming = 'at-start' | 'when-told';
+
+/** Where the device state is read from: the descriptor at which the shim has opened it (docs/shim.md). */
+export const incomingUri = 'fd:5';
+
+function incomingArguments(when: Incoming): string[] {
+  const uri = when === 'at-start' ? incomingUri : 'defer';
+  return ['-global', 'migration.send-configuration=off', '-incoming', uri];
+}
+
+/**
+ * PCI slots, told instead of left to QEMU: a machine that is restored has its devices where they were saved, and may have
+ * more. Slots 0 and 31 are the chipset's.
+ */
+const slots = { serial: 2, rng: 3, nic: 4, firstDisk: 5 } as const;
+
+/**
+ * The arguments that follow the program's name. `{fd:console}`, `{fd:log}` and, for one that is `restored`, `{fd:incoming}`
+ * are filled in by the shim. The machine is always the same for the same spec: nothing here depends on the host but the
+ * accelerator.
  */
 export function qemuArguments(
   spec: MachineSpec,
   host: { accelerator: Accelerator; machine: string },
+  restored?: Incoming,
 ): string[] {
   return [
     ...['-name', `vivarium-${spec.instanceId}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...machineArguments(spec, host),
-    ...(spec.run ? [] : ['-S']),
+    ...memoryArguments(spec, restored !== undefined),
+    // What is restored is let go once all of it is there.
+    ...(spec.run && restored === undefined ? [] : ['-S']),
     ...['-qmp', `unix:${sockets.qmp},server=on,wait=off`],
     ...bootArguments(spec),
     ...['-chardev', 'socket,id=console,fd={fd:console}', '-device', 'isa-serial,chardev=console'],
     ...(spec.guest === 'agent' ? channelArguments() : []),
-    ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
+    ...[
+      '-object',
+      'rng-random,id=rng0,filename=/dev/urandom',
+      '-device',
+      `virtio-rng-pci,rng=rng0,addr=${slots.rng}`,
+    ],
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, spec.boot.kind)),
     ...(spec.nic ? nicArguments(spec.nic, spec) : []),
+    ...(restored === undefined ? [] : incomingArguments(restored)),
   ];
 }
 
@@ -53,12 +84,28 @@ function machineArguments(spec: MachineSpec, host: { accelerator: Accelerator; m
   const threads = spec.cpus > 1 ? 'multi' : 'single';
   const accel = accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads},tb-size=${translationCacheMiB}`;
   return [
-    ...['-machine', `${machine},smm=off,vmport=off,hpet=off`],
-    ...['-accel', accel, '-cpu', accelerator === 'kvm' ? 'host' : tcgCpu],
+    ...['-machine', `${machine},smm=off,vmport=off,hpet=off,suppress-vmdesc=on,memory-backend=ram`],
+    ...['-accel', accel, '-cpu', cpuModel(accelerator)],
     ...['-smp', `cpus=${spec.cpus},sockets=1,cores=${spec.cpus},threads=1`],
-    // A memory backend takes the place of this size where machines are mapped from a template.
-    ...['-m', `size=${Math.floor(spec.memoryBytes / 2 ** 20)}M`],
+    ...['-m', `size=${memoryMiB(spec)}M`],
     ...['-rtc', 'base=utc'],
+  ];
+}
+
+export function cpuModel(accelerator: Accelerator): string {
+  return accelerator === 'kvm' ? 'host' : tcgCpu;
+}
+
+const memoryMiB = (spec: MachineSpec): number => Math.floor(spec.memoryBytes / 2 ** 20);
+
+/** RAM is always private to this QEMU; that of a restored machine is a file's, until it is written to. */
+function memoryArguments(spec: MachineSpec, restored: boolean): string[] {
+  const size = `id=ram,size=${memoryMiB(spec)}M`;
+  return [
+    '-object',
+    restored
+      ? `memory-backend-file,${size},mem-path=${memoryFiles.base},share=off`
+      : `memory-backend-ram,${size}`,
   ];
 }
 
@@ -73,7 +120,7 @@ function channelArguments(): string[] {
     ...['-device', `virtserialport,chardev=${name},name=${portNames[name]}`],
   ]);
   return [
-    ...['-device', 'virtio-serial-pci'],
+    ...['-device', `virtio-serial-pci,addr=${slots.serial}`],
     ...listening,
     ...[
       '-chardev',
@@ -108,6 +155,7 @@ function diskArguments(disk: DiskSpec, index: number, boot: MachineSpec['boot'][
     'virtio-blk-pci',
     `drive=${diskNode(disk.serial)}`,
     `serial=${disk.serial}`,
+    `addr=${(slots.firstDisk + index).toString(16)}`,
     ...(boot === 'firmware' ? [`bootindex=${index}`] : []),
   ];
   return ['-blockdev', JSON.stringify(node), '-device', device.join(',')];
@@ -128,6 +176,6 @@ function nicArguments(nic: NicSpec, spec: MachineSpec): string[] {
   // No option ROM: nothing boots from the network.
   return [
     ...['-netdev', user.join(',')],
-    ...['-device', `virtio-net-pci,netdev=${netdevId},mac=${nic.mac},romfile=`],
+    ...['-device', `virtio-net-pci,netdev=${netdevId},mac=${nic.mac},romfile=,addr=${slots.nic}`],
   ];
 }

@@ -1,9 +1,11 @@
+import { stat } from 'node:fs/promises';
 import { VivError } from '@vivarium/model';
 import { type AcceleratorVerdict, probeAccelerator } from '../../host/accelerator.ts';
 import { findQemu, type QemuInfo } from '../../host/qemu.ts';
-import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec } from '../driver.ts';
+import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec, SavedState } from '../driver.ts';
 import { adopt } from './adopt.ts';
-import type { Accelerator } from './command-line.ts';
+import { type Accelerator, cpuModel } from './command-line.ts';
+import { shimDigests } from './digests.ts';
 import { launch } from './launch.ts';
 import { checkSpec, maxCpus } from './spec.ts';
 
@@ -35,13 +37,20 @@ export class QemuDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
-      save: false,
+      save: true,
       networks: ['user', 'none'],
       maxCpus,
     };
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
+  async build(boot: MachineSpec['boot']): Promise<string> {
+    const qemu = await findQemu(this.#options.qemuPath);
+    const accelerator = await this.#accelerator(qemu, boot);
+    const { mtimeMs, size } = await stat(qemu.path);
+    return ['qemu', qemu.version, qemu.machine, mtimeMs, size, accelerator, cpuModel(accelerator)].join(' ');
+  }
+
+  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
     checkSpec(spec);
     const { shimPath, qemuPath } = this.#options;
     const cancelled = () => {
@@ -50,17 +59,17 @@ export class QemuDriver implements Driver {
     };
     cancelled();
     const qemu = await findQemu(qemuPath);
-    const accelerator = await this.#accelerator(qemu, spec);
+    const accelerator = await this.#accelerator(qemu, spec.boot);
     cancelled();
-    return launch(spec, { shimPath, qemu, accelerator }, signal);
+    return launch(spec, { shimPath, qemu, accelerator }, { signal, from });
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
-    return adopt(dir);
+    return adopt(dir, shimDigests(this.#options.shimPath));
   }
 
   /** Asked once: the first launch waits for the proof, and a failed probe is tried again by the next. */
-  async #accelerator(qemu: QemuInfo, { boot }: MachineSpec): Promise<Accelerator> {
+  async #accelerator(qemu: QemuInfo, boot: MachineSpec['boot']): Promise<Accelerator> {
     const { accelerator, cacheDir } = this.#options;
     if (accelerator) return accelerator;
     if (!this.#probe && cacheDir && boot.kind === 'direct') {

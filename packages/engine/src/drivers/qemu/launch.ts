@@ -3,11 +3,15 @@ import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
-import type { MachineSpec, ProcessIdentity } from '../driver.ts';
+import { stateFiles } from '../../saved-states/manifest.ts';
+import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach } from './attach.ts';
-import { type Accelerator, qemuArguments, sockets } from './command-line.ts';
+import { type Accelerator, cpuModel, qemuArguments, sockets } from './command-line.ts';
+import { shimDigests } from './digests.ts';
 import type { QemuMachine } from './machine.ts';
+import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
+import { checkFits, loadFailure, whenLoaded } from './restore.ts';
 import { ShimClient } from './shim-client.ts';
 import { ShimProcess } from './shim-process.ts';
 
@@ -17,19 +21,21 @@ export interface LaunchContext {
   accelerator: Accelerator;
 }
 
-/** Starts the shim and through it QEMU. All or nothing: on any failure no process, socket or record is left. */
+/** Starts the shim and through it QEMU, from what was saved where there is something. All or nothing: on any failure no process, socket or record is left. */
 export async function launch(
   spec: MachineSpec,
   context: LaunchContext,
-  signal?: AbortSignal,
+  { signal, from }: { signal?: AbortSignal; from?: SavedState } = {},
 ): Promise<QemuMachine> {
   const machine = machineFile(spec, context);
+  if (from) await checkFits(from, spec, machine, shimDigests(context.shimPath));
   let shim: ShimProcess | undefined;
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
   try {
     await writeJson(spec.dir, files.machine, machine);
-    await writeJson(spec.dir, files.launch, launchFile(spec, context));
+    await placeMemory(spec.dir, from);
+    await writeJson(spec.dir, files.launch, launchFile(spec, context, from));
     signal?.throwIfAborted();
     shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
     const announced = await shim.announcement(signal);
@@ -37,7 +43,12 @@ export async function launch(
     if (!vmm) throw new VivError('vmm_failed', 'The shim started no VMM');
     client = await ShimClient.connect(spec.dir, signal);
     const record = machineRecord(spec.dir, machine, { ...announced, vmm });
-    const launched = await attach(record, client, machine.guestPorts, signal);
+    const launched = await attach(record, client, machine, {
+      signal,
+      from,
+      digests: shimDigests(context.shimPath),
+    });
+    if (from && spec.run) await launched.resume();
     shim.release();
     return launched;
   } catch (error) {
@@ -48,7 +59,7 @@ export async function launch(
     if (!isVivError(error, 'conflict')) await removeTraces(spec.dir);
     if (signal?.aborted)
       throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
-    throw VivError.from(error);
+    throw VivError.from(from ? loadFailure(error, from.manifest, machine.vmmVersion) : error);
   }
 }
 
@@ -56,6 +67,7 @@ export async function launch(
 async function removeTraces(dir: string): Promise<void> {
   await removeSockets(dir);
   const names = [...Object.values(files), 'shim.lock'];
+  await placeMemory(dir, undefined);
   await Promise.all(names.map((name) => rm(path.join(dir, name), { force: true })));
 }
 
@@ -67,15 +79,25 @@ function machineFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): M
     accelerator,
     machine: qemu.machine,
     guestPorts: [...new Set(spec.publish.map((port) => port.guestPort))],
+    shape: {
+      cpus: spec.cpus,
+      memoryBytes: spec.memoryBytes,
+      devices: devicesOf(spec),
+      cpu: cpuModel(accelerator),
+      boot: (spec.boot.kind === 'direct' && spec.boot.digests) || { kernel: '', initramfs: '' },
+    },
   };
 }
 
 /** In the shim's spelling: docs/shim.md. */
-function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): object {
+function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext, from?: SavedState): object {
   return {
     format: 1,
     instance_id: spec.instanceId,
-    argv: [qemu.path, ...qemuArguments(spec, { accelerator, machine: qemu.machine })],
+    argv: [
+      qemu.path,
+      ...qemuArguments(spec, { accelerator, machine: qemu.machine }, from && whenLoaded(from)),
+    ],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     logs: { max_bytes: spec.logs.maxBytes, keep: spec.logs.keep },
     ports: spec.publish.map((port) => ({
@@ -86,5 +108,6 @@ function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): ob
     })),
     remove: Object.values(sockets),
     detached: spec.detached,
+    ...(from ? { incoming: path.resolve(from.dir, stateFiles.devices) } : {}),
   };
 }

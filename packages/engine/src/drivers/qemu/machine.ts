@@ -1,19 +1,25 @@
 import type { Duplex } from 'node:stream';
 import { isVivError, VivError } from '@vivarium/model';
 import { isAlive, killProcess, waitUntilGone } from '../../host/identity.ts';
+import type { Digests } from '../../saved-states/check.ts';
 import type {
   Channel,
   DiskGrower,
   ExitRecord,
   Machine,
   MachineRecord,
+  MachineSaver,
   MachineStatus,
   ProcessIdentity,
+  SavedStateManifest,
+  SaveTarget,
 } from '../driver.ts';
 import { diskNode, sockets } from './command-line.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
+import type { SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';
 import { removeSockets } from './record.ts';
+import { saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
 import { connectUnix, isNotListening } from './unix-socket.ts';
@@ -26,11 +32,19 @@ const betweenResetsMs = 400;
 /** A VMM dies with its shim, by the kernel's hand. */
 const orphanTimeoutMs = 2_000;
 
+/** What is known of a machine beside its processes. */
+export interface Particulars {
+  record: MachineRecord;
+  shape: SavedShape;
+  digests: Digests;
+}
+
 /** A machine whose VMM is a QEMU below a shim. */
-export class QemuMachine implements Machine, DiskGrower {
+export class QemuMachine implements Machine, DiskGrower, MachineSaver {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
+  readonly #particulars: Particulars;
   readonly #shim: ShimClient;
   readonly #watch: StatusWatch;
   #qmp: Promise<QmpClient>;
@@ -38,8 +52,9 @@ export class QemuMachine implements Machine, DiskGrower {
   #exit: ExitRecord | undefined;
   #released = false;
 
-  constructor(record: MachineRecord, shim: ShimClient, qmp: QmpClient, status: MachineStatus) {
-    this.record = record;
+  constructor(particulars: Particulars, shim: ShimClient, qmp: QmpClient, status: MachineStatus) {
+    this.record = particulars.record;
+    this.#particulars = particulars;
     this.#shim = shim;
     this.#watch = new StatusWatch(status);
     this.#watch.follow(qmp);
@@ -83,6 +98,17 @@ export class QemuMachine implements Machine, DiskGrower {
     await this.#execute('block_resize', { 'node-name': diskNode(serial), size: bytes });
   }
 
+  save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
+    const saveable = {
+      ...this.#particulars,
+      execute: (command: string, args?: object, timeoutMs?: number) =>
+        this.#execute(command, args, timeoutMs),
+      shim: (method: string, params: object, timeoutMs: number) =>
+        this.#shim.request(method, params, timeoutMs),
+    };
+    return this.#watch.hold(() => saveMachine(saveable, target));
+  }
+
   kill(): Promise<ExitRecord> {
     this.#killing ??= this.#kill();
     this.#killing.catch(() => {
@@ -115,11 +141,11 @@ export class QemuMachine implements Machine, DiskGrower {
     qmp?.close();
   }
 
-  async #execute(command: string, args: object = {}): Promise<unknown> {
+  async #execute(command: string, args: object = {}, timeoutMs?: number): Promise<unknown> {
     if (this.#exit) throw this.#gone();
     const qmp = await this.#connection();
     try {
-      return await qmp.execute(command, args);
+      return await qmp.execute(command, args, timeoutMs);
     } catch (error) {
       // Where the VMM has just ended, that is the reason worth telling.
       if (!qmp.isOpen && !(await isAlive(this.record.vmm))) throw this.#gone(error);

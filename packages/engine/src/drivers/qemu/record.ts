@@ -3,6 +3,7 @@ import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import type { MachineRecord, ProcessIdentity } from '../driver.ts';
 import { type Accelerator, sockets } from './command-line.ts';
+import type { SavedShape } from './memory.ts';
 
 /** `machine.json`: what the driver knows of a machine and its shim does not. Written before the shim is started. */
 export interface MachineFile {
@@ -13,6 +14,8 @@ export interface MachineFile {
   machine: string;
   /** Guest ports that QEMU forwards to. */
   guestPorts: number[];
+  /** What a save of it writes down. */
+  shape: SavedShape;
 }
 
 /** `shim.json`, as in docs/shim.md. Without `vmm`: the VMM was not started yet. */

@@ -33,6 +33,7 @@ export class StatusWatch {
   readonly #listeners = new Set<(status: MachineStatus) => void>();
   #last: MachineStatus;
   #guestIsOff = false;
+  #held: MachineStatus | undefined;
 
   constructor(status: MachineStatus) {
     this.#last = status;
@@ -46,6 +47,18 @@ export class StatusWatch {
   subscribe(listener: (status: MachineStatus) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Tells of nothing but the end until the work is done, and then of what is different: a save's pause is no pause of the VM. */
+  async hold<T>(work: () => Promise<T>): Promise<T> {
+    this.#held = this.#last;
+    try {
+      return await work();
+    } finally {
+      const now = this.#held;
+      this.#held = undefined;
+      this.#tell(now);
+    }
   }
 
   ended(): void {
@@ -69,6 +82,10 @@ export class StatusWatch {
   }
 
   #tell(status: MachineStatus): void {
+    if (this.#held !== undefined && status !== 'exited') {
+      this.#held = status;
+      return;
+    }
     if (this.#last === 'exited' || this.#last === status) return;
     this.#last = status;
     for (const listener of [...this.#listeners]) listener(status);

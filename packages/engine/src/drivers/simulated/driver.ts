@@ -28,6 +28,10 @@ export class SimulatedDriver implements Driver {
     };
   }
 
+  async build(): Promise<string> {
+    return 'simulated';
+  }
+
   async launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
     let vmm: SimulatedVmm | undefined;
     try {

@@ -1,4 +1,4 @@
-import type { Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
+import type { Driver, ExitRecord, Machine, MachineSpec, MachineStatus } from '../driver.ts';
 
 const never = new Promise<never>(() => undefined);
 
@@ -22,6 +22,10 @@ export class MortalDriver implements Driver {
 
   capabilities(): ReturnType<Driver['capabilities']> {
     return this.#driver.capabilities();
+  }
+
+  build(boot: MachineSpec['boot']): Promise<string> {
+    return this.#driver.build(boot);
   }
 
   launch(...args: Parameters<Driver['launch']>): Promise<Machine> {

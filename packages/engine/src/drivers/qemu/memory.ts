@@ -1,0 +1,41 @@
+import { link, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { stateFiles } from '../../saved-states/manifest.ts';
+import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
+
+/**
+ * Names that a machine's directory gives to memory files. `base`: what QEMU has mapped below what the guest has written
+ * since. `last`: what was saved last, or restored from; the next save may be a delta to it.
+ */
+export const memoryFiles = { base: 'memory.base', last: 'memory.last' } as const;
+
+/** Of a machine, as it is written into the manifest of a saved state. */
+export interface SavedShape {
+  cpus: number;
+  memoryBytes: number;
+  devices: string[];
+  cpu: string;
+  boot: SavedStateManifest['boot'];
+}
+
+/** `disk:<serial>` in order, then `nic`. */
+export function devicesOf(spec: Pick<MachineSpec, 'disks' | 'nic'>): string[] {
+  return [...spec.disks.map(({ serial }) => `disk:${serial}`), ...(spec.nic ? ['nic'] : [])];
+}
+
+/** Gives the machine's directory names of its own for the memory it starts from. */
+export async function placeMemory(dir: string, from: SavedState | undefined): Promise<void> {
+  const names = Object.values(memoryFiles).map((name) => path.join(dir, name));
+  if (from === undefined) {
+    await Promise.all(names.map((name) => rm(name, { force: true })));
+    return;
+  }
+  const memory = path.join(from.dir, stateFiles.memory);
+  for (const name of names) await replaceLink(memory, name);
+}
+
+/** The name is another one of the file's from here on. */
+export async function replaceLink(file: string, name: string): Promise<void> {
+  await rm(name, { force: true });
+  await link(file, name);
+}

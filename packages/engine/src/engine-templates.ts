@@ -1,0 +1,69 @@
+import {
+  type CallOptions,
+  type InstanceInfo,
+  Task,
+  type TemplateInfo,
+  type Templates,
+  VivError,
+} from '@vivarium/model';
+import type { Context } from './instances/context.ts';
+import { hostOf, referenceOf } from './instances/create.ts';
+import { machineMemory } from './instances/machine-spec.ts';
+import { checkOptions, sizesOf } from './instances/resolve.ts';
+import type { TemplateRoom } from './templates/templates.ts';
+
+/** The templates of a data directory, as both doors show them. */
+export class EngineTemplates implements Templates {
+  readonly #context: Context;
+  readonly #room: TemplateRoom;
+
+  constructor(context: Context, room: TemplateRoom) {
+    this.#context = context;
+    this.#room = room;
+  }
+
+  async list(): Promise<TemplateInfo[]> {
+    return this.#room.all().map(({ info }) => info);
+  }
+
+  warm(options: Parameters<Templates['warm']>[0] = {}): Task<TemplateInfo[]> {
+    return new Task(async (listener) => {
+      const call: CallOptions = {
+        signal: options.signal,
+        onProgress: (progress) => {
+          options.onProgress?.(progress);
+          listener(progress);
+        },
+      };
+      const { image, cpus, memory, disk } = options;
+      checkOptions({ image: image ?? '', cpus, memory, disk }, hostOf(this.#context));
+      const { memoryBytes, diskBytes, ...rest } = sizesOf(options);
+      const subject = { ...rest, memoryBytes: machineMemory(memoryBytes) };
+      const made = await this.#room.warm(
+        image === undefined ? subject : { ...subject, image: await this.#image(image, call), diskBytes },
+        call,
+      );
+      return made.map(({ info }) => info);
+    });
+  }
+
+  async #image(asked: string, call: CallOptions): Promise<InstanceInfo['image']> {
+    const { digest } = await this.#context.images.ensure(asked, 'missing', call);
+    return { reference: referenceOf(asked), digest };
+  }
+
+  async remove(id: string): Promise<{ freedBytes: number }> {
+    const found = this.#room.all().filter(({ info }) => info.id.startsWith(id));
+    const [template, other] = found;
+    if (template === undefined || id === '') throw new VivError('not_found', `No template has the id ${id}`);
+    if (other !== undefined)
+      throw new VivError('ambiguous', `${found.length} templates have ids that begin with ${id}`);
+    return this.#room.remove(template.info.id);
+  }
+
+  async clear(): Promise<{ freedBytes: number }> {
+    let freedBytes = 0;
+    for (const { info } of this.#room.all()) freedBytes += (await this.#room.remove(info.id)).freedBytes;
+    return { freedBytes };
+  }
+}

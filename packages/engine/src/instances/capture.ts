@@ -1,0 +1,97 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { VivError } from '@vivarium/model';
+import {
+  isDiskLayerer,
+  isMachineSaver,
+  type Machine,
+  type SavedState,
+  type SaveTarget,
+} from '../drivers/driver.ts';
+import type { Operation } from '../operations/operation.ts';
+import { writeManifest } from '../saved-states/manifest.ts';
+import type { Context } from './context.ts';
+import type { Instance } from './instance.ts';
+import { rootSerial } from './machine-spec.ts';
+
+/** Where the memory of a suspended instance lies. */
+export const savedDir = (instance: Instance): string => path.join(instance.dir, 'saved');
+
+/** The machine of an instance, where it can be saved. @throws VivError `not_supported`. */
+export function saverOf(
+  context: Context,
+  instance: Instance,
+): Machine & { save(target: SaveTarget): ReturnType<import('../drivers/driver.ts').MachineSaver['save']> } {
+  const { machine } = instance;
+  if (machine === undefined || !isMachineSaver(machine) || !context.driver.capabilities().save) {
+    throw new VivError('not_supported', `The ${context.driver.name} driver can't save a machine`);
+  }
+  return machine;
+}
+
+/**
+ * Saves a machine that stands still into a directory, which is written beside and renamed. With `layer` its disk of the same
+ * instant becomes read-only below a new top.
+ */
+export async function capture(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  {
+    dir,
+    afterwards,
+    durable,
+    layer,
+  }: { dir: string; afterwards: SaveTarget['afterwards']; durable: boolean; layer: boolean },
+): Promise<SavedState> {
+  const machine = saverOf(context, instance);
+  const { record } = instance;
+  const making = `${dir}.new`;
+  operation.step('save the memory');
+  operation.progress({ stage: 'saving' });
+  operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
+  await rm(making, { recursive: true, force: true });
+  await mkdir(making, { recursive: true, mode: 0o700 });
+  const { manifest, pauseMilliseconds } = await machine.save({
+    dir: making,
+    afterwards,
+    signal: operation.signal,
+    guest: {
+      generation: record.generation,
+      hostname: record.spec.hostname,
+      machineId: record.machineId,
+    },
+    ...(layer
+      ? {
+          atPause: () => layerLive(context, instance, machine),
+        }
+      : {}),
+  });
+  if (afterwards === 'stay') operation.undo('let the vCPUs run', () => machine.resume());
+  await writeManifest(making, manifest, { durable });
+  await rm(dir, { recursive: true, force: true });
+  await rename(making, dir);
+  operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
+  operation.progress({ stage: 'saved', pauseMilliseconds });
+  return { dir, manifest };
+}
+
+/** What the disk of a live machine holds becomes read-only, under a new top. */
+async function layerLive(context: Context, instance: Instance, machine: Machine): Promise<void> {
+  if (!isDiskLayerer(machine))
+    throw new VivError('not_supported', 'The disk of this machine can not be layered');
+  const { next } = await context.disks.newLayer(instance.dir);
+  try {
+    await machine.addLayer(rootSerial, next);
+  } catch (error) {
+    await context.disks.abandonLayer(instance.dir);
+    throw error;
+  }
+  await context.disks.commitLayer(instance.dir);
+}
+
+/** The same where no VMM has the disk. */
+export async function layerAtRest(context: Context, instance: Instance): Promise<void> {
+  await context.disks.newLayer(instance.dir);
+  await context.disks.commitLayer(instance.dir);
+}

@@ -1,0 +1,182 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { createId } from '@paralleldrive/cuid2';
+import { type CallOptions, type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import type { Operation } from '../operations/operation.ts';
+import { type InstanceRecord, writeRecord } from '../store/record.ts';
+import { deadlines } from './actions.ts';
+import { savedDir } from './capture.ts';
+import type { Context } from './context.ts';
+import { Instance } from './instance.ts';
+import { newMachineId } from './launch.ts';
+import { checkName, inventName } from './names.ts';
+import { linkState, type Origin } from './origin.ts';
+import { resurrect } from './restore.ts';
+import { startInstance } from './start.ts';
+
+export const mostCopies = 1000;
+
+/** @throws VivError `invalid_request`, `invalid_name`. */
+export function checkForkOptions({ count = 1, name, state }: ForkOptions, was: ForkState): void {
+  if (!Number.isInteger(count) || count < 1 || count > mostCopies)
+    throw new VivError('invalid_request', `Not a number of copies: ${count}`, {
+      hint: `1 to ${mostCopies}.`,
+    });
+  if (name !== undefined) {
+    if (count > 1 && !name.includes('%d'))
+      throw new VivError('invalid_request', `${count} copies can't all be called ${name}`, {
+        hint: `Let \`%d\` stand for their numbers: \`${name}-%d\`.`,
+      });
+    checkName(name.replace('%d', String(count)));
+  }
+  if (was === 'stopped' && (state === 'paused' || state === 'suspended'))
+    throw new VivError('invalid_state', `A stopped source has no memory: a copy of it can't be ${state}`, {
+      hint: 'Copy it to `stopped` or `running`.',
+    });
+}
+
+/** All of them, or none: where one can't be made the others are deleted. */
+export async function makeCopies(
+  context: Context,
+  origin: Origin,
+  options: ForkOptions,
+  { call, snapshotId }: { call: CallOptions; snapshotId?: string },
+): Promise<Instance[]> {
+  const { count = 1, state = origin.was } = options;
+  const made: Instance[] = [];
+  const numbers = Array.from({ length: count }, (_, index) => index + 1);
+  const failures: unknown[] = [];
+  const work = async () => {
+    for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
+      try {
+        const record = copyRecord(context, origin, options, number, snapshotId);
+        made.push(await makeCopy(context, origin, record, { state, call }));
+      } catch (error) {
+        failures.push(error);
+        numbers.length = 0;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(count, availableParallelism() + 1) }, work));
+  if (failures.length === 0) return made.sort((a, b) => byNumber(a) - byNumber(b));
+  await Promise.all(made.map((copy) => unmake(context, copy)));
+  throw failures[0];
+}
+
+const order = new WeakMap<Instance, number>();
+const byNumber = (copy: Instance): number => order.get(copy) ?? 0;
+
+async function unmake(context: Context, copy: Instance): Promise<void> {
+  const { deleteInstance } = await import('./delete.ts');
+  await deleteInstance(context, copy, { force: true }).catch((error: unknown) => {
+    copy.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
+  });
+}
+
+function copyRecord(
+  context: Context,
+  { record }: Origin,
+  { count = 1, name: pattern, tags, autoRemove }: ForkOptions,
+  number: number,
+  snapshotId: string | undefined,
+): { record: InstanceRecord; number: number } {
+  const taken = (name: string) => [...context.instances.all()].some((other) => other.record.name === name);
+  const name = pattern?.replace('%d', String(number)) ?? inventName(taken);
+  const { spec } = record;
+  if (count === 1 && pattern !== undefined) checkName(name);
+  return {
+    number,
+    record: {
+      format: 1,
+      id: createId(),
+      name,
+      spec: {
+        ...spec,
+        hostname: name,
+        // The source has its ports; a copy gets others.
+        ports: spec.ports.map((port) => ({ ...port, hostPort: 0 })),
+        tags: tags ?? spec.tags,
+        autoRemove: autoRemove ?? false,
+        attach: false,
+      },
+      phase: 'defined',
+      machineId: newMachineId(),
+      generation: record.generation,
+      ports: [],
+      createdAt: new Date().toISOString(),
+      forkedFrom: { instanceId: record.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
+    },
+  };
+}
+
+async function makeCopy(
+  context: Context,
+  origin: Origin,
+  { record, number }: { record: InstanceRecord; number: number },
+  { state, call }: { state: ForkState; call: CallOptions },
+): Promise<Instance> {
+  const copy = new Instance(record, context.dir, context.events);
+  order.set(copy, number);
+  context.instances.add(copy);
+  try {
+    await context.door.run(
+      copy,
+      { action: 'create', deadlineMs: deadlines.create, signal: call.signal, onProgress: call.onProgress },
+      (operation) => bringAbout(context, copy, operation, origin, state),
+    );
+  } catch (error) {
+    copy.gone = true;
+    context.instances.remove(copy);
+    throw error;
+  }
+  if (state === 'running' && origin.state === undefined) await startOrUnmake(context, copy, call);
+  return copy;
+}
+
+async function startOrUnmake(context: Context, copy: Instance, call: CallOptions): Promise<void> {
+  try {
+    await startInstance(context, copy, call);
+  } catch (error) {
+    await unmake(context, copy);
+    throw error;
+  }
+}
+
+async function bringAbout(
+  context: Context,
+  copy: Instance,
+  operation: Operation,
+  origin: Origin,
+  state: ForkState,
+): Promise<void> {
+  const { id, name, spec } = copy.record;
+  operation.undo('forget the copy', () => {
+    copy.gone = true;
+    context.instances.remove(copy);
+    if (copy.record.nic !== undefined) context.network.release(copy.record.nic);
+  });
+  copy.enter('Cloning');
+  operation.progress({ stage: 'copying', name, id });
+  operation.step('make the disk');
+  operation.undo('remove the directory', () => rm(copy.dir, { recursive: true, force: true }));
+  await mkdir(copy.dir, { recursive: true, mode: 0o700 });
+  await context.disks.copy(origin.dir, copy.dir);
+  copy.change({ phase: 'made' });
+  if (state === 'suspended' && origin.state !== undefined) await keepSuspended(copy, origin);
+  await writeRecord(copy.dir, copy.record);
+  copy.emit('created', { image: spec.image, forkedFrom: copy.record.forkedFrom });
+  if (origin.state === undefined || state === 'stopped' || state === 'suspended') return;
+  copy.enter('Restoring');
+  await resurrect(context, copy, operation, origin.state, {
+    state,
+    frozen: origin.frozen,
+    identity: { copy: true, resetConnections: true },
+  });
+}
+
+async function keepSuspended(copy: Instance, { dir, frozen }: Origin): Promise<void> {
+  await linkState(dir, savedDir(copy));
+  copy.change({
+    suspended: { at: new Date().toISOString(), was: 'running', frozen, layered: true, copy: true },
+  });
+}

@@ -1,0 +1,55 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { createId } from '@paralleldrive/cuid2';
+import { operationAllowed } from '@vivarium/lifecycle';
+import { type CallOptions, type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import { deadlines, invalidState } from './actions.ts';
+import type { Context } from './context.ts';
+import { checkForkOptions, makeCopies } from './copies.ts';
+import type { Instance } from './instance.ts';
+import { type Origin, takeOrigin } from './origin.ts';
+
+/** Where instants lie that copies are being made from; what a kill leaves here is removed when the engine opens. */
+export const capturesDir = (context: Pick<Context, 'dir'>): string =>
+  path.join(path.dirname(context.dir), 'captures');
+
+/** Copies of one instant. The source is held only for as long as it takes to save that. */
+export async function forkInstance(
+  context: Context,
+  source: Instance,
+  options: ForkOptions & CallOptions,
+): Promise<Instance[]> {
+  const call = { signal: options.signal, onProgress: options.onProgress };
+  const dir = path.join(capturesDir(context), createId());
+  try {
+    const origin = await take(context, source, options, dir);
+    return await makeCopies(context, origin, options, { call });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+function take(
+  context: Context,
+  source: Instance,
+  options: ForkOptions & CallOptions,
+  dir: string,
+): Promise<Origin> {
+  return context.door.run(
+    source,
+    {
+      action: 'fork',
+      deadlineMs: deadlines.fork,
+      signal: options.signal,
+      onProgress: options.onProgress,
+      check: () => {
+        if (source.gone) throw new VivError('not_found', `${source.record.name} has been deleted`);
+        if (!operationAllowed(source.state, 'fork')) throw invalidState(source, 'fork');
+        checkForkOptions(options, source.state.toLowerCase() as ForkState);
+        return undefined;
+      },
+    },
+    (operation) =>
+      takeOrigin(context, source, operation, { dir, durable: false, unsafe: options.unsafeIdentity }),
+  );
+}

@@ -1,0 +1,93 @@
+import { link, mkdir, readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { type ForkState, VivError } from '@vivarium/model';
+import type { SavedState } from '../drivers/driver.ts';
+import type { Operation } from '../operations/operation.ts';
+import { damaged, readSavedState, stateFiles, sync } from '../saved-states/manifest.ts';
+import type { InstanceRecord } from '../store/record.ts';
+import { capture, layerAtRest, savedDir } from './capture.ts';
+import type { Context } from './context.ts';
+import type { Instance } from './instance.ts';
+import { standStill } from './standstill.ts';
+
+/** An instant of an instance, complete in a directory of its own: what forks and snapshots are made from. */
+export interface Origin {
+  dir: string;
+  /** Of the source, as it was. */
+  record: InstanceRecord;
+  was: ForkState;
+  /** Undefined where it was stopped. */
+  state?: SavedState;
+  /** Whether nothing of the user's ran from the save on. */
+  frozen: boolean;
+}
+
+/**
+ * Takes the present instant of the instance that the operation holds, into a directory that must not exist. A running one stands still for
+ * milliseconds, and runs again when this resolves or rejects.
+ */
+export async function takeOrigin(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  { dir, durable, unsafe }: { dir: string; durable: boolean; unsafe?: boolean },
+): Promise<Origin> {
+  const { record } = instance;
+  operation.undo('remove the copy', () => rm(dir, { recursive: true, force: true }));
+  if (instance.state === 'Stopped') {
+    operation.step('copy the disk');
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await layerAtRest(context, instance);
+    await keepDisk(context, instance, dir, durable);
+    return { dir, record, was: 'stopped', frozen: true };
+  }
+  if (instance.state === 'Suspended') return copySuspended(context, instance, operation, dir, durable);
+  const was = instance.state === 'Paused' ? 'paused' : 'running';
+  const still = await standStill(instance, operation, { unsafe });
+  const state = await capture(context, instance, operation, {
+    dir,
+    afterwards: 'continue',
+    durable,
+    layer: true,
+  });
+  await still.release();
+  await keepDisk(context, instance, dir, durable);
+  return { dir, record, was, state, frozen: still.frozen };
+}
+
+async function copySuspended(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  dir: string,
+  durable: boolean,
+): Promise<Origin> {
+  const { record } = instance;
+  const { suspended } = record;
+  if (!suspended?.layered) throw new VivError('internal', 'Its disk does not belong to its memory');
+  operation.step('copy the saved memory');
+  await linkState(savedDir(instance), dir);
+  await keepDisk(context, instance, dir, durable);
+  return { dir, record, was: 'suspended', state: await stateIn(dir), frozen: suspended.frozen };
+}
+
+async function keepDisk(context: Context, instance: Instance, dir: string, durable: boolean): Promise<void> {
+  await context.disks.copy(instance.dir, dir);
+  if (durable) await sync(dir);
+}
+
+/** Other names for the files of a saved state. The manifest comes last. */
+export async function linkState(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  const present = await readdir(from);
+  const parts = [stateFiles.memory, stateFiles.devices, stateFiles.delta, stateFiles.manifest];
+  for (const name of parts) {
+    if (present.includes(name)) await link(path.join(from, name), path.join(to, name));
+  }
+}
+
+export async function stateIn(dir: string): Promise<SavedState> {
+  const state = await readSavedState(dir);
+  if (state === undefined) throw damaged(dir, 'its manifest is missing');
+  return state;
+}

@@ -1,0 +1,90 @@
+import { VivError } from '@vivarium/model';
+import type { SavedState } from '../drivers/driver.ts';
+import type { Guest, GuestIdentity } from '../guest/guest.ts';
+import type { Operation } from '../operations/operation.ts';
+import { damaged, readSavedState } from '../saved-states/manifest.ts';
+import { savedDir } from './capture.ts';
+import type { Context } from './context.ts';
+import type { Instance } from './instance.ts';
+import { connect, launch } from './launch.ts';
+import { guestIdentity } from './machine-spec.ts';
+import { settleSuspended } from './suspend.ts';
+import { watchGuest } from './watch.ts';
+
+/** Milliseconds a restored agent has to say something: it was answering when it was saved. */
+const answerMs = 20_000;
+
+/** Suspended -> Restoring -> Running or Paused, as it was. A failure leaves what was saved untouched. */
+export async function restoreSuspended(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+): Promise<void> {
+  const { suspended } = instance.record;
+  if (suspended === undefined) throw new VivError('internal', 'There is no saved memory');
+  instance.enter('Restoring');
+  operation.progress({ stage: 'restoring', from: 'saved' });
+  const state = await readSavedState(savedDir(instance));
+  if (state === undefined) throw damaged(savedDir(instance), 'it is not there');
+  await settleSuspended(context, instance);
+  operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+  await resurrect(context, instance, operation, state, {
+    state: suspended.was,
+    frozen: suspended.frozen,
+    identity: { copy: suspended.copy === true, resetConnections: true },
+  });
+  instance.change({ suspended: undefined });
+}
+
+export interface Resurrection {
+  /** What it is brought to. */
+  state: 'running' | 'paused';
+  /** Whether its workloads were frozen before the save. Those of one that was not run as soon as its vCPUs do. */
+  frozen: boolean;
+  identity: Pick<GuestIdentity, 'copy' | 'resetConnections'>;
+}
+
+/**
+ * A machine out of saved memory, its agent told who it is, and only then its workloads let go. One that is to be paused keeps them
+ * frozen: the resume lets them go.
+ */
+export async function resurrect(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  saved: SavedState,
+  { state, frozen, identity }: Resurrection,
+): Promise<void> {
+  // Paused without its agent: there is nobody to tell, and nothing may run.
+  const asleep = state === 'paused' && !frozen;
+  const machine = await launch(context, instance, operation, { run: !asleep, from: saved });
+  if (asleep) {
+    instance.leave();
+    return;
+  }
+  let guest: Guest | undefined;
+  try {
+    operation.step('greet the agent');
+    guest = await connect(
+      context,
+      machine,
+      AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]),
+    );
+    operation.step('tell the guest who it is');
+    await guest.identity({ ...guestIdentity(instance.record), ...identity }, operation.signal);
+    if (state === 'running') await guest.thaw(operation.signal);
+    else await machine.pause();
+  } catch (error) {
+    await guest?.[Symbol.asyncDispose]();
+    throw error;
+  }
+  if (state === 'paused') {
+    instance.observeMachine(machine, 'paused');
+    instance.change({ frozen: true });
+  }
+  watchGuest(context, instance, machine, guest);
+  const exit = await guest
+    .workloadExit('root', operation.signal)
+    .catch((error: unknown) => VivError.from(error));
+  if (exit !== undefined && !(exit instanceof VivError)) instance.workloadExit = exit;
+}

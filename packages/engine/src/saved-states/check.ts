@@ -1,0 +1,67 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { SavedState } from '../drivers/driver.ts';
+import { bootId } from '../host/identity.ts';
+import { damaged, stateFiles } from './manifest.ts';
+
+/** XXH3 digests of files, as docs/saved-state.md has them, in the order asked for. */
+export type Digests = (files: readonly string[]) => Promise<{ bytes: number; digest: string }[]>;
+
+interface Expected {
+  name: string;
+  bytes: number;
+  digest: string;
+}
+
+/**
+ * Believes a saved state or not. Memory that is the very file that was saved, unchanged, in the same boot of the host is not
+ * read again: that is what makes a start fast.
+ *
+ * @throws VivError `saved_state_damaged`.
+ */
+export async function checkFiles(state: SavedState, digests: Digests): Promise<void> {
+  const { dir, manifest } = state;
+  const { memory, delta, devices } = manifest;
+  const small: Expected[] = [{ name: stateFiles.devices, ...devices }];
+  if (delta !== undefined) small.push({ name: stateFiles.delta, ...delta });
+  const known = await isAsSaved(state);
+  await compare(dir, known ? small : [...small, { name: stateFiles.memory, ...memory }], digests);
+}
+
+async function isAsSaved({ dir, manifest }: SavedState): Promise<boolean> {
+  const found = await measure(dir, stateFiles.memory, manifest.memory.bytes);
+  return (
+    manifest.bootId === (await bootId()) &&
+    manifest.memory.inode === found.inode &&
+    manifest.memory.mtimeNs === found.mtimeNs
+  );
+}
+
+/** @throws VivError `saved_state_damaged` where the file is not there or has another length. */
+async function measure(
+  dir: string,
+  name: string,
+  bytes: number,
+): Promise<{ inode: string; mtimeNs: string }> {
+  const found = await stat(path.join(dir, name), { bigint: true }).catch((cause: unknown) => {
+    throw damaged(dir, `${name} is missing`, cause);
+  });
+  if (found.size !== BigInt(bytes)) throw damaged(dir, `${name} has ${found.size} bytes instead of ${bytes}`);
+  return identityOf(found);
+}
+
+/** What tells a file from another one in its place, and from itself before a change. */
+export function identityOf({ ino, mtimeNs }: { ino: bigint; mtimeNs: bigint }): {
+  inode: string;
+  mtimeNs: string;
+} {
+  return { inode: String(ino), mtimeNs: String(mtimeNs) };
+}
+
+async function compare(dir: string, expected: readonly Expected[], digests: Digests): Promise<void> {
+  for (const { name, bytes } of expected) await measure(dir, name, bytes);
+  const found = await digests(expected.map(({ name }) => path.join(dir, name)));
+  for (const [index, { name, digest }] of expected.entries()) {
+    if (found[index]?.digest !== digest) throw damaged(dir, `${name} is not what was saved`);
+  }
+}
