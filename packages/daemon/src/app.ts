@@ -78,10 +78,7 @@ async function answer(
     });
     if (result === sent) return RESPONSE_ALREADY_SENT;
     if (result === undefined) return new Response(null, { status: route.status, headers });
-    return new Response(JSON.stringify(result), {
-      status: route.status,
-      headers: { ...headers, 'content-type': 'application/json' },
-    });
+    return sendJson(outgoing, route.status, headers, JSON.stringify(result));
   } catch (error) {
     // Half an answer can't be taken back; the client sees the connection break.
     if (!outgoing.headersSent) return answerError(c, error, house, headers);
@@ -89,6 +86,22 @@ async function answer(
     outgoing.destroy();
     return RESPONSE_ALREADY_SENT;
   }
+}
+
+/** At once and in one piece. A Response makes a stream of its text, which is read again turn by turn, up to a timer's. */
+function sendJson(
+  outgoing: ServerResponse,
+  status: number,
+  headers: Record<string, string>,
+  text: string,
+): Response {
+  outgoing.writeHead(status, {
+    ...headers,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  });
+  outgoing.end(text);
+  return RESPONSE_ALREADY_SENT;
 }
 
 function params(c: Context<Env>, route: Route): Record<string, string> {

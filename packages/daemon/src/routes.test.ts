@@ -99,6 +99,15 @@ test('a listing filters by state and tags, and goes by pages where it is asked t
   for (const n of [1, 2, 3]) await ask('DELETE', `/instances/list-${n}`);
 });
 
+test('an answer says how long it is, and to HEAD no more than that', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'measured', tags: { of: 'größe' } } });
+  const page = await ask('GET', '/instances?limit=1');
+  assert.equal(page.headers['content-length'], String(Buffer.byteLength(page.text)));
+  const head = await ask('HEAD', '/instances?limit=1');
+  assert.equal(head.headers['content-length'], page.headers['content-length']);
+  await ask('DELETE', '/instances/measured');
+});
+
 test('fields that nobody knows are named on hypeman’s routes and refused on ours', async () => {
   const made = await ask('POST', '/instances', {
     body: { image: 'busybox', name: 'extra', hotplug_size: '3GB', odd: 1 },
