@@ -94,6 +94,10 @@ test('a listing filters by state and tags, and goes by pages where it is asked t
   const rest = await ask('GET', `/instances?limit=2&cursor=${page.headers['x-viv-next']}`);
   assert.equal((rest.json as unknown as Instance[]).length, 1);
   assert.equal(rest.headers['x-viv-next'], undefined);
+  await ask('POST', '/instances/list-1/stop', { body: { force: true } });
+  const [stopped] = (await ask('GET', '/instances?tags[odd]=1')).json as unknown as Instance[];
+  assert.deepEqual(stopped, (await ask('GET', '/instances/list-1')).json);
+  assert.equal(stopped?.viv_state, 'Stopped');
   refused(await ask('GET', '/instances?state=Dancing'), 400, 'invalid_request');
   refused(await ask('GET', '/instances?limit=0'), 400, 'invalid_request');
   for (const n of [1, 2, 3]) await ask('DELETE', `/instances/list-${n}`);
