@@ -5,17 +5,24 @@ import { ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { readBody, readRouteQuery, StatusError } from './body.ts';
-import { type Handler, type House, sent } from './call.ts';
+import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
+import * as listing from './handlers/listing.ts';
 import * as system from './handlers/system.ts';
 import { errorHeaders } from './stream.ts';
 import { authorize } from './token.ts';
 
 type Env = { Bindings: HttpBindings };
 
-const handlers: Readonly<Record<string, Handler>> = { ...system, ...images, ...instances, ...guest };
+const handlers: Readonly<Record<string, Handler>> = {
+  ...system,
+  ...images,
+  ...instances,
+  ...listing,
+  ...guest,
+};
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */
 export function makeApp(house: House, token?: string): Hono<Env> {
@@ -78,10 +85,12 @@ async function answer(
     });
     if (result === sent) return RESPONSE_ALREADY_SENT;
     if (result === undefined) return new Response(null, { status: route.status, headers });
-    return new Response(JSON.stringify(result), {
-      status: route.status,
-      headers: { ...headers, 'content-type': 'application/json' },
-    });
+    return sendJson(
+      outgoing,
+      route.status,
+      headers,
+      result instanceof JsonText ? result.text : JSON.stringify(result),
+    );
   } catch (error) {
     // Half an answer can't be taken back; the client sees the connection break.
     if (!outgoing.headersSent) return answerError(c, error, house, headers);
@@ -89,6 +98,22 @@ async function answer(
     outgoing.destroy();
     return RESPONSE_ALREADY_SENT;
   }
+}
+
+/** At once and in one piece. A Response makes a stream of its text, which is read again turn by turn, up to a timer's. */
+function sendJson(
+  outgoing: ServerResponse,
+  status: number,
+  headers: Record<string, string>,
+  text: string,
+): Response {
+  outgoing.writeHead(status, {
+    ...headers,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  });
+  outgoing.end(text);
+  return RESPONSE_ALREADY_SENT;
 }
 
 function params(c: Context<Env>, route: Route): Record<string, string> {

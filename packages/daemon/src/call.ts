@@ -38,5 +38,13 @@ export interface Call {
 /** The handler has written its answer itself. */
 export const sent = Symbol('sent');
 
+/** A body that is JSON already. */
+export class JsonText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 /** Answers what becomes the JSON body; undefined for none. */
 export type Handler = (call: Call) => Promise<unknown>;

@@ -94,9 +94,22 @@ test('a listing filters by state and tags, and goes by pages where it is asked t
   const rest = await ask('GET', `/instances?limit=2&cursor=${page.headers['x-viv-next']}`);
   assert.equal((rest.json as unknown as Instance[]).length, 1);
   assert.equal(rest.headers['x-viv-next'], undefined);
+  await ask('POST', '/instances/list-1/stop', { body: { force: true } });
+  const [stopped] = (await ask('GET', '/instances?tags[odd]=1')).json as unknown as Instance[];
+  assert.deepEqual(stopped, (await ask('GET', '/instances/list-1')).json);
+  assert.equal(stopped?.viv_state, 'Stopped');
   refused(await ask('GET', '/instances?state=Dancing'), 400, 'invalid_request');
   refused(await ask('GET', '/instances?limit=0'), 400, 'invalid_request');
   for (const n of [1, 2, 3]) await ask('DELETE', `/instances/list-${n}`);
+});
+
+test('an answer says how long it is, and to HEAD no more than that', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'measured', tags: { of: 'größe' } } });
+  const page = await ask('GET', '/instances?limit=1');
+  assert.equal(page.headers['content-length'], String(Buffer.byteLength(page.text)));
+  const head = await ask('HEAD', '/instances?limit=1');
+  assert.equal(head.headers['content-length'], page.headers['content-length']);
+  await ask('DELETE', '/instances/measured');
 });
 
 test('fields that nobody knows are named on hypeman’s routes and refused on ours', async () => {

@@ -24,6 +24,7 @@ import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
 import { startInstance } from './instances/start.ts';
+import { instanceInfo, sharedInfo } from './instances/view.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
@@ -97,7 +98,15 @@ export class Engine implements Vivarium {
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
-    return listInstances(this.#registry, this.driver, options);
+    return listInstances(this.#registry, (instance) => instanceInfo(instance, this.driver), options);
+  }
+
+  /**
+   * As {@link Engine.list}, for a door that keeps what it has made of an instance: the same frozen object as long as nothing
+   * about the instance has changed.
+   */
+  listShared(options: ListOptions = {}): Page<Readonly<InstanceInfo>> {
+    return listInstances(this.#registry, (instance) => sharedInfo(instance, this.driver), options);
   }
 
   async *all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {

@@ -18,7 +18,7 @@ function present<T extends object>(fields: T): Defined<T> {
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
-  return present<Instance>({
+  return {
     id: info.id,
     name: info.name,
     image: info.image.reference,
@@ -38,10 +38,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     stopped_at: info.stoppedAt ?? null,
     expires_at: null,
     exit_code: info.exit?.code ?? null,
-    exit_message: info.exit?.message,
     viv_state: info.state,
-    changed,
-    error: info.stateError && { ...info.stateError },
     image_digest: info.image.digest,
     memory_bytes: info.memoryBytes,
     disk_bytes: info.diskBytes,
@@ -58,11 +55,17 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     stop_timeout_ms: info.stopTimeoutMs,
     auto_remove: info.autoRemove,
     generation: info.generation,
-    exit: info.exit && present(info.exit),
-    operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
     driver: info.driver,
-    vmm: info.vmm,
-  });
+    // Only these may be absent. To look through all fields made most of the time and of the garbage of a page.
+    ...present({
+      exit_message: info.exit?.message,
+      changed,
+      error: info.stateError && { ...info.stateError },
+      exit: info.exit && present(info.exit),
+      operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
+      vmm: info.vmm,
+    }),
+  };
 }
 
 export function instanceFromWire(wire: Instance): InstanceInfo {

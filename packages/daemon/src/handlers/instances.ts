@@ -2,9 +2,7 @@ import {
   type CreateInstance,
   createFromWire,
   type HypemanState,
-  type Instance,
   instanceToWire,
-  nextPageHeader,
   parseDuration,
   statesBehind,
   stateToWire,
@@ -94,26 +92,6 @@ function refuseUnsupported(body: CreateInstance): void {
 function notYet(field: string): VivError {
   return new VivError('not_supported', `${field} is not supported yet`, { hint: `Leave ${field} out.` });
 }
-
-export const listInstances: Handler = async (call): Promise<Instance[]> => {
-  const query = call.query as {
-    state?: HypemanState;
-    viv_state?: State[];
-    tags?: Record<string, string>;
-    limit?: number;
-    cursor?: string;
-  };
-  const states = query.viv_state ?? (query.state && statesBehind(query.state));
-  const filter = { states, tags: query.tags };
-  if (query.limit === undefined && query.cursor === undefined) {
-    const all: Instance[] = [];
-    for await (const info of call.engine.all({ ...filter, limit: 1000 })) all.push(instanceToWire(info));
-    return all;
-  }
-  const page = await call.engine.list({ ...filter, limit: query.limit, cursor: query.cursor });
-  if (page.next !== undefined) call.headers[nextPageHeader] = page.next;
-  return page.items.map((info) => instanceToWire(info));
-};
 
 const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
 

@@ -25,7 +25,9 @@ export function call(
         text += chunk;
       });
       answer.on('error', reject).on('end', () => {
-        const json = answer.headers['content-type']?.startsWith('application/json') ? JSON.parse(text) : {};
+        // The answer to HEAD has a type and no body.
+        const isJson = text !== '' && answer.headers['content-type']?.startsWith('application/json');
+        const json = isJson ? JSON.parse(text) : {};
         resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, json });
       });
     });

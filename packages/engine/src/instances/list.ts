@@ -1,23 +1,22 @@
-import { type InstanceInfo, type ListOptions, type Page, VivError } from '@vivarium/model';
+import { type ListOptions, type Page, VivError } from '@vivarium/model';
 import type { Instance } from './instance.ts';
 import { type InstanceRegistry, positionOf } from './registry.ts';
-import { instanceInfo } from './view.ts';
 
 const defaultLimit = 100;
 const mostAtOnce = 1000;
 
-/** One page, in the order of creation. Reads memory only. @throws VivError `invalid_request`. */
-export function listInstances(
+/** One page, in the order of creation, of what `view` shows. Reads memory only. @throws VivError `invalid_request`. */
+export function listInstances<T>(
   registry: InstanceRegistry,
-  driver: string,
+  view: (instance: Instance) => T,
   options: ListOptions,
-): Page<InstanceInfo> {
+): Page<T> {
   const limit = options.limit ?? defaultLimit;
   if (!Number.isInteger(limit) || limit < 1 || limit > mostAtOnce) {
     throw new VivError('invalid_request', `Not a page size: ${limit}`, { hint: `1 to ${mostAtOnce}.` });
   }
   const fits = filter(options);
-  const items: InstanceInfo[] = [];
+  const items: T[] = [];
   let last: Instance | undefined;
   for (const instance of registry.after(positionIn(options.cursor))) {
     if (!fits(instance)) continue;
@@ -26,7 +25,7 @@ export function listInstances(
       return { items, next: Buffer.from(positionOf(last)).toString('base64url') };
     }
     last = instance;
-    items.push(instanceInfo(instance, driver));
+    items.push(view(instance));
   }
   return { items };
 }

@@ -1,8 +1,11 @@
 import { type InstanceInfo, VivError } from '@vivarium/model';
 import type { Instance } from './instance.ts';
 
+/** All that is shown of an instance. Each is replaced when it changes, never written to; only an operation goes on. */
+type Sources = Pick<Instance, 'record' | 'state' | 'machine' | 'stateError' | 'operation'>;
+
 /** An instance as both doors show it. Asks nobody: a list of thousands costs no call. */
-export function instanceInfo(instance: Instance, driver: string): InstanceInfo {
+export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
   const { record, state, machine, operation, stateError } = instance;
   const { spec } = record;
   return {
@@ -56,4 +59,30 @@ export function instanceInfo(instance: Instance, driver: string): InstanceInfo {
           },
         }),
   };
+}
+
+/** What was made of an instance last, and of what. */
+interface Shown extends Omit<Sources, 'operation'> {
+  info: Readonly<InstanceInfo>;
+}
+
+const shown = new WeakMap<Instance, Shown>();
+
+/** As {@link instanceInfo}, but the same object as long as nothing about the instance has changed. Frozen. */
+export function sharedInfo(instance: Instance, driver: string): Readonly<InstanceInfo> {
+  const { record, state, machine, stateError } = instance;
+  // What is being done changes step by step, and is over soon.
+  if (instance.operation !== undefined) return instanceInfo(instance, driver);
+  const last = shown.get(instance);
+  if (
+    last?.record === record &&
+    last.state === state &&
+    last.machine === machine &&
+    last.stateError === stateError
+  ) {
+    return last.info;
+  }
+  const info = Object.freeze(instanceInfo(instance, driver));
+  shown.set(instance, { record, state, machine, stateError, info });
+  return info;
 }
