@@ -4,13 +4,15 @@ import { isAlive, killProcess, waitUntilGone } from '../../host/identity.ts';
 import type {
   Channel,
   DiskGrower,
+  DiskLayerer,
   ExitRecord,
   Machine,
   MachineRecord,
   MachineStatus,
   ProcessIdentity,
 } from '../driver.ts';
-import { diskNode, sockets } from './command-line.ts';
+import { sockets } from './command-line.ts';
+import { addLayer, type Execute, topLayer, topNode } from './disk-layers.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { QmpClient } from './qmp.ts';
 import { removeSockets } from './record.ts';
@@ -27,7 +29,7 @@ const betweenResetsMs = 400;
 const orphanTimeoutMs = 2_000;
 
 /** A machine whose VMM is a QEMU below a shim. */
-export class QemuMachine implements Machine, DiskGrower {
+export class QemuMachine implements Machine, DiskGrower, DiskLayerer {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
@@ -80,7 +82,16 @@ export class QemuMachine implements Machine, DiskGrower {
   }
 
   async growDisk(serial: string, bytes: number): Promise<void> {
-    await this.#execute('block_resize', { 'node-name': diskNode(serial), size: bytes });
+    const node = await topNode(this.#execute, serial);
+    await this.#execute('block_resize', { 'node-name': node, size: bytes });
+  }
+
+  addLayer(serial: string, file: string): Promise<void> {
+    return addLayer(this.#execute, serial, file);
+  }
+
+  topLayer(serial: string): Promise<string> {
+    return topLayer(this.#execute, serial);
   }
 
   kill(): Promise<ExitRecord> {
@@ -115,7 +126,7 @@ export class QemuMachine implements Machine, DiskGrower {
     qmp?.close();
   }
 
-  async #execute(command: string, args: object = {}): Promise<unknown> {
+  readonly #execute: Execute = async (command, args = {}) => {
     if (this.#exit) throw this.#gone();
     const qmp = await this.#connection();
     try {
@@ -125,7 +136,7 @@ export class QemuMachine implements Machine, DiskGrower {
       if (!qmp.isOpen && !(await isAlive(this.record.vmm))) throw this.#gone(error);
       throw error;
     }
-  }
+  };
 
   /** A lost connection is made again: QEMU does not mind, and the VM is no less alive. */
   async #connection(): Promise<QmpClient> {
