@@ -22,7 +22,7 @@ export const tcgCpu = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm';
 /** Cache of translated code, MiB, at most. QEMU's own default is 1 GiB, which could exceed the guest's whole memory. */
 const translationCacheMiB = 256;
 
-/** Node name of a disk in QEMU's block graph. */
+/** Node name of a disk in QEMU's block graph, until a layer is put on top of it: disk-layers.ts. */
 export const diskNode = (serial: string): string => `disk-${serial}`;
 
 /**
@@ -132,11 +132,17 @@ function channelArguments(): string[] {
 }
 
 /**
- * As JSON, in which any path can be said. Guest flushes reach the disk; QEMU's own locks keep two machines from writing one
- * file; what the guest discards is given back to the host.
+ * A disk in QEMU's block graph, for its command line and for `blockdev-add`. As JSON, in which any path can be said. Guest
+ * flushes reach the disk; QEMU's own locks keep two machines from writing one file; what the guest discards is given back to
+ * the host.
  */
-function diskArguments(disk: DiskSpec, index: number, boot: MachineSpec['boot']['kind']): string[] {
+export function diskNodeOptions(
+  name: string,
+  disk: Pick<DiskSpec, 'path' | 'format' | 'readOnly'>,
+  fileNode?: string,
+): object {
   const file = {
+    ...(fileNode === undefined ? {} : { 'node-name': fileNode }),
     driver: 'file',
     filename: disk.path,
     aio: 'threads',
@@ -144,13 +150,17 @@ function diskArguments(disk: DiskSpec, index: number, boot: MachineSpec['boot'][
     cache: { direct: false, 'no-flush': false },
     ...(disk.readOnly ? {} : { discard: 'unmap' }),
   };
-  const node = {
-    'node-name': diskNode(disk.serial),
+  return {
+    'node-name': name,
     driver: disk.format,
     'read-only': disk.readOnly,
     ...(disk.readOnly ? {} : { discard: 'unmap' }),
     file,
   };
+}
+
+function diskArguments(disk: DiskSpec, index: number, boot: MachineSpec['boot']['kind']): string[] {
+  const node = diskNodeOptions(diskNode(disk.serial), disk);
   const device = [
     'virtio-blk-pci',
     `drive=${diskNode(disk.serial)}`,

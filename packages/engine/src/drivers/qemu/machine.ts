@@ -5,6 +5,7 @@ import type { Digests } from '../../saved-states/check.ts';
 import type {
   Channel,
   DiskGrower,
+  DiskLayerer,
   ExitRecord,
   Machine,
   MachineRecord,
@@ -14,7 +15,8 @@ import type {
   SavedStateManifest,
   SaveTarget,
 } from '../driver.ts';
-import { diskNode, sockets } from './command-line.ts';
+import { sockets } from './command-line.ts';
+import { addLayer, type Execute, topLayer, topNode } from './disk-layers.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import type { SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';
@@ -40,7 +42,7 @@ export interface Particulars {
 }
 
 /** A machine whose VMM is a QEMU below a shim. */
-export class QemuMachine implements Machine, DiskGrower, MachineSaver {
+export class QemuMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
@@ -95,14 +97,22 @@ export class QemuMachine implements Machine, DiskGrower, MachineSaver {
   }
 
   async growDisk(serial: string, bytes: number): Promise<void> {
-    await this.#execute('block_resize', { 'node-name': diskNode(serial), size: bytes });
+    const node = await topNode(this.#execute, serial);
+    await this.#execute('block_resize', { 'node-name': node, size: bytes });
+  }
+
+  addLayer(serial: string, file: string): Promise<void> {
+    return addLayer(this.#execute, serial, file);
+  }
+
+  topLayer(serial: string): Promise<string> {
+    return topLayer(this.#execute, serial);
   }
 
   save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
     const saveable = {
       ...this.#particulars,
-      execute: (command: string, args?: object, timeoutMs?: number) =>
-        this.#execute(command, args, timeoutMs),
+      execute: this.#execute,
       shim: (method: string, params: object, timeoutMs: number) =>
         this.#shim.request(method, params, timeoutMs),
     };
@@ -141,7 +151,7 @@ export class QemuMachine implements Machine, DiskGrower, MachineSaver {
     qmp?.close();
   }
 
-  async #execute(command: string, args: object = {}, timeoutMs?: number): Promise<unknown> {
+  readonly #execute = async (command: string, args: object = {}, timeoutMs?: number): Promise<unknown> => {
     if (this.#exit) throw this.#gone();
     const qmp = await this.#connection();
     try {
@@ -151,7 +161,7 @@ export class QemuMachine implements Machine, DiskGrower, MachineSaver {
       if (!qmp.isOpen && !(await isAlive(this.record.vmm))) throw this.#gone(error);
       throw error;
     }
-  }
+  };
 
   /** A lost connection is made again: QEMU does not mind, and the VM is no less alive. */
   async #connection(): Promise<QmpClient> {

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import {
+  commitLayer,
+  createRootDisk,
+  minimumRootBytes,
+  newLayerFor,
+  rootDiskInfo,
+  rootLayers,
+  settleLayer,
+  shareLayers,
+} from '../../disks/index.ts';
+import type { Guest } from '../../guest/guest.ts';
+import { createImageStore } from '../../images/index.ts';
+import { isMachine, withCode } from '../conformance/bench.ts';
+import { type DiskSpec, isDiskGrower, isDiskLayerer, type Machine, type MachineSpec } from '../driver.ts';
+import { streamArguments } from './disk-layers.ts';
+import { QmpClient } from './qmp.ts';
+import { RealMachines } from './real-machines.ts';
+
+const run = promisify(execFile);
+
+/** A guest of the image busybox, whose root disk gets layers while it runs. */
+describe('a root disk of a running QEMU machine', () => {
+  let real: RealMachines;
+  let image: { disk: DiskSpec; layers: number };
+  const living: AsyncDisposable[] = [];
+  before(async () => {
+    real = await RealMachines.open();
+    const store = await createImageStore({
+      dir: path.join(real.home, 'images'),
+      builtin: real.assets.images,
+    });
+    await store.recover();
+    image = await store.disk((await store.ensure('busybox', 'missing')).digest);
+  });
+  afterEach(async () => {
+    for (const each of living.splice(0).reverse()) await each[Symbol.asyncDispose]();
+  });
+  after(() => real[Symbol.asyncDispose]());
+
+  const keep = <T extends Machine>(machine: T): T => {
+    living.push({
+      [Symbol.asyncDispose]: async () => {
+        await machine.kill();
+        await machine[Symbol.asyncDispose]();
+      },
+    });
+    return machine;
+  };
+
+  /** Boots what is in `spec.dir`, where it has no disk yet with a new one. */
+  const boot = async (spec: MachineSpec) => {
+    const disks: DiskSpec[] = [
+      { ...image.disk, serial: 'layers' },
+      { serial: 'root', path: path.join(spec.dir, 'root.qcow2'), format: 'qcow2', readOnly: false },
+    ];
+    const machine = keep(await real.driver.launch({ ...spec, disks }));
+    assert(isDiskLayerer(machine) && isDiskGrower(machine));
+    const guest = await connect(machine);
+    await guest.configure({
+      hostname: 'layers',
+      machineId: '0'.repeat(32),
+      generation: 1,
+      entropy: new Uint8Array(64),
+      clockNanos: BigInt(Date.now()) * 1_000_000n,
+      root: { layers: image.layers, layersSerial: 'layers', overlaySerial: 'root' },
+    });
+    await guest.startWorkload({
+      id: 'root',
+      argv: ['sleep', '10000'],
+      env: {},
+      cwd: '/',
+      user: '',
+      stdin: 'null',
+      output: 'retain',
+    });
+    return { machine, guest };
+  };
+
+  const connect = async (machine: Machine): Promise<Guest> => {
+    const guest = await real.connectGuest(
+      (channel) => machine.open(channel),
+      AbortSignal.timeout(real.bootTimeoutMs),
+    );
+    living.push(guest);
+    return guest;
+  };
+
+  const shell = async (guest: Guest, script: string): Promise<string> => {
+    const session = await guest.exec({
+      execId: crypto.randomUUID(),
+      target: 'root',
+      argv: ['sh', '-c', script],
+      env: {},
+      stdin: false,
+    });
+    const text: Uint8Array[] = [];
+    for await (const { data } of session.output) text.push(data);
+    return Buffer.concat(text).toString();
+  };
+
+  const newDisk = async (): Promise<MachineSpec> => {
+    const spec = await real.spec();
+    const [file, bases] = [path.join(spec.dir, 'root.qcow2'), path.join(real.home, 'disks')];
+    await createRootDisk({ path: file, bases, bytes: minimumRootBytes });
+    return spec;
+  };
+
+  test('freezes at once for others, grows, and is found again', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await boot(spec);
+    await shell(guest, 'echo before > /word; sync');
+    assert.equal(await machine.topLayer('root'), path.join(spec.dir, 'root.qcow2'));
+    const { next, frozen } = await newLayerFor(spec.dir);
+    await machine.addLayer('root', next);
+    assert.equal(await machine.topLayer('root'), next);
+    await commitLayer(spec.dir);
+    const old = await readFile(frozen);
+
+    const copy = await real.spec();
+    await shareLayers(spec.dir, copy.dir, { top: 'new' });
+    const clone = await boot(copy);
+    assert.equal(
+      await shell(clone.guest, 'cat /word; echo clone > /word; sync; cat /word'),
+      'before\nclone\n',
+    );
+    assert.equal(await shell(guest, 'cat /word; echo after > /word; sync; cat /word'), 'before\nafter\n');
+    assert.deepEqual(await readFile(frozen), old, 'nobody wrote to it');
+
+    const again = await newLayerFor(spec.dir);
+    assert.equal(again.frozen, next);
+    await machine.addLayer('root', again.next);
+    await machine.growDisk('root', 2 * minimumRootBytes);
+    await machine[Symbol.asyncDispose]();
+    await guest[Symbol.asyncDispose]();
+
+    const found = await real.restarted().adopt(spec.dir);
+    assert(found && isMachine(found) && isDiskLayerer(found) && isDiskGrower(found));
+    keep(found);
+    await settleLayer(spec.dir, await found.topLayer('root'));
+    await settleLayer(copy.dir, await clone.machine.topLayer('root'));
+    assert.deepEqual((await rootLayers(spec.dir)).length, 3);
+    await found.growDisk('root', 3 * minimumRootBytes);
+    assert.equal((await rootDiskInfo(again.next)).bytes, 3 * minimumRootBytes);
+    assert.equal((await rootDiskInfo(again.frozen)).bytes, minimumRootBytes);
+    const joined = await connect(found);
+    await joined.growRoot();
+    assert.equal(await shell(joined, 'cat /word; echo last > /word; sync'), 'after\n');
+    await found.kill();
+    for (const name of await rootLayers(spec.dir))
+      await run('qemu-img', ['check', path.join(spec.dir, name)]);
+    const third = await boot({ ...spec });
+    assert.equal(await shell(third.guest, 'cat /word'), 'last\n');
+  });
+
+  test('stays as it is when the new layer is refused', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await boot(spec);
+    const before = await machine.topLayer('root');
+    await assert.rejects(machine.addLayer('root', path.join(spec.dir, 'absent')), withCode('vmm_failed'));
+    await assert.rejects(machine.addLayer('other', path.join(spec.dir, 'absent')), withCode('vmm_failed'));
+    assert.equal(await machine.topLayer('root'), before);
+    assert.equal(await shell(guest, 'echo on > /word; sync; cat /word'), 'on\n');
+  });
+
+  test('is merged while the guest writes', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await boot(spec);
+    for (const word of ['one', 'two', 'three']) {
+      await shell(guest, `echo ${word} > /${word}; sync`);
+      const { next } = await newLayerFor(spec.dir);
+      await machine.addLayer('root', next);
+      await commitLayer(spec.dir);
+    }
+    await machine[Symbol.asyncDispose]();
+    await guest[Symbol.asyncDispose]();
+    const qmp = await QmpClient.connect(spec.dir, 'qmp.sock');
+    const execute = (command: string, args?: object) => qmp.execute(command, args);
+    const what = await streamArguments(execute, 'root', 'root.base.raw');
+    assert.equal(what?.['backing-file'], 'root.base.raw');
+    const done = qmp.waitFor('BLOCK_JOB_COMPLETED', 30_000);
+    await execute('block-stream', { 'job-id': 'merge', ...what });
+    assert.equal((await done)?.data.error, undefined);
+    assert.equal(await streamArguments(execute, 'root', 'root.base.raw'), undefined);
+    qmp.close();
+    const found = await real.restarted().adopt(spec.dir);
+    assert(found && isMachine(found) && isDiskLayerer(found));
+    keep(found);
+    await settleLayer(spec.dir, await found.topLayer('root'));
+    assert.deepEqual(await rootLayers(spec.dir), ['root.qcow2']);
+    assert.equal(await shell(await connect(found), 'cat /one /two /three'), 'one\ntwo\nthree\n');
+  });
+});
