@@ -31,7 +31,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'start',
-    summary: 'Start VMs',
+    summary: 'Start VMs, or let suspended ones go on',
     group: 'Life cycle',
     load: () => import('./commands/start.ts'),
   },
@@ -73,6 +73,18 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/resume.ts'),
   },
   {
+    name: 'suspend',
+    summary: 'Save the memory of VMs to disk and end them',
+    group: 'Life cycle',
+    load: () => import('./commands/suspend.ts'),
+  },
+  {
+    name: 'discard',
+    summary: 'Give the saved memory of suspended VMs up',
+    group: 'Life cycle',
+    load: () => import('./commands/discard.ts'),
+  },
+  {
     name: 'rm',
     summary: 'Delete VMs and their disks',
     group: 'Life cycle',
@@ -99,7 +111,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'ps',
-    summary: 'List the VMs that are up',
+    summary: 'List the VMs that are up or suspended',
     group: 'Look',
     load: () => import('./commands/ps.ts'),
   },

@@ -186,8 +186,6 @@ export function fakeImage(reference: string): ImageInfo {
 
 class FakeVm implements Vm {
   readonly snapshots = absentVmSnapshots;
-  readonly suspend = absentCall;
-  readonly discard = absentCall;
   readonly fork = absentCall;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
@@ -209,7 +207,8 @@ class FakeVm implements Vm {
       this.#home.calls.push(`${action} ${this.name}`);
       if (action.startsWith('stop')) this.#home.onStop();
       const changed = this.info.state !== state;
-      this.info = { ...this.info, state };
+      const { suspendedAt: _, ...info } = this.info;
+      this.info = { ...info, state, ...(state === 'Suspended' ? { suspendedAt: at } : {}) };
       this.#home.add(this.info);
       return { changed, state };
     });
@@ -217,13 +216,19 @@ class FakeVm implements Vm {
 
   refresh = async () => this.info;
   prepare = () => this.#to('prepare', 'Created');
-  start = () => this.#to('start', 'Running');
+  start = ({ cold }: { cold?: boolean } = {}) => this.#to(`start${cold ? ' --cold' : ''}`, 'Running');
+  discard = async () => this.#to('discard', 'Stopped');
   stop = (options: { timeoutMs?: number; force?: boolean } = {}) =>
     this.#to(`stop${options.force ? ' -f' : ''}${options.timeoutMs ?? ''}`, 'Stopped');
   shutdown = () => this.#to('shutdown', 'Shutdown');
   pause = async () => this.#to('pause', 'Paused');
   resume = async () => this.#to('resume', 'Running');
   restart = () => this.#to('restart', 'Running');
+
+  suspend(options: CallOptions = {}): Task<ActionResult> {
+    options.onProgress?.({ stage: 'saved', pauseMilliseconds: 7 });
+    return this.#to('suspend', 'Suspended');
+  }
 
   delete(options: { force?: boolean } = {}): Task<void> {
     return new Task(async () => {

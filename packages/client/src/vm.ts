@@ -53,14 +53,6 @@ export class RemoteVm implements Vm {
     return this.#info.name;
   }
 
-  suspend(): never {
-    return absentCall();
-  }
-
-  discard(): never {
-    return absentCall();
-  }
-
   fork(): never {
     return absentCall();
   }
@@ -77,8 +69,8 @@ export class RemoteVm implements Vm {
     return this.#action('prepareInstance', options);
   }
 
-  start(options: CallOptions = {}): Task<ActionResult> {
-    return this.#action('startInstance', options);
+  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+    return this.#action('startInstance', options, { cold: options.cold });
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
@@ -95,6 +87,14 @@ export class RemoteVm implements Vm {
 
   async resume(options: CallOptions = {}): Promise<ActionResult> {
     return this.#action('resumeInstance', options);
+  }
+
+  suspend(options: CallOptions = {}): Task<ActionResult> {
+    return this.#action('suspendInstance', options);
+  }
+
+  async discard(options: CallOptions = {}): Promise<ActionResult> {
+    return this.#action('discardInstance', options);
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {

@@ -3,6 +3,7 @@ import { StringMap } from '../schemas/basic.ts';
 import {
   CreateInstance,
   Instance,
+  StandbyInstance,
   StartInstance,
   Stats,
   StopInstance,
@@ -28,6 +29,8 @@ const boot = [
   'command_not_executable',
   'user_not_found',
 ] as const;
+
+const saved = ['saved_state_mismatch', 'saved_state_damaged'] as const;
 
 const act = (summary: string, more: Partial<RouteRule> = {}): RouteRule => ({
   summary,
@@ -109,12 +112,23 @@ export const instanceRules = {
     progress: true,
     errors: action,
   },
-  startInstance: act('Start it; on a running one nothing changes', {
+  startInstance: act('Start it, from its saved memory where it has some; on a running one nothing changes', {
     origin: 'hypeman',
     body: StartInstance,
     bodyOptional: true,
-    errors: ['not_supported', ...boot],
+    errors: ['not_supported', ...boot, ...saved],
   }),
+  suspendInstance: act('Save its memory and end its VMM; on a suspended one nothing changes', {
+    origin: 'hypeman',
+    body: StandbyInstance,
+    bodyOptional: true,
+    errors: ['not_supported', 'vmm_failed', 'disk_full', 'agent_unreachable'],
+  }),
+  restoreInstance: act('Start it from its saved memory; one that has none is refused', {
+    origin: 'hypeman',
+    errors: [...boot, ...saved],
+  }),
+  discardInstance: act('Give its saved memory up'),
   stopInstance: act('Stop it: ask the guest, wait, then force', {
     origin: 'hypeman',
     body: StopInstance,

@@ -30,6 +30,8 @@ import { longCall, streamItems } from '../stream.ts';
 const imageWaitMs = 5000;
 /** hypeman caps a wait at this. */
 const maxWaitMs = 5 * 60_000;
+/** Where hypeman restores, or answers that there is nothing to do. */
+const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'Initializing']);
 
 export const createInstance: Handler = async (call) => {
   const body = call.body as CreateInstance;
@@ -69,12 +71,14 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
   });
 }
 
+/** Whether a field of hypeman asks for anything. */
+const asked = (value: unknown): boolean =>
+  value !== undefined &&
+  value !== null &&
+  value !== false &&
+  !(typeof value === 'object' && Object.keys(value).length === 0);
+
 function refuseUnsupported(body: CreateInstance): void {
-  const asked = (value: unknown) =>
-    value !== undefined &&
-    value !== null &&
-    value !== false &&
-    !(typeof value === 'object' && Object.keys(value).length === 0);
   const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
     health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
     restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
@@ -174,7 +178,7 @@ async function afterwards(vm: Vm, state: State): Promise<InstanceInfo> {
 }
 
 export const startInstance = action((vm, options, call) => {
-  const { cmd, entrypoint } = call.body as { cmd?: string[]; entrypoint?: string[] };
+  const { cmd, entrypoint, cold } = call.body as { cmd?: string[]; entrypoint?: string[]; cold?: boolean };
   if (cmd !== undefined || entrypoint !== undefined) {
     if (vm.info.state !== 'Stopped') {
       throw new VivError(
@@ -184,8 +188,25 @@ export const startInstance = action((vm, options, call) => {
     }
     throw notYet('another command at start');
   }
+  return vm.start({ ...options, cold });
+});
+
+export const suspendInstance = action((vm, options, call) => {
+  const { compression } = call.body as { compression?: { enabled?: boolean } };
+  if (asked(compression) && compression?.enabled !== false) throw notYet('compression');
+  return vm.suspend(options);
+});
+
+/** hypeman's start from Standby, and from nothing else. */
+export const restoreInstance = action((vm, options) => {
+  const { state } = vm.info;
+  if (!restorable.has(stateToWire(state))) {
+    throw new VivError('invalid_state', `${vm.name} is ${state}: there is no saved memory to go on from`);
+  }
   return vm.start(options);
 });
+
+export const discardInstance = action((vm, options) => vm.discard(options));
 
 export const stopInstance = action((vm, options, call) => {
   const { timeout_ms, force } = call.body as { timeout_ms?: number; force?: boolean };
