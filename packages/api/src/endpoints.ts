@@ -34,6 +34,8 @@ export const endpoints = {
   suspendInstance: ['POST', '/instances/{id}/standby'],
   restoreInstance: ['POST', '/instances/{id}/restore'],
   discardInstance: ['POST', '/instances/{id}/discard'],
+  forkInstance: ['POST', '/instances/{id}/fork'],
+  forkInstances: ['POST', '/instances/{id}/forks'],
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],

@@ -1,6 +1,7 @@
 export { openApi } from './openapi.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
+export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';
 export { ErrorBody } from './schemas/error.ts';
 export { PathInfo } from './schemas/file.ts';
 export { Image } from './schemas/image.ts';

@@ -1,7 +1,7 @@
 import type { CliCommand } from './command.ts';
 
 /** Headings of the help page, in order. */
-export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Images', 'Host'] as const;
+export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
 
 export interface CommandEntry {
   /** As it is typed; two words for a command inside a group command: `image ls`. */
@@ -169,6 +169,12 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Copy files into or out of a VM',
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
+  },
+  {
+    name: 'fork',
+    summary: 'Copy a VM as it is, running processes and all',
+    group: 'Copies',
+    load: () => import('./commands/fork.ts'),
   },
   {
     name: 'pull',

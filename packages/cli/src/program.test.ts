@@ -108,13 +108,14 @@ test('suspended VMs are shown by ps, go on or start cold, and are discarded', as
   assert.match((await viv(['ps'], { vivarium })).stdout, /^web +busybox +Suspended \d+d /m);
   await viv(['start', 'web'], { vivarium });
   assert.doesNotMatch((await viv(['ps'], { vivarium })).stdout, /Suspended/);
-  await viv(['suspend', 'web', 'old'], { vivarium });
-  await viv(['start', '--cold', 'old'], { vivarium });
+  await viv(['suspend', 'web'], { vivarium });
+  await viv(['start', '--cold', 'web'], { vivarium });
+  assert.equal((await viv(['suspend', 'web', 'old'], { vivarium })).status, 5);
   const { stdout } = await viv(['discard', '--json', 'web'], { vivarium });
   assert.deepEqual([JSON.parse(stdout).changed, JSON.parse(stdout).state], [true, 'Stopped']);
   assert.deepEqual(
     vivarium.calls.filter((call) => call !== 'closed'),
-    ['suspend web', 'start web', 'suspend web', 'suspend old', 'start --cold old', 'discard web'],
+    ['suspend web', 'start web', 'suspend web', 'start --cold web', 'suspend web', 'discard web'],
   );
 });
 

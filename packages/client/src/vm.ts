@@ -3,6 +3,7 @@ import type { ExecStart, Instance, Stats, WaitAnswer } from '@vivarium/api';
 import {
   actionFromWire,
   type EndpointName,
+  forkToWire,
   instanceFromWire,
   ndjson,
   statsFromWire,
@@ -10,12 +11,12 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentCall,
   absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
   type ExecOptions,
+  type ForkOptions,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
@@ -51,10 +52,6 @@ export class RemoteVm implements Vm {
 
   get name(): string {
     return this.#info.name;
-  }
-
-  fork(): never {
-    return absentCall();
   }
 
   get info(): InstanceInfo {
@@ -95,6 +92,13 @@ export class RemoteVm implements Vm {
 
   async discard(options: CallOptions = {}): Promise<ActionResult> {
     return this.#action('discardInstance', options);
+  }
+
+  fork(options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+    const send = this.#send({ json: forkToWire(options) });
+    return longTask(this.#transport, 'forkInstances', send, options, (wires: Instance[]) =>
+      wires.map((wire) => new RemoteVm(this.#transport, instanceFromWire(wire))),
+    );
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {

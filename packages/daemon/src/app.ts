@@ -6,6 +6,7 @@ import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { readBody, readRouteQuery, StatusError } from './body.ts';
 import { type Handler, type House, sent } from './call.ts';
+import * as copies from './handlers/copies.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
@@ -15,7 +16,13 @@ import { authorize } from './token.ts';
 
 type Env = { Bindings: HttpBindings };
 
-const handlers: Readonly<Record<string, Handler>> = { ...system, ...images, ...instances, ...guest };
+const handlers: Readonly<Record<string, Handler>> = {
+  ...system,
+  ...images,
+  ...instances,
+  ...guest,
+  ...copies,
+};
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */
 export function makeApp(house: House, token?: string): Hono<Env> {

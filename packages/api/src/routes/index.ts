@@ -1,3 +1,4 @@
+import { copyRules } from './copies.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
@@ -10,4 +11,5 @@ export const routes: readonly Route[] = routesOf({
   ...imageRules,
   ...instanceRules,
   ...guestRules,
+  ...copyRules,
 });

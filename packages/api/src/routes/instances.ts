@@ -11,26 +11,8 @@ import {
   WaitAnswer,
 } from '../schemas/instance.ts';
 import { VivState, WireState } from '../schemas/state.ts';
+import { action, boot, create, lookup, saved } from './errors.ts';
 import type { RouteRule } from './route.ts';
-
-const lookup = ['not_found', 'ambiguous'] as const;
-const action = [...lookup, 'invalid_state', 'busy', 'cancelled', 'timeout'] as const;
-const boot = [
-  'boot_failed',
-  'guest_panicked',
-  'agent_unreachable',
-  'vmm_missing',
-  'vmm_failed',
-  'assets_missing',
-  'port_in_use',
-  'insufficient_resources',
-  'disk_full',
-  'command_not_found',
-  'command_not_executable',
-  'user_not_found',
-] as const;
-
-const saved = ['saved_state_mismatch', 'saved_state_damaged'] as const;
 
 const act = (summary: string, more: Partial<RouteRule> = {}): RouteRule => ({
   summary,
@@ -52,21 +34,7 @@ export const instanceRules = {
     status: 201,
     answer: Instance,
     progress: true,
-    errors: [
-      'invalid_name',
-      'invalid_size',
-      'invalid_reference',
-      'name_conflict',
-      'image_not_ready',
-      'image_not_found',
-      'image_invalid',
-      'image_hostile',
-      'registry_unreachable',
-      'registry_denied',
-      'not_supported',
-      'cancelled',
-      ...boot,
-    ],
+    errors: create,
   },
   listInstances: {
     summary: 'Instances, newest first as stored; all of them without a limit',

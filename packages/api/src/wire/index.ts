@@ -1,4 +1,5 @@
 export { type EndpointName, endpoints } from '../endpoints.ts';
+export * from './copies.ts';
 export * from './duration.ts';
 export * from './headers.ts';
 export * from './image.ts';

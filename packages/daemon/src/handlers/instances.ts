@@ -25,6 +25,7 @@ import {
 } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
+import { find } from './find.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -118,8 +119,6 @@ export const listInstances: Handler = async (call): Promise<Instance[]> => {
   if (page.next !== undefined) call.headers[nextPageHeader] = page.next;
   return page.items.map((info) => instanceToWire(info));
 };
-
-const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
 
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
