@@ -13,6 +13,7 @@ export {
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';
+export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { Capabilities, Operation } from './schemas/system.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';

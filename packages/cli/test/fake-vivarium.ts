@@ -1,6 +1,5 @@
 import {
   absentPools,
-  absentSnapshots,
   absentTemplates,
   type CallOptions,
   type CreateOptions,
@@ -15,6 +14,7 @@ import {
   type Vm,
 } from '@vivarium/model';
 import type { FakeConnection, Programs } from './fake-connection.ts';
+import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeVm } from './fake-vm.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
@@ -46,7 +46,7 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
 
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
-  readonly snapshots = absentSnapshots;
+  readonly snapshots = new FakeSnapshots(this);
   readonly templates = absentTemplates;
   readonly pools = absentPools;
   readonly instances = new Map<string, InstanceInfo>();

@@ -2,7 +2,6 @@ import { PassThrough } from 'node:stream';
 import { type Action, allowed } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ForkOptions,
@@ -14,22 +13,25 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSnapshots,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { forkVm } from './fake-forks.ts';
+import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
-  readonly snapshots = absentVmSnapshots;
+  readonly snapshots: VmSnapshots;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
   constructor(home: FakeVivarium, info: InstanceInfo) {
     this.#home = home;
     this.info = info;
+    this.snapshots = new FakeVmSnapshots(home, this);
   }
 
   get id() {

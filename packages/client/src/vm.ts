@@ -11,7 +11,6 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -27,9 +26,11 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSnapshots,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
@@ -39,7 +40,7 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
-  readonly snapshots = absentVmSnapshots;
+  readonly snapshots: VmSnapshots;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -48,6 +49,7 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {

@@ -3,6 +3,7 @@ import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { type Route, routesOf } from './route.ts';
+import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
 
 /** Every route of the API. */
@@ -12,4 +13,5 @@ export const routes: readonly Route[] = routesOf({
   ...instanceRules,
   ...guestRules,
   ...copyRules,
+  ...snapshotRules,
 });

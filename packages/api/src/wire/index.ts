@@ -6,4 +6,5 @@ export * from './image.ts';
 export * from './instance.ts';
 export * from './observe.ts';
 export * from './progress.ts';
+export * from './snapshot.ts';
 export * from './state.ts';

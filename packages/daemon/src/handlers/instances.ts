@@ -9,23 +9,15 @@ import {
   statesBehind,
   stateToWire,
   statsToWire,
-  unsupportedCreateFields,
   type WaitAnswer,
 } from '@vivarium/api';
 import type { State } from '@vivarium/lifecycle';
-import {
-  type ActionResult,
-  type CallOptions,
-  type InstanceInfo,
-  isVivError,
-  type LogLine,
-  type LogSource,
-  VivError,
-  type Vm,
-} from '@vivarium/model';
+import { type InstanceInfo, isVivError, type LogLine, type LogSource, VivError } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
+import { action } from './action.ts';
 import { find } from './find.ts';
+import { asked, notYet, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -70,34 +62,6 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
   throw new VivError('image_not_ready', `${image} is still being pulled`, {
     hint: 'Ask for the image until it is ready, then create the instance again.',
   });
-}
-
-/** Whether a field of hypeman asks for anything. */
-const asked = (value: unknown): boolean =>
-  value !== undefined &&
-  value !== null &&
-  value !== false &&
-  !(typeof value === 'object' && Object.keys(value).length === 0);
-
-function refuseUnsupported(body: CreateInstance): void {
-  const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
-    health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
-    restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
-    auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
-    platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
-    ttl: (value: string) => value === '0s' || value === '',
-  };
-  for (const field of Object.keys(unsupportedCreateFields) as (keyof typeof unsupportedCreateFields)[]) {
-    const value = body[field];
-    if (asked(value) && harmless[field]?.(value as never) !== true) throw notYet(field);
-  }
-  const { bandwidth_download, bandwidth_upload, egress } = body.network ?? {};
-  if (asked(bandwidth_download) || asked(bandwidth_upload)) throw notYet('network.bandwidth');
-  if ((egress as { enabled?: boolean } | undefined)?.enabled) throw notYet('network.egress');
-}
-
-function notYet(field: string): VivError {
-  return new VivError('not_supported', `${field} is not supported yet`, { hint: `Leave ${field} out.` });
 }
 
 export const listInstances: Handler = async (call): Promise<Instance[]> => {
@@ -150,31 +114,6 @@ export const deleteInstance: Handler = async (call) => {
     () => undefined,
   );
 };
-
-/** An action on an instance: answers the instance as it is afterwards, and whether anything changed. */
-function action(act: (vm: Vm, options: CallOptions, call: Call) => PromiseLike<ActionResult>): Handler {
-  return async (call) => {
-    const vm = await find(call);
-    return longCall(
-      call,
-      async (inner) => {
-        const { changed, state } = await act(vm, inner, call);
-        return { info: await afterwards(vm, state), changed };
-      },
-      ({ info, changed }) => instanceToWire(info, changed),
-    );
-  };
-}
-
-/** An instance that removes itself when it stops may be gone by now; its action has succeeded all the same. */
-async function afterwards(vm: Vm, state: State): Promise<InstanceInfo> {
-  try {
-    return { ...(await vm.refresh()), state };
-  } catch (error) {
-    if (!isVivError(error, 'not_found')) throw error;
-    return { ...vm.info, state };
-  }
-}
 
 export const startInstance = action((vm, options, call) => {
   const { cmd, entrypoint, cold } = call.body as { cmd?: string[]; entrypoint?: string[]; cold?: boolean };

@@ -1,5 +1,5 @@
 import type { Engine } from '@vivarium/engine';
-import type { Vm } from '@vivarium/model';
+import type { Vivarium, Vm } from '@vivarium/model';
 
 /** The same object, but for these members. Methods stay those of the original, private fields and all. */
 export function standingIn<T extends object>(original: T, members: Partial<T>): T {
@@ -10,6 +10,11 @@ export function standingIn<T extends object>(original: T, members: Partial<T>): 
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
+}
+
+/** An engine with other rooms than its own. */
+export function withRooms(engine: Engine, rooms: Partial<Vivarium>): Engine {
+  return standingIn(engine, rooms as Partial<Engine>);
 }
 
 /** An engine whose VMs have other members than its own. */
