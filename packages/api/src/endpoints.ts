@@ -52,6 +52,11 @@ export const endpoints = {
   forkSnapshot: ['POST', '/snapshots/{id}/fork'],
   forkSnapshots: ['POST', '/snapshots/{id}/forks'],
 
+  listTemplates: ['GET', '/templates'],
+  warmTemplates: ['POST', '/templates'],
+  deleteTemplates: ['DELETE', '/templates'],
+  deleteTemplate: ['DELETE', '/templates/{id}'],
+
   statPath: ['GET', '/instances/{id}/stat'],
   readFile: ['GET', '/instances/{id}/files'],
   writeFile: ['PUT', '/instances/{id}/files'],

@@ -16,5 +16,6 @@ export {
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { Capabilities, Operation } from './schemas/system.ts';
+export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
 export * from './wire/index.ts';

@@ -221,6 +221,26 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/snapshot/rm.ts'),
   },
   {
+    name: 'template ls',
+    summary: 'List the booted memory that starts are made from',
+    group: 'Copies',
+    aliases: ['template list'],
+    load: () => import('./commands/template/ls.ts'),
+  },
+  {
+    name: 'template warm',
+    summary: 'Make the templates that a start would use',
+    group: 'Copies',
+    load: () => import('./commands/template/warm.ts'),
+  },
+  {
+    name: 'template rm',
+    summary: 'Remove templates',
+    group: 'Copies',
+    aliases: ['template remove'],
+    load: () => import('./commands/template/rm.ts'),
+  },
+  {
     name: 'pull',
     summary: 'Fetch images from a registry',
     group: 'Images',

@@ -1,6 +1,5 @@
 import {
   absentPools,
-  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type ImageInfo,
@@ -15,6 +14,7 @@ import {
 } from '@vivarium/model';
 import type { FakeConnection, Programs } from './fake-connection.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
+import { FakeTemplates } from './fake-templates.ts';
 import { FakeVm } from './fake-vm.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
@@ -47,7 +47,7 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
-  readonly templates = absentTemplates;
+  readonly templates = new FakeTemplates();
   readonly pools = absentPools;
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];

@@ -3,7 +3,6 @@ import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader }
 import {
   abortReason,
   absentPools,
-  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -15,12 +14,14 @@ import {
   type Page,
   type Snapshots,
   type Task,
+  type Templates,
   type Vivarium,
   type Vm,
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteSnapshots } from './snapshots.ts';
+import { RemoteTemplates } from './templates.ts';
 import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
 
@@ -28,7 +29,7 @@ import { items, RemoteVm } from './vm.ts';
 export class RemoteVivarium implements Vivarium {
   readonly images: Images;
   readonly snapshots: Snapshots;
-  readonly templates = absentTemplates;
+  readonly templates: Templates;
   readonly pools = absentPools;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
@@ -36,6 +37,7 @@ export class RemoteVivarium implements Vivarium {
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.templates = new RemoteTemplates(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 

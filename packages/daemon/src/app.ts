@@ -12,6 +12,7 @@ import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
+import * as templates from './handlers/templates.ts';
 import { errorHeaders } from './stream.ts';
 import { authorize } from './token.ts';
 
@@ -24,6 +25,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...guest,
   ...copies,
   ...snapshots,
+  ...templates,
 };
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */

@@ -5,6 +5,7 @@ import { instanceRules } from './instances.ts';
 import { type Route, routesOf } from './route.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
+import { templateRules } from './templates.ts';
 
 /** Every route of the API. */
 export const routes: readonly Route[] = routesOf({
@@ -14,4 +15,5 @@ export const routes: readonly Route[] = routesOf({
   ...guestRules,
   ...copyRules,
   ...snapshotRules,
+  ...templateRules,
 });

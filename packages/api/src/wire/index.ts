@@ -8,3 +8,4 @@ export * from './observe.ts';
 export * from './progress.ts';
 export * from './snapshot.ts';
 export * from './state.ts';
+export * from './template.ts';
