@@ -1,6 +1,7 @@
 /**
- * Method and path of every route, the one place where they are written down. `{id}` is an id, a name or an id prefix;
- * `{name}` an image reference, percent-encoded as one segment. Kept apart from the schemas so that the client, which needs
+ * Method and path of every route, the one place where they are written down. `{id}` is an id, a name or an id prefix
+ * (of a snapshot on its own: an id or its prefix), `{sid}` a snapshot of the instance, by either; `{name}` an image reference,
+ * percent-encoded as one segment. Kept apart from the schemas so that the client, which needs
  * nothing else at run time, loads fast.
  */
 export const endpoints = {
@@ -31,9 +32,30 @@ export const endpoints = {
   pauseInstance: ['POST', '/instances/{id}/pause'],
   resumeInstance: ['POST', '/instances/{id}/resume'],
   shutdownInstance: ['POST', '/instances/{id}/shutdown'],
+  suspendInstance: ['POST', '/instances/{id}/standby'],
+  restoreInstance: ['POST', '/instances/{id}/restore'],
+  discardInstance: ['POST', '/instances/{id}/discard'],
+  forkInstance: ['POST', '/instances/{id}/fork'],
+  forkInstances: ['POST', '/instances/{id}/forks'],
+  createSnapshot: ['POST', '/instances/{id}/snapshots'],
+  listInstanceSnapshots: ['GET', '/instances/{id}/snapshots'],
+  getInstanceSnapshot: ['GET', '/instances/{id}/snapshots/{sid}'],
+  deleteInstanceSnapshot: ['DELETE', '/instances/{id}/snapshots/{sid}'],
+  restoreSnapshot: ['POST', '/instances/{id}/snapshots/{sid}/restore'],
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
+
+  listSnapshots: ['GET', '/snapshots'],
+  getSnapshot: ['GET', '/snapshots/{id}'],
+  deleteSnapshot: ['DELETE', '/snapshots/{id}'],
+  forkSnapshot: ['POST', '/snapshots/{id}/fork'],
+  forkSnapshots: ['POST', '/snapshots/{id}/forks'],
+
+  listTemplates: ['GET', '/templates'],
+  warmTemplates: ['POST', '/templates'],
+  deleteTemplates: ['DELETE', '/templates'],
+  deleteTemplate: ['DELETE', '/templates/{id}'],
 
   statPath: ['GET', '/instances/{id}/stat'],
   readFile: ['GET', '/instances/{id}/files'],

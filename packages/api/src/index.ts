@@ -1,6 +1,7 @@
 export { openApi } from './openapi.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
+export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';
 export { ErrorBody } from './schemas/error.ts';
 export { PathInfo } from './schemas/file.ts';
 export { Image } from './schemas/image.ts';
@@ -12,7 +13,9 @@ export {
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';
+export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { Capabilities, Operation } from './schemas/system.ts';
+export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
 export * from './wire/index.ts';

@@ -34,7 +34,7 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest'].map((name) => ({ name })),
+    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools'].map((name) => ({ name })),
     paths,
     components: { schemas },
   };

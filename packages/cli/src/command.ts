@@ -2,7 +2,16 @@ import type { Command } from 'commander';
 import type { Context } from './context.ts';
 
 /** What a positional argument names, so that shells can complete it. */
-export type Completes = 'instance' | 'image' | 'command' | 'guest-path' | 'file' | 'none';
+export type Completes =
+  | 'instance'
+  | 'snapshot'
+  | 'template'
+  | 'pool'
+  | 'image'
+  | 'command'
+  | 'guest-path'
+  | 'file'
+  | 'none';
 
 /** One command of `viv`, as its module exports it. Only the invoked command's module is ever imported. */
 export interface CliCommand<Options = unknown> {

@@ -1,7 +1,7 @@
 import type { CliCommand } from './command.ts';
 
 /** Headings of the help page, in order. */
-export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Images', 'Host'] as const;
+export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
 
 export interface CommandEntry {
   /** As it is typed; two words for a command inside a group command: `image ls`. */
@@ -31,7 +31,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'start',
-    summary: 'Start VMs',
+    summary: 'Start VMs, or let suspended ones go on',
     group: 'Life cycle',
     load: () => import('./commands/start.ts'),
   },
@@ -73,6 +73,18 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/resume.ts'),
   },
   {
+    name: 'suspend',
+    summary: 'Save the memory of VMs to disk and end them',
+    group: 'Life cycle',
+    load: () => import('./commands/suspend.ts'),
+  },
+  {
+    name: 'discard',
+    summary: 'Give the saved memory of suspended VMs up',
+    group: 'Life cycle',
+    load: () => import('./commands/discard.ts'),
+  },
+  {
     name: 'rm',
     summary: 'Delete VMs and their disks',
     group: 'Life cycle',
@@ -99,7 +111,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'ps',
-    summary: 'List the VMs that are up',
+    summary: 'List the VMs that are up or suspended',
     group: 'Look',
     load: () => import('./commands/ps.ts'),
   },
@@ -157,6 +169,76 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Copy files into or out of a VM',
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
+  },
+  {
+    name: 'fork',
+    summary: 'Copy a VM as it is, running processes and all',
+    group: 'Copies',
+    load: () => import('./commands/fork.ts'),
+  },
+  {
+    name: 'snapshot create',
+    summary: 'Keep a VM as it is now',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/create.ts'),
+  },
+  {
+    name: 'snapshot ls',
+    summary: 'List snapshots',
+    group: 'Copies',
+    aliases: ['snapshot list'],
+    load: () => import('./commands/snapshot/ls.ts'),
+  },
+  {
+    name: 'snapshot inspect',
+    summary: 'Show everything about snapshots',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/inspect.ts'),
+  },
+  {
+    name: 'snapshot tree',
+    summary: 'Draw the snapshots of a VM as they grew from each other',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/tree.ts'),
+  },
+  {
+    name: 'snapshot restore',
+    summary: 'Make a VM what a snapshot holds',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/restore.ts'),
+  },
+  {
+    name: 'snapshot fork',
+    summary: 'Make VMs of a snapshot',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/fork.ts'),
+  },
+  {
+    name: 'snapshot rm',
+    summary: 'Remove snapshots',
+    group: 'Copies',
+    aliases: ['snapshot remove'],
+    load: () => import('./commands/snapshot/rm.ts'),
+  },
+  {
+    name: 'template ls',
+    summary: 'List the booted memory that starts are made from',
+    group: 'Copies',
+    aliases: ['template list'],
+    load: () => import('./commands/template/ls.ts'),
+  },
+  {
+    name: 'template warm',
+    summary: 'Make the templates that a start would use',
+    group: 'Copies',
+    load: () => import('./commands/template/warm.ts'),
+  },
+  {
+    name: 'template rm',
+    summary: 'Remove templates',
+    group: 'Copies',
+    aliases: ['template remove'],
+    load: () => import('./commands/template/rm.ts'),
   },
   {
     name: 'pull',

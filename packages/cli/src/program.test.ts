@@ -101,6 +101,24 @@ test('an action with --json says what changed', async () => {
   });
 });
 
+test('suspended VMs are shown by ps, go on or start cold, and are discarded', async () => {
+  const vivarium = home();
+  const suspended = await viv(['suspend', 'web'], { vivarium });
+  assert.deepEqual(suspended, { status: 0, stdout: 'web\n', stderr: '' });
+  assert.match((await viv(['ps'], { vivarium })).stdout, /^web +busybox +Suspended \d+d /m);
+  await viv(['start', 'web'], { vivarium });
+  assert.doesNotMatch((await viv(['ps'], { vivarium })).stdout, /Suspended/);
+  await viv(['suspend', 'web'], { vivarium });
+  await viv(['start', '--cold', 'web'], { vivarium });
+  assert.equal((await viv(['suspend', 'web', 'old'], { vivarium })).status, 5);
+  const { stdout } = await viv(['discard', '--json', 'web'], { vivarium });
+  assert.deepEqual([JSON.parse(stdout).changed, JSON.parse(stdout).state], [true, 'Stopped']);
+  assert.deepEqual(
+    vivarium.calls.filter((call) => call !== 'closed'),
+    ['suspend web', 'start web', 'suspend web', 'start --cold web', 'suspend web', 'discard web'],
+  );
+});
+
 test('rm refuses what runs; rm -f does not, nor is it troubled by what is not there', async () => {
   const vivarium = home();
   const refused = await viv(['rm', 'web'], { vivarium });

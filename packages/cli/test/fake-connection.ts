@@ -3,6 +3,8 @@ import type { ExecConnection, ExecExit, ExecOutput, TerminalSize } from '@vivari
 
 /** What a scripted command sees of its session. */
 export interface Session {
+  /** Name of the VM it runs in. */
+  readonly vm: string;
   readonly argv: readonly string[];
   readonly stdin: PassThrough;
   /** Everything it was told, in order: `SIGINT`, `resize 24x80`, `close`. */
@@ -21,7 +23,7 @@ export type Programs = Record<string, Program>;
 export type FakeConnection = ExecConnection & { heard: string[] };
 
 /** A command in a guest that is really a function here. */
-export function fakeConnection(argv: readonly string[], program: Program): FakeConnection {
+export function fakeConnection(argv: readonly string[], program: Program, vm = ''): FakeConnection {
   const heard: string[] = [];
   const queue: ExecOutput[] = [];
   let wake = Promise.withResolvers<void>();
@@ -34,6 +36,7 @@ export function fakeConnection(argv: readonly string[], program: Program): FakeC
     wake.resolve();
   };
   const session: Session = {
+    vm,
     argv,
     stdin,
     heard,

@@ -1,26 +1,21 @@
-import { PassThrough } from 'node:stream';
 import {
-  type ActionResult,
-  absentCall,
   absentPools,
-  absentSnapshots,
-  absentTemplates,
-  absentVmSnapshots,
   type CallOptions,
   type CreateOptions,
-  Exec,
   type ImageInfo,
   type InstanceInfo,
-  type InstanceStats,
   type LogLine,
+  nextName,
   parseSize,
   Task,
   type Vivarium,
   VivError,
   type Vm,
-  type VmFiles,
 } from '@vivarium/model';
-import { type FakeConnection, fakeConnection, type Programs } from './fake-connection.ts';
+import type { FakeConnection, Programs } from './fake-connection.ts';
+import { FakeSnapshots } from './fake-snapshots.ts';
+import { FakeTemplates } from './fake-templates.ts';
+import { FakeVm } from './fake-vm.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -51,14 +46,21 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
 
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
-  readonly snapshots = absentSnapshots;
-  readonly templates = absentTemplates;
+  readonly snapshots = new FakeSnapshots(this);
+  readonly templates = new FakeTemplates();
   readonly pools = absentPools;
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
   readonly imageList: ImageInfo[] = [];
+  /** Archives by their path, whichever VM it is in. */
   readonly files = new Map<string, Buffer>();
+  /** Single files by instance and path. */
+  readonly disks = new Map<string, Map<string, Buffer>>();
+  /** What the command of each instance has printed over its boots. */
+  readonly printed = new Map<string, string[]>();
+  /** Names of VMs whose agent does not answer. */
+  readonly deaf = new Set<string>();
   /** Every session that was opened. */
   readonly connections: FakeConnection[] = [];
   /** Called by a stop: a scripted command that should end then. */
@@ -67,6 +69,7 @@ export class FakeVivarium implements Vivarium {
   programs: Programs;
   /** What `create` and `run` throw instead of doing anything. */
   failure: VivError | undefined;
+  #ids = 0;
 
   constructor(programs: Programs = {}) {
     this.programs = programs;
@@ -116,10 +119,12 @@ export class FakeVivarium implements Vivarium {
     return new Task(async () => {
       if (this.failure !== undefined) throw this.failure;
       this.created.push(options);
-      const name = options.name ?? 'quiet-otter-1';
+      const name = options.name ?? this.inventName();
+      if (this.instances.has(name)) throw new VivError('name_conflict', `There is a VM named ${name}.`);
       call?.onProgress?.({ stage: 'creating', name, id: name });
       const command = [...(options.entrypoint ?? []), ...(options.cmd ?? ['sh'])];
-      this.add(fakeInstance({ name, state: 'Stopped', command, autoRemove: options.autoRemove ?? false }));
+      const { autoRemove = false, tags = {} } = options;
+      this.add(fakeInstance({ id: this.newId(), name, state: 'Stopped', command, autoRemove, tags }));
       return this.get(name);
     });
   }
@@ -127,14 +132,25 @@ export class FakeVivarium implements Vivarium {
   run(image: string, options: Omit<CreateOptions, 'image'> = {}, call?: CallOptions): Task<Vm> {
     return new Task(async () => {
       const vm = await this.create({ ...options, image }, call);
-      await vm.start(call);
+      await vm.start();
       return vm;
     });
   }
 
+  newId(): string {
+    return `x${String(++this.#ids).padStart(23, '0')}`;
+  }
+
+  inventName(): string {
+    return nextName('quiet-otter-%d', this.instances.keys());
+  }
+
   async get(idOrName: string): Promise<Vm> {
+    const all = [...this.instances.values()];
     const info =
-      this.instances.get(idOrName) ?? [...this.instances.values()].find(({ id }) => id === idOrName);
+      this.instances.get(idOrName) ??
+      all.find(({ id }) => id === idOrName) ??
+      all.find(({ id }) => idOrName.length > 5 && id.startsWith(idOrName));
     if (info === undefined) {
       throw new VivError('not_found', `No VM is named ${JSON.stringify(idOrName)}.`, {
         hint: 'See `viv ls`.',
@@ -182,138 +198,4 @@ export function fakeImage(reference: string): ImageInfo {
     importedAt: at,
     usedBy: [],
   };
-}
-
-class FakeVm implements Vm {
-  readonly snapshots = absentVmSnapshots;
-  readonly suspend = absentCall;
-  readonly discard = absentCall;
-  readonly fork = absentCall;
-  readonly #home: FakeVivarium;
-  info: InstanceInfo;
-
-  constructor(home: FakeVivarium, info: InstanceInfo) {
-    this.#home = home;
-    this.info = info;
-  }
-
-  get id() {
-    return this.info.id;
-  }
-  get name() {
-    return this.info.name;
-  }
-
-  #to(action: string, state: InstanceInfo['state']): Task<ActionResult> {
-    return new Task(async () => {
-      this.#home.calls.push(`${action} ${this.name}`);
-      if (action.startsWith('stop')) this.#home.onStop();
-      const changed = this.info.state !== state;
-      this.info = { ...this.info, state };
-      this.#home.add(this.info);
-      return { changed, state };
-    });
-  }
-
-  refresh = async () => this.info;
-  prepare = () => this.#to('prepare', 'Created');
-  start = () => this.#to('start', 'Running');
-  stop = (options: { timeoutMs?: number; force?: boolean } = {}) =>
-    this.#to(`stop${options.force ? ' -f' : ''}${options.timeoutMs ?? ''}`, 'Stopped');
-  shutdown = () => this.#to('shutdown', 'Shutdown');
-  pause = async () => this.#to('pause', 'Paused');
-  resume = async () => this.#to('resume', 'Running');
-  restart = () => this.#to('restart', 'Running');
-
-  delete(options: { force?: boolean } = {}): Task<void> {
-    return new Task(async () => {
-      if (this.info.state === 'Running' && !options.force) {
-        throw new VivError('invalid_state', `${this.name} is Running.`, { hint: 'Use -f.' });
-      }
-      this.#home.calls.push(`delete ${this.name}`);
-      this.#home.instances.delete(this.name);
-    });
-  }
-
-  async rename(name: string) {
-    this.#home.instances.delete(this.name);
-    this.info = { ...this.info, name };
-    this.#home.add(this.info);
-    return this.info;
-  }
-
-  async resizeDisk(size: number | string) {
-    return { ...this.info, diskBytes: parseSize(size) };
-  }
-
-  #open(argv: readonly string[]) {
-    const program = this.#home.programs[argv[0] ?? ''];
-    if (program === undefined) throw new VivError('command_not_found', `exec: "${argv[0]}": not found`);
-    const connection = fakeConnection(argv, program);
-    this.#home.connections.push(connection);
-    return connection;
-  }
-
-  exec = (argv: readonly string[], options = {}) => new Exec(argv, options, async () => this.#open(argv));
-  attach = async () => this.#open(this.info.command);
-
-  async *logs() {
-    yield* this.#home.logLines;
-  }
-
-  async stats(): Promise<InstanceStats> {
-    return {
-      at: new Date().toISOString(),
-      cpuNanos: 1e9,
-      memory: { totalBytes: 256 * 2 ** 20, usedBytes: 2 ** 20, availableBytes: 255 * 2 ** 20 },
-      disk: { totalBytes: 2 ** 30, usedBytes: 2 ** 20, readBytes: 1, writtenBytes: 2 },
-      network: { receivedBytes: 3, sentBytes: 4 },
-      processes: 5,
-    };
-  }
-
-  async console() {
-    return new PassThrough();
-  }
-  async connect() {
-    return new PassThrough();
-  }
-
-  async waitFor(states: InstanceInfo['state'] | InstanceInfo['state'][]) {
-    this.#home.calls.push(`wait ${[states].flat().join(',')}`);
-    if (this.info.autoRemove) this.#home.instances.delete(this.name);
-    return { ...this.info, state: [states].flat()[0] ?? 'Stopped' };
-  }
-
-  get files(): VmFiles {
-    const { files, calls } = this.#home;
-    return {
-      copyIn: async (from, to) => {
-        calls.push(`copyIn ${from} ${to}`);
-        return { bytes: 1, entries: 1 };
-      },
-      copyOut: async (from, to) => {
-        calls.push(`copyOut ${from} ${to}`);
-        return { bytes: 1, entries: 1 };
-      },
-      putArchive: async (to, tar) => {
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of tar) chunks.push(chunk);
-        files.set(to, Buffer.concat(chunks));
-        return { bytes: 1, entries: 1 };
-      },
-      async *getArchive(from) {
-        yield files.get(from) ?? Buffer.alloc(0);
-      },
-      stat: async () => {
-        throw new VivError('path_not_found', 'no such path');
-      },
-      readFile: async () => Buffer.alloc(0),
-      writeFile: async () => undefined,
-    };
-  }
-
-  async [Symbol.asyncDispose]() {
-    await this.delete({ force: true });
-  }
 }

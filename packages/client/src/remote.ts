@@ -3,8 +3,6 @@ import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader }
 import {
   abortReason,
   absentPools,
-  absentSnapshots,
-  absentTemplates,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -14,26 +12,33 @@ import {
   isVivError,
   type ListOptions,
   type Page,
+  type Snapshots,
   type Task,
+  type Templates,
   type Vivarium,
   type Vm,
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteSnapshots } from './snapshots.ts';
+import { RemoteTemplates } from './templates.ts';
 import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
   readonly images: Images;
-  readonly snapshots = absentSnapshots;
-  readonly templates = absentTemplates;
+  readonly snapshots: Snapshots;
+  readonly templates: Templates;
   readonly pools = absentPools;
   readonly #transport: Transport;
+  readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.templates = new RemoteTemplates(transport);
+    this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 
   create(options: CreateOptions, call: CallOptions = {}): Task<Vm> {
@@ -46,7 +51,7 @@ export class RemoteVivarium implements Vivarium {
 
   async get(idOrName: string): Promise<Vm> {
     const { value } = await this.#transport.json<Instance>('getInstance', { params: { id: idOrName } });
-    return new RemoteVm(this.#transport, instanceFromWire(value));
+    return this.#vm(value);
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
@@ -100,8 +105,6 @@ export class RemoteVivarium implements Vivarium {
 
   #create(options: CreateOptions, start: boolean, call: CallOptions): Task<Vm> {
     const json = createToWire(options, start);
-    return longTask(this.#transport, 'createInstance', { json }, call, (wire: Instance): Vm => {
-      return new RemoteVm(this.#transport, instanceFromWire(wire));
-    });
+    return longTask(this.#transport, 'createInstance', { json }, call, this.#vm);
   }
 }

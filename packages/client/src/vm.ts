@@ -3,6 +3,7 @@ import type { ExecStart, Instance, Stats, WaitAnswer } from '@vivarium/api';
 import {
   actionFromWire,
   type EndpointName,
+  forkToWire,
   instanceFromWire,
   ndjson,
   statsFromWire,
@@ -10,12 +11,11 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentCall,
-  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
   type ExecOptions,
+  type ForkOptions,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
@@ -26,9 +26,11 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSnapshots,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
@@ -38,7 +40,7 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
-  readonly snapshots = absentVmSnapshots;
+  readonly snapshots: VmSnapshots;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -47,22 +49,11 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {
     return this.#info.name;
-  }
-
-  suspend(): never {
-    return absentCall();
-  }
-
-  discard(): never {
-    return absentCall();
-  }
-
-  fork(): never {
-    return absentCall();
   }
 
   get info(): InstanceInfo {
@@ -77,8 +68,8 @@ export class RemoteVm implements Vm {
     return this.#action('prepareInstance', options);
   }
 
-  start(options: CallOptions = {}): Task<ActionResult> {
-    return this.#action('startInstance', options);
+  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+    return this.#action('startInstance', options, { cold: options.cold });
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
@@ -95,6 +86,21 @@ export class RemoteVm implements Vm {
 
   async resume(options: CallOptions = {}): Promise<ActionResult> {
     return this.#action('resumeInstance', options);
+  }
+
+  suspend(options: CallOptions = {}): Task<ActionResult> {
+    return this.#action('suspendInstance', options);
+  }
+
+  async discard(options: CallOptions = {}): Promise<ActionResult> {
+    return this.#action('discardInstance', options);
+  }
+
+  fork(options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+    const send = this.#send({ json: forkToWire(options) });
+    return longTask(this.#transport, 'forkInstances', send, options, (wires: Instance[]) =>
+      wires.map((wire) => new RemoteVm(this.#transport, instanceFromWire(wire))),
+    );
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {

@@ -6,11 +6,14 @@ import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { readBody, readRouteQuery, StatusError } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
+import * as copies from './handlers/copies.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
+import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
+import * as templates from './handlers/templates.ts';
 import { errorHeaders } from './stream.ts';
 import { authorize } from './token.ts';
 
@@ -22,6 +25,9 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...instances,
   ...listing,
   ...guest,
+  ...copies,
+  ...snapshots,
+  ...templates,
 };
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */

@@ -50,7 +50,7 @@ export interface SnapshotInfo {
 }
 
 export interface SnapshotOptions {
-  /** As instance names; `%d` becomes the lowest free number. Default `snap%d`. */
+  /** As instance names; `%d` becomes the lowest free number, from 1. Default `snap%d`. */
   name?: string;
   /** RFC 3339, or a span from now: `1d 3H` (S seconds, M minutes, H hours, d days, w weeks, m months, y years). Default: never. */
   expires?: string;

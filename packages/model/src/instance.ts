@@ -140,6 +140,8 @@ export interface InstanceInfo {
   suspendedAt?: string;
   /** What it was copied from, by a fork. */
   forkedFrom?: { instanceId: string; snapshotId?: string };
+  /** The snapshot of it that was taken or restored last: what its next one comes after. */
+  snapshotId?: string;
   /** The pool that made it. */
   pool?: string;
   driver: string;

@@ -1,8 +1,11 @@
+import { copyRules } from './copies.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { type Route, routesOf } from './route.ts';
+import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
+import { templateRules } from './templates.ts';
 
 /** Every route of the API. */
 export const routes: readonly Route[] = routesOf({
@@ -10,4 +13,7 @@ export const routes: readonly Route[] = routesOf({
   ...imageRules,
   ...instanceRules,
   ...guestRules,
+  ...copyRules,
+  ...snapshotRules,
+  ...templateRules,
 });

@@ -3,6 +3,7 @@ import { StringMap } from '../schemas/basic.ts';
 import {
   CreateInstance,
   Instance,
+  StandbyInstance,
   StartInstance,
   Stats,
   StopInstance,
@@ -10,24 +11,8 @@ import {
   WaitAnswer,
 } from '../schemas/instance.ts';
 import { VivState, WireState } from '../schemas/state.ts';
+import { action, boot, create, lookup, saved } from './errors.ts';
 import type { RouteRule } from './route.ts';
-
-const lookup = ['not_found', 'ambiguous'] as const;
-const action = [...lookup, 'invalid_state', 'busy', 'cancelled', 'timeout'] as const;
-const boot = [
-  'boot_failed',
-  'guest_panicked',
-  'agent_unreachable',
-  'vmm_missing',
-  'vmm_failed',
-  'assets_missing',
-  'port_in_use',
-  'insufficient_resources',
-  'disk_full',
-  'command_not_found',
-  'command_not_executable',
-  'user_not_found',
-] as const;
 
 const act = (summary: string, more: Partial<RouteRule> = {}): RouteRule => ({
   summary,
@@ -49,21 +34,7 @@ export const instanceRules = {
     status: 201,
     answer: Instance,
     progress: true,
-    errors: [
-      'invalid_name',
-      'invalid_size',
-      'invalid_reference',
-      'name_conflict',
-      'image_not_ready',
-      'image_not_found',
-      'image_invalid',
-      'image_hostile',
-      'registry_unreachable',
-      'registry_denied',
-      'not_supported',
-      'cancelled',
-      ...boot,
-    ],
+    errors: create,
   },
   listInstances: {
     summary: 'Instances, newest first as stored; all of them without a limit',
@@ -109,12 +80,23 @@ export const instanceRules = {
     progress: true,
     errors: action,
   },
-  startInstance: act('Start it; on a running one nothing changes', {
+  startInstance: act('Start it, from its saved memory where it has some; on a running one nothing changes', {
     origin: 'hypeman',
     body: StartInstance,
     bodyOptional: true,
-    errors: ['not_supported', ...boot],
+    errors: ['not_supported', ...boot, ...saved],
   }),
+  suspendInstance: act('Save its memory and end its VMM; on a suspended one nothing changes', {
+    origin: 'hypeman',
+    body: StandbyInstance,
+    bodyOptional: true,
+    errors: ['not_supported', 'vmm_failed', 'disk_full', 'agent_unreachable'],
+  }),
+  restoreInstance: act('Start it from its saved memory; one that has none is refused', {
+    origin: 'hypeman',
+    errors: [...boot, ...saved],
+  }),
+  discardInstance: act('Give its saved memory up'),
   stopInstance: act('Stop it: ask the guest, wait, then force', {
     origin: 'hypeman',
     body: StopInstance,

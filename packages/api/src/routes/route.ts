@@ -15,7 +15,7 @@ export interface Bytes {
 /** Everything there is to say about one route; validation, documentation and types come from it. */
 export interface RouteRule {
   readonly summary: string;
-  readonly tag: 'system' | 'images' | 'instances' | 'guest';
+  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools';
   /** `hypeman`: unknown fields are ignored and named in a header. `vivarium`: they are refused. */
   readonly origin: 'hypeman' | 'vivarium';
   readonly query?: TObject;

@@ -65,7 +65,7 @@ export const Instance = Type.Object(
     env: StringMap,
     tags: StringMap,
     network: Network,
-    has_snapshot: Type.Boolean(),
+    has_snapshot: Type.Boolean({ description: 'Its memory is saved: a start goes on from there.' }),
     hypervisor: Type.String(),
     created_at: Time,
     started_at: Nullable(Time),
@@ -90,6 +90,14 @@ export const Instance = Type.Object(
     generation: Type.Integer(),
     exit: Type.Optional(Exit),
     operation: Type.Optional(OperationSchema),
+    suspended_at: Type.Optional(Time),
+    forked_from: Type.Optional(
+      Type.Object({ instance_id: Type.String(), snapshot_id: Type.Optional(Type.String()) }),
+    ),
+    snapshot_id: Type.Optional(
+      Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
+    ),
+    pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },
@@ -97,7 +105,7 @@ export const Instance = Type.Object(
 );
 export type Instance = Static<typeof Instance>;
 
-const later = (what: string) =>
+export const later = (what: string) =>
   Type.Optional(Type.Unknown({ description: `${what}: answered with not_supported.` }));
 
 /** Fields of hypeman that would change what the instance does, and that nothing here can honour yet. */
@@ -176,6 +184,16 @@ export const UpdateInstance = Type.Object(
 export const StartInstance = Type.Object({
   cmd: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
   entrypoint: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
+  cold: Type.Optional(
+    Type.Boolean({
+      description: 'Boot it, from no template, and give saved memory up once it is up. Default false.',
+    }),
+  ),
+});
+
+export const StandbyInstance = Type.Object({
+  compression: later('Compression of saved memory'),
+  compression_delay: later('Compression of saved memory'),
 });
 
 export const StopInstance = Type.Object({

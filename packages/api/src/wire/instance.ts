@@ -7,14 +7,8 @@ import {
 } from '@vivarium/model';
 import type { CreateInstance, Instance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
+import { present } from './present.ts';
 import { stateToWire } from './state.ts';
-
-type Defined<T> = { [K in keyof T]: T[K] };
-
-/** Drops absent fields, so that an object is the same before and after JSON. */
-function present<T extends object>(fields: T): Defined<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
-}
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
@@ -31,7 +25,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     env: info.env,
     tags: info.tags,
     network: networkToWire(info.network),
-    has_snapshot: info.state === 'Suspended',
+    has_snapshot: info.suspendedAt !== undefined || info.state === 'Suspended',
     hypervisor: info.driver,
     created_at: info.createdAt,
     started_at: info.startedAt ?? null,
@@ -63,6 +57,10 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       error: info.stateError && { ...info.stateError },
       exit: info.exit && present(info.exit),
       operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
+      suspended_at: info.suspendedAt,
+      forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
+      snapshot_id: info.snapshotId,
+      pool: info.pool,
       vmm: info.vmm,
     }),
   };
@@ -99,6 +97,10 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     stoppedAt: wire.stopped_at ?? undefined,
     exit: wire.exit,
     operation: wire.operation && (camelKeys(wire.operation) as InstanceInfo['operation']),
+    suspendedAt: wire.suspended_at,
+    forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
+    snapshotId: wire.snapshot_id,
+    pool: wire.pool,
     driver: wire.driver,
     vmm: wire.vmm,
   });

@@ -74,6 +74,10 @@ const instance: fc.Arbitrary<InstanceInfo> = fc
       }),
     ),
     operation: maybe(fc.record({ id: fc.string(), action: fc.string(), step: fc.string(), startedAt: time })),
+    suspendedAt: maybe(time),
+    forkedFrom: maybe(fc.record({ instanceId: fc.string(), snapshotId: maybe(fc.string()) })),
+    snapshotId: maybe(fc.string()),
+    pool: maybe(fc.string()),
     driver: fc.string(),
     vmm: maybe(fc.constant({ name: 'qemu', version: '7.2', pid: 12, accelerator: 'tcg', machine: 'q35' })),
   })
@@ -93,6 +97,16 @@ test('every state has a name in hypeman, and every name of hypeman a state behin
   for (const state of allStates) assert.ok(statesBehind(stateToWire(state)).includes(state));
   for (const name of hypemanStates) assert.ok(statesBehind(name).length > 0);
   assert.equal(stateToWire('Suspended'), 'Standby');
+});
+
+test('hypeman is told of saved memory wherever there is some', () => {
+  const [info] = fc.sample(instance, 1);
+  assert.ok(info);
+  const { suspendedAt: _, ...without } = info;
+  const saved = (more: Partial<InstanceInfo>) => instanceToWire({ ...without, ...more }).has_snapshot;
+  assert.equal(saved({ state: 'Stopped' }), false);
+  assert.equal(saved({ state: 'Suspended' }), true);
+  assert.equal(saved({ state: 'Restoring', suspendedAt: '2026-01-02T03:04:05.678Z' }), true);
 });
 
 test('what is asked of a create arrives as it was asked, sizes among it', () => {

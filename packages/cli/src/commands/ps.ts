@@ -2,8 +2,8 @@ import type { InstanceInfo } from '@vivarium/model';
 import { defineCommand, repeat } from '../command.ts';
 import { type ListFlags, listInstances, showInstances } from '../listing.ts';
 
-/** Nothing runs and nothing is wrong: what `ps` leaves away. */
-const down: readonly InstanceInfo['state'][] = ['Defined', 'Stopped', 'Suspended', 'Deleted'];
+/** Nothing runs, nothing waits to go on, nothing is wrong: what `ps` leaves away. */
+const down: readonly InstanceInfo['state'][] = ['Defined', 'Stopped', 'Deleted'];
 
 export const command = defineCommand<ListFlags & { all?: boolean }>({
   arguments: '',
@@ -16,7 +16,7 @@ export const command = defineCommand<ListFlags & { all?: boolean }>({
       .option('--json', 'print JSON');
   },
   examples: [
-    ['viv ps', 'what is up'],
+    ['viv ps', 'what is up, or suspended'],
     ['viv ps -a --filter tag=team=web', 'stopped ones too, with a tag'],
     ['viv rm -f $(viv ps -aq --filter state=error)', 'remove what is broken'],
   ],

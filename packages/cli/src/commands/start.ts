@@ -1,30 +1,28 @@
 import { defineCommand } from '../command.ts';
 import { type ActionFlags, actOnEach } from '../each.ts';
-import { progressView } from '../render/progress.ts';
+import { forOne } from '../render/progress.ts';
 
-export const command = defineCommand<ActionFlags & { quiet?: boolean }>({
+export const command = defineCommand<ActionFlags & { quiet?: boolean; cold?: boolean }>({
   arguments: '<name...>',
   completes: ['instance'],
   options(parser) {
     parser
+      .option('--cold', 'boot the guest, and give saved memory up once it is up')
       .option('-q, --quiet', 'no progress')
       .option('--json', 'print what changed as JSON, a line for each');
   },
-  notes: ['Starting a VM that runs changes nothing and is no error.'],
-  examples: [['viv start web db', 'start two']],
+  notes: [
+    'A suspended VM goes on where it was. Starting a VM that runs changes nothing and is no error. Without --cold, a boot may be ' +
+      'replaced by a template: memory that was booted before.',
+  ],
+  examples: [
+    ['viv start web db', 'start two'],
+    ['viv start --cold web', 'its saved memory is of no use any more'],
+  ],
   run: async (context, names, flags) => {
-    using progress = progressView(context, { quiet: flags.quiet === true || names.length > 1 });
-    const { onProgress } = progress;
+    const act = forOne(context, names, flags);
     return actOnEach(context, names, flags, (vm) =>
-      vm.start({ signal: context.signal, onProgress }).then(done(progress)),
+      act((call) => vm.start({ ...call, ...(flags.cold ? { cold: true } : {}) })),
     );
   },
 });
-
-/** Takes the live display away before the result is printed. */
-function done<T>(display: Disposable): (result: T) => T {
-  return (result) => {
-    display[Symbol.dispose]();
-    return result;
-  };
-}

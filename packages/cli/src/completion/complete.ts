@@ -1,10 +1,11 @@
-import type { Vivarium } from '@vivarium/model';
+import { isVivError, type Vivarium } from '@vivarium/model';
 import type { Command, Option } from 'commander';
 import type { Completes } from '../command.ts';
 import { commandFamilies, commands, findCommand } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { parserFor } from '../program.ts';
 import { shortReference } from '../render/instances.ts';
+import { snapshotsOf } from '../snapshots.ts';
 
 /** Told to the shell instead of words: complete file names itself. */
 const askForFiles = ':files';
@@ -29,9 +30,13 @@ async function candidatesFor(context: Context, before: readonly string[], typed:
   const { positionals, open, ended } = scan(parser, before.slice(found.used), command.passThrough === true);
   if (open !== undefined) return valuesOf(open);
   if (typed.startsWith('-') && !ended) return optionWords(parser);
-  if (found.entry.name === 'completion') return positionals === 0 ? ['bash', 'zsh', 'fish'] : [];
+  if (found.entry.name === 'completion') return positionals.length === 0 ? ['bash', 'zsh', 'fish'] : [];
   const completes = command.completes ?? [];
-  return positionalWords(context, completes[Math.min(positionals, completes.length - 1)]);
+  return positionalWords(
+    context,
+    completes[Math.min(positionals.length, completes.length - 1)],
+    positionals[0],
+  );
 }
 
 const described = (name: string, summary: string) => `${name}\t${summary}`;
@@ -52,19 +57,19 @@ function familyWords([family, ...rest]: readonly string[]): string[] {
     .map(({ name, summary }) => described(name.split(' ')[1] ?? '', summary));
 }
 
-/** Where in the command line we are: how many positionals came before, and whether an option waits for its value. */
+/** Where in the command line we are: which positionals came before, and whether an option waits for its value. */
 function scan(
   parser: Command,
   words: readonly string[],
   passThrough: boolean,
-): { positionals: number; open?: Option; ended: boolean } {
-  let positionals = 0;
+): { positionals: string[]; open?: Option; ended: boolean } {
+  const positionals: string[] = [];
   let open: Option | undefined;
   let ended = false;
   for (const word of words) {
     if (open !== undefined) open = undefined;
     else if (ended || word === '-' || !word.startsWith('-')) {
-      positionals += 1;
+      positionals.push(word);
       ended ||= passThrough;
     } else if (word === '--') ended = true;
     else open = optionAwaitingValue(parser, word);
@@ -94,19 +99,43 @@ function optionWords(parser: Command): string[] {
   ];
 }
 
-async function positionalWords(context: Context, kind: Completes | undefined): Promise<string[]> {
+async function positionalWords(
+  context: Context,
+  kind: Completes | undefined,
+  first: string | undefined,
+): Promise<string[]> {
   if (kind === undefined || kind === 'none' || kind === 'command') return [];
   if (kind === 'file') return [askForFiles];
   const vivarium = await context.running();
-  const names = vivarium === undefined ? [] : await known(vivarium, kind === 'image' ? 'image' : 'instance');
+  if (vivarium === undefined) return kind === 'guest-path' ? [askForFiles] : [];
+  const names = await known(vivarium, kind === 'guest-path' ? 'instance' : kind, first);
   // What follows NAME: in the guest is not looked up: it would cost a round trip through the VM at every key.
   return kind === 'guest-path' ? [...names.map((name) => `${name.split('\t')[0]}:`), askForFiles] : names;
 }
 
-async function known(vivarium: Vivarium, kind: 'image' | 'instance'): Promise<string[]> {
+async function known(
+  vivarium: Vivarium,
+  kind: 'image' | 'instance' | 'snapshot' | 'template' | 'pool',
+  first: string | undefined,
+): Promise<string[]> {
+  if (kind === 'snapshot') return first === undefined ? [] : snapshotNames(vivarium, first);
+  if (kind === 'template')
+    return (await vivarium.templates.list()).map(({ id, level }) => described(id, level));
+  if (kind === 'pool')
+    return (await vivarium.pools.list()).map(({ name, health }) => described(name, health));
   if (kind === 'image')
     return (await vivarium.images.list()).flatMap(({ references }) => references.map(shortReference));
   const names: string[] = [];
   for await (const { name, state } of vivarium.all()) names.push(described(name, state));
   return names;
+}
+
+async function snapshotNames(vivarium: Vivarium, instance: string): Promise<string[]> {
+  try {
+    return (await snapshotsOf(vivarium, instance)).snapshots.map(({ name, state }) => described(name, state));
+  } catch (error) {
+    // A name that is wrong has nothing to offer, and the command will say so.
+    if (isVivError(error, 'not_found', 'ambiguous')) return [];
+    throw error;
+  }
 }

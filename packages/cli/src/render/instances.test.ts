@@ -13,6 +13,8 @@ test('a status says since when, how it ended, what is being done and what is wro
   assert.equal(formatStatus({ ...web, state: 'Stopped', exit }, now), 'Stopped (exit 7) 5s ago');
   const operation = { id: '1', action: 'start', step: 'boot', startedAt: exit.at };
   assert.equal(formatStatus({ ...web, state: 'Starting', operation }, now), 'Starting (start: boot)');
+  const suspended = { ...web, state: 'Suspended' as const, suspendedAt: '2026-01-02T03:59:05Z' };
+  assert.equal(formatStatus(suspended, now), 'Suspended 5m');
   const stateError = { code: 'boot_failed' as const, message: 'no kernel' };
   assert.equal(formatStatus({ ...web, state: 'Error', stateError }, now), 'Error: no kernel');
 });

@@ -17,12 +17,13 @@ export function formatPort({ hostAddress, hostPort, guestPort }: PublishedPort):
 
 /** State with what makes it understandable: since when, the exit code, the operation under way. */
 export function formatStatus(info: InstanceInfo, now = Date.now()): string {
-  const { state, operation, exit, startedAt, stoppedAt } = info;
+  const { state, operation, exit, startedAt, stoppedAt, suspendedAt } = info;
   if (operation !== undefined)
     return `${state} (${operation.action}${operation.step ? `: ${operation.step}` : ''})`;
   if (state === 'Running' || state === 'Paused') {
     return startedAt === undefined ? state : `${state} ${ageOf(startedAt, now)}`;
   }
+  if (state === 'Suspended' && suspendedAt !== undefined) return `Suspended ${ageOf(suspendedAt, now)}`;
   if (state === 'Stopped' && exit !== undefined) {
     const how = exit.code === undefined ? exit.reason : `exit ${exit.code}`;
     return `Stopped (${how}) ${ageOf(stoppedAt ?? exit.at, now)} ago`;

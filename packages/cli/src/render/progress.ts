@@ -1,4 +1,4 @@
-import type { Progress, ProgressListener } from '@vivarium/model';
+import type { CallOptions, Progress, ProgressListener } from '@vivarium/model';
 import type { Context } from '../context.ts';
 import { LayerBoard, PlainLog, statusOf } from './progress-lines.ts';
 import { truncate } from './table.ts';
@@ -16,6 +16,18 @@ const spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', 
 export function progressView(context: Context, options: { quiet?: boolean } = {}): ProgressView {
   if (options.quiet) return { onProgress: () => undefined, [Symbol.dispose]: () => undefined };
   return context.stderr.isTTY && context.env.TERM !== 'dumb' ? liveView(context) : plainView(context);
+}
+
+/** Runs an action with its progress where it is the only one: of several at a time the stages would be nobody's. */
+export function forOne(
+  context: Context,
+  names: readonly string[],
+  flags: { quiet?: boolean },
+): <T>(work: (call: CallOptions) => PromiseLike<T>) => Promise<T> {
+  return async (work) => {
+    using progress = progressView(context, { quiet: flags.quiet === true || names.length > 1 });
+    return await work({ signal: context.signal, onProgress: progress.onProgress });
+  };
 }
 
 function plainView(context: Context): ProgressView {

@@ -1,8 +1,9 @@
 import { type PathInfo, statToWire } from '@vivarium/api';
-import { isVivError, VivError, type Vm } from '@vivarium/model';
+import { isVivError, VivError } from '@vivarium/model';
 import { readAll } from '../body.ts';
 import { type Call, type Handler, sent } from '../call.ts';
 import { streamBytes } from '../stream.ts';
+import { find } from './find.ts';
 
 /** Whole files go through memory; larger ones are copied as archives. */
 const maxFileBytes = 64 * 1024 * 1024;
@@ -14,8 +15,6 @@ interface PathQuery {
   uid?: number;
   gid?: number;
 }
-
-const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
 
 export const statPath: Handler = async (call): Promise<PathInfo> => {
   const { path, follow_links } = call.query as PathQuery;

@@ -7,27 +7,22 @@ import {
   statesBehind,
   stateToWire,
   statsToWire,
-  unsupportedCreateFields,
   type WaitAnswer,
 } from '@vivarium/api';
 import type { State } from '@vivarium/lifecycle';
-import {
-  type ActionResult,
-  type CallOptions,
-  type InstanceInfo,
-  isVivError,
-  type LogLine,
-  type LogSource,
-  VivError,
-  type Vm,
-} from '@vivarium/model';
+import { type InstanceInfo, isVivError, type LogLine, type LogSource, VivError } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
+import { action } from './action.ts';
+import { find } from './find.ts';
+import { asked, notYet, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
 /** hypeman caps a wait at this. */
 const maxWaitMs = 5 * 60_000;
+/** Where hypeman restores, or answers that there is nothing to do. */
+const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'Initializing']);
 
 export const createInstance: Handler = async (call) => {
   const body = call.body as CreateInstance;
@@ -67,34 +62,6 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
   });
 }
 
-function refuseUnsupported(body: CreateInstance): void {
-  const asked = (value: unknown) =>
-    value !== undefined &&
-    value !== null &&
-    value !== false &&
-    !(typeof value === 'object' && Object.keys(value).length === 0);
-  const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
-    health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
-    restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
-    auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
-    platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
-    ttl: (value: string) => value === '0s' || value === '',
-  };
-  for (const field of Object.keys(unsupportedCreateFields) as (keyof typeof unsupportedCreateFields)[]) {
-    const value = body[field];
-    if (asked(value) && harmless[field]?.(value as never) !== true) throw notYet(field);
-  }
-  const { bandwidth_download, bandwidth_upload, egress } = body.network ?? {};
-  if (asked(bandwidth_download) || asked(bandwidth_upload)) throw notYet('network.bandwidth');
-  if ((egress as { enabled?: boolean } | undefined)?.enabled) throw notYet('network.egress');
-}
-
-function notYet(field: string): VivError {
-  return new VivError('not_supported', `${field} is not supported yet`, { hint: `Leave ${field} out.` });
-}
-
-const find = (call: Call): Promise<Vm> => call.engine.get(call.params.id ?? '');
-
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
@@ -126,33 +93,8 @@ export const deleteInstance: Handler = async (call) => {
   );
 };
 
-/** An action on an instance: answers the instance as it is afterwards, and whether anything changed. */
-function action(act: (vm: Vm, options: CallOptions, call: Call) => PromiseLike<ActionResult>): Handler {
-  return async (call) => {
-    const vm = await find(call);
-    return longCall(
-      call,
-      async (inner) => {
-        const { changed, state } = await act(vm, inner, call);
-        return { info: await afterwards(vm, state), changed };
-      },
-      ({ info, changed }) => instanceToWire(info, changed),
-    );
-  };
-}
-
-/** An instance that removes itself when it stops may be gone by now; its action has succeeded all the same. */
-async function afterwards(vm: Vm, state: State): Promise<InstanceInfo> {
-  try {
-    return { ...(await vm.refresh()), state };
-  } catch (error) {
-    if (!isVivError(error, 'not_found')) throw error;
-    return { ...vm.info, state };
-  }
-}
-
 export const startInstance = action((vm, options, call) => {
-  const { cmd, entrypoint } = call.body as { cmd?: string[]; entrypoint?: string[] };
+  const { cmd, entrypoint, cold } = call.body as { cmd?: string[]; entrypoint?: string[]; cold?: boolean };
   if (cmd !== undefined || entrypoint !== undefined) {
     if (vm.info.state !== 'Stopped') {
       throw new VivError(
@@ -162,8 +104,25 @@ export const startInstance = action((vm, options, call) => {
     }
     throw notYet('another command at start');
   }
+  return vm.start({ ...options, cold });
+});
+
+export const suspendInstance = action((vm, options, call) => {
+  const { compression } = call.body as { compression?: { enabled?: boolean } };
+  if (asked(compression) && compression?.enabled !== false) throw notYet('compression');
+  return vm.suspend(options);
+});
+
+/** hypeman's start from Standby, and from nothing else. */
+export const restoreInstance = action((vm, options) => {
+  const { state } = vm.info;
+  if (!restorable.has(stateToWire(state))) {
+    throw new VivError('invalid_state', `${vm.name} is ${state}: there is no saved memory to go on from`);
+  }
   return vm.start(options);
 });
+
+export const discardInstance = action((vm, options) => vm.discard(options));
 
 export const stopInstance = action((vm, options, call) => {
   const { timeout_ms, force } = call.body as { timeout_ms?: number; force?: boolean };

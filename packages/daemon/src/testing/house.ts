@@ -15,12 +15,18 @@ export interface TestHouse {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function openHouse(options: ServeOptions & { host?: SimulatedHost } = {}): Promise<TestHouse> {
+export interface HouseOptions extends ServeOptions {
+  host?: SimulatedHost;
+  /** What the daemon is given instead of the engine itself. */
+  behind?: (engine: Engine) => Engine;
+}
+
+export async function openHouse(options: HouseOptions = {}): Promise<TestHouse> {
   const home = mkdtempSync(path.join(tmpdir(), 'vivd-'));
   const host = options.host ?? new SimulatedHost();
   const driver = await simulatedParts(new SimulatedDriver(host));
   const engine = await openEngine({ home, mode: 'daemon', driver });
-  const daemon = await serve(engine, options);
+  const daemon = await serve(options.behind?.(engine) ?? engine, options);
   const viv = connect({ home, autostart: false });
   const house: TestHouse = {
     home,

@@ -16,7 +16,7 @@ import type {
   SaveTarget,
 } from '../driver.ts';
 import { sockets } from './command-line.ts';
-import { addLayer, type Execute, topLayer, topNode } from './disk-layers.ts';
+import { addLayer, topLayer, topNode } from './disk-layers.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import type { SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';

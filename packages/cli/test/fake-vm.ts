@@ -1,0 +1,203 @@
+import { PassThrough } from 'node:stream';
+import { type Action, allowed } from '@vivarium/lifecycle';
+import {
+  type ActionResult,
+  type CallOptions,
+  Exec,
+  type ForkOptions,
+  type InstanceInfo,
+  type InstanceStats,
+  isVivError,
+  parseSize,
+  Task,
+  VivError,
+  type Vm,
+  type VmFiles,
+  type VmSnapshots,
+} from '@vivarium/model';
+import { fakeConnection } from './fake-connection.ts';
+import { forkVm } from './fake-forks.ts';
+import { FakeVmSnapshots } from './fake-snapshots.ts';
+import type { FakeVivarium } from './fake-vivarium.ts';
+
+const at = '2026-01-02T03:04:05.000Z';
+
+/** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
+export class FakeVm implements Vm {
+  readonly snapshots: VmSnapshots;
+  readonly #home: FakeVivarium;
+  info: InstanceInfo;
+
+  constructor(home: FakeVivarium, info: InstanceInfo) {
+    this.#home = home;
+    this.info = info;
+    this.snapshots = new FakeVmSnapshots(home, this);
+  }
+
+  get id() {
+    return this.info.id;
+  }
+  get name() {
+    return this.info.name;
+  }
+
+  #to(action: Action, state: InstanceInfo['state'], told: string = action): Task<ActionResult> {
+    return new Task(async () => {
+      await this.refresh();
+      const before = this.info.state;
+      if (!allowed(before, action, { force: true }))
+        throw new VivError('invalid_state', `${this.name} is ${before}.`);
+      this.#home.calls.push(`${told} ${this.name}`);
+      if (action === 'stop') this.#home.onStop();
+      const { suspendedAt: _, ...info } = this.info;
+      this.info = { ...info, state, ...(state === 'Suspended' ? { suspendedAt: at } : {}) };
+      this.#home.add(this.info);
+      return { changed: before !== state, state };
+    });
+  }
+
+  /** A boot prints what the command echoes; what goes on from saved memory does not. */
+  #boot(): void {
+    const [, word] = /\becho (\w+)/.exec(this.info.command.join(' ')) ?? [];
+    if (word === undefined) return;
+    this.#home.printed.set(this.id, [...(this.#home.printed.get(this.id) ?? []), word]);
+  }
+
+  async refresh() {
+    const found = [...this.#home.instances.values()].find(({ id }) => id === this.id);
+    if (found === undefined) throw new VivError('not_found', `${this.name} has been deleted.`);
+    this.info = found;
+    return found;
+  }
+
+  prepare = () => this.#to('prepare', 'Created');
+  discard = async () => this.#to('discard', 'Stopped');
+  fork = (options: ForkOptions & CallOptions = {}) =>
+    new Task(async () => forkVm(this.#home, await this.refresh(), options));
+
+  start({ cold }: { cold?: boolean } = {}): Task<ActionResult> {
+    return new Task(async () => {
+      const { state, suspendedAt } = await this.refresh();
+      if (cold || (suspendedAt === undefined && state !== 'Running')) this.#boot();
+      return this.#to('start', 'Running', `start${cold ? ' --cold' : ''}`);
+    });
+  }
+
+  stop = (options: { timeoutMs?: number; force?: boolean } = {}) =>
+    this.#to('stop', 'Stopped', `stop${options.force ? ' -f' : ''}${options.timeoutMs ?? ''}`);
+  shutdown = () => this.#to('shutdown', 'Shutdown');
+  pause = async () => this.#to('pause', 'Paused');
+  resume = async () => this.#to('resume', 'Running');
+  restart = () => this.#to('start', 'Running', 'restart');
+
+  suspend(options: CallOptions = {}): Task<ActionResult> {
+    options.onProgress?.({ stage: 'saved', pauseMilliseconds: 7 });
+    return this.#to('suspend', 'Suspended');
+  }
+
+  delete(options: { force?: boolean } = {}): Task<void> {
+    return new Task(async () => {
+      if (!allowed((await this.refresh()).state, 'delete', options)) {
+        throw new VivError('invalid_state', `${this.name} is Running.`, { hint: 'Use -f.' });
+      }
+      this.#home.calls.push(`delete ${this.name}`);
+      this.#home.instances.delete(this.name);
+    });
+  }
+
+  async rename(name: string) {
+    this.#home.instances.delete(this.name);
+    this.info = { ...this.info, name };
+    this.#home.add(this.info);
+    return this.info;
+  }
+
+  async resizeDisk(size: number | string) {
+    return { ...this.info, diskBytes: parseSize(size) };
+  }
+
+  #open(argv: readonly string[]) {
+    if (this.info.state !== 'Running') throw new VivError('invalid_state', `${this.name} is not Running.`);
+    const program = this.#home.programs[argv[0] ?? ''];
+    if (program === undefined) throw new VivError('command_not_found', `exec: "${argv[0]}": not found`);
+    const connection = fakeConnection(argv, program, this.name);
+    this.#home.connections.push(connection);
+    return connection;
+  }
+
+  exec = (argv: readonly string[], options = {}) =>
+    new Exec(argv, options, async () => {
+      await this.refresh();
+      return this.#open(argv);
+    });
+  attach = async () => this.#open(this.info.command);
+
+  async *logs() {
+    yield* this.#home.logLines;
+    for (const text of this.#home.printed.get(this.id) ?? []) yield { stream: 'stdout' as const, text };
+  }
+
+  async stats(): Promise<InstanceStats> {
+    return {
+      at: new Date().toISOString(),
+      cpuNanos: 1e9,
+      memory: { totalBytes: 256 * 2 ** 20, usedBytes: 2 ** 20, availableBytes: 255 * 2 ** 20 },
+      disk: { totalBytes: 2 ** 30, usedBytes: 2 ** 20, readBytes: 1, writtenBytes: 2 },
+      network: { receivedBytes: 3, sentBytes: 4 },
+      processes: 5,
+    };
+  }
+
+  async console() {
+    return new PassThrough();
+  }
+  async connect() {
+    return new PassThrough();
+  }
+
+  async waitFor(states: InstanceInfo['state'] | InstanceInfo['state'][]) {
+    this.#home.calls.push(`wait ${[states].flat().join(',')}`);
+    if (this.info.autoRemove) this.#home.instances.delete(this.name);
+    return { ...this.info, state: [states].flat()[0] ?? 'Stopped' };
+  }
+
+  get files(): VmFiles {
+    const { files, calls, disks } = this.#home;
+    const disk = disks.get(this.id) ?? new Map<string, Buffer>();
+    disks.set(this.id, disk);
+    return {
+      copyIn: async (from, to) => {
+        calls.push(`copyIn ${from} ${to}`);
+        return { bytes: 1, entries: 1 };
+      },
+      copyOut: async (from, to) => {
+        calls.push(`copyOut ${from} ${to}`);
+        return { bytes: 1, entries: 1 };
+      },
+      putArchive: async (to, tar) => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of tar) chunks.push(chunk);
+        files.set(to, Buffer.concat(chunks));
+        return { bytes: 1, entries: 1 };
+      },
+      async *getArchive(from) {
+        yield files.get(from) ?? Buffer.alloc(0);
+      },
+      stat: async () => {
+        throw new VivError('path_not_found', 'no such path');
+      },
+      async readFile(from) {
+        const data = disk.get(from);
+        if (data === undefined) throw new VivError('path_not_found', `No such file: ${from}`);
+        return data;
+      },
+      writeFile: async (to, data) => void disk.set(to, Buffer.from(data)),
+    };
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.delete({ force: true }).then(undefined, (error: unknown) => {
+      if (!isVivError(error, 'not_found')) throw error;
+    });
+  }
+}

@@ -1,0 +1,90 @@
+import type { Instance, Snapshot } from '@vivarium/api';
+import { actionFromWire, forkToWire, snapshotFromWire } from '@vivarium/api/wire';
+import type {
+  ActionResult,
+  CallOptions,
+  ForkOptions,
+  SnapshotInfo,
+  SnapshotOptions,
+  Snapshots,
+  Task,
+  Vm,
+  VmSnapshots,
+} from '@vivarium/model';
+import { longTask } from './lines.ts';
+import type { Transport } from './transport.ts';
+
+/** The snapshots of one VM, through the daemon. */
+export class RemoteVmSnapshots implements VmSnapshots {
+  readonly #transport: Transport;
+  readonly #id: string;
+  readonly #keep: (wire: Instance) => void;
+
+  /** `keep` is told what a restore has made of the instance. */
+  constructor(transport: Transport, id: string, keep: (wire: Instance) => void) {
+    this.#transport = transport;
+    this.#id = id;
+    this.#keep = keep;
+  }
+
+  create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
+    const { name, expires } = options;
+    const send = { params: { id: this.#id }, json: { name, expires } };
+    return longTask(this.#transport, 'createSnapshot', send, options, snapshotFromWire);
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    const send = { params: { id: this.#id } };
+    return (await this.#transport.json<Snapshot[]>('listInstanceSnapshots', send)).value.map(
+      snapshotFromWire,
+    );
+  }
+
+  async get(nameOrId: string): Promise<SnapshotInfo> {
+    const send = { params: { id: this.#id, sid: nameOrId } };
+    return snapshotFromWire((await this.#transport.json<Snapshot>('getInstanceSnapshot', send)).value);
+  }
+
+  restore(nameOrId: string, options: CallOptions = {}): Task<ActionResult> {
+    const send = { params: { id: this.#id, sid: nameOrId }, json: { start: false } };
+    return longTask(this.#transport, 'restoreSnapshot', send, options, (wire: Instance) => {
+      this.#keep(wire);
+      return actionFromWire(wire);
+    });
+  }
+
+  async remove(nameOrId: string): Promise<void> {
+    await this.#transport.json('deleteInstanceSnapshot', { params: { id: this.#id, sid: nameOrId } });
+  }
+}
+
+/** All snapshots, through the daemon. */
+export class RemoteSnapshots implements Snapshots {
+  readonly #transport: Transport;
+  readonly #vm: (wire: Instance) => Vm;
+
+  constructor(transport: Transport, vm: (wire: Instance) => Vm) {
+    this.#transport = transport;
+    this.#vm = vm;
+  }
+
+  async list(options: { instance?: string } = {}): Promise<SnapshotInfo[]> {
+    const send = { query: { source_instance_id: options.instance } };
+    return (await this.#transport.json<Snapshot[]>('listSnapshots', send)).value.map(snapshotFromWire);
+  }
+
+  async get(id: string): Promise<SnapshotInfo> {
+    return snapshotFromWire((await this.#transport.json<Snapshot>('getSnapshot', { params: { id } })).value);
+  }
+
+  fork(id: string, options: Omit<ForkOptions, 'unsafeIdentity'> & CallOptions = {}): Task<Vm[]> {
+    const send = { params: { id }, json: forkToWire(options) };
+    return longTask(this.#transport, 'forkSnapshots', send, options, (wires: Instance[]) =>
+      wires.map(this.#vm),
+    );
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#transport.json('deleteSnapshot', { params: { id } });
+  }
+}
