@@ -1,13 +1,19 @@
 import { type CallOptions, type ImageInfo, type Images, Task, VivError } from '@vivarium/model';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';
+import type { SnapshotRoom } from './snapshots/snapshots.ts';
+import type { TemplateRoom } from './templates/templates.ts';
 
 /** The image store, with what only the instances know: who uses what. */
 export class EngineImages implements Images {
   readonly #context: Context;
+  readonly #snapshots: SnapshotRoom;
+  readonly #templates: TemplateRoom;
 
-  constructor(context: Context) {
+  constructor(context: Context, snapshots: SnapshotRoom, templates: TemplateRoom) {
     this.#context = context;
+    this.#snapshots = snapshots;
+    this.#templates = templates;
   }
 
   async list(): Promise<ImageInfo[]> {
@@ -43,18 +49,22 @@ export class EngineImages implements Images {
     return withUsers(await this.#context.images.tag(reference, newReference), this.#users());
   }
 
-  remove(reference: string): ReturnType<Images['remove']> {
-    return this.#context.images.remove(reference, (digest) => this.#users().get(digest) ?? []);
+  async remove(reference: string): ReturnType<Images['remove']> {
+    const removed = await this.#context.images.remove(reference, (digest) => this.#users().get(digest) ?? []);
+    if (removed.deleted) await this.#templates.forgetImage(removed.digest);
+    return removed;
   }
 
   #users(): Map<string, string[]> {
     const users = new Map<string, string[]>();
-    for (const { record } of this.#context.instances.all()) {
-      const { digest } = record.spec.image;
+    const use = (digest: string, name: string) => {
       const names = users.get(digest);
-      if (names === undefined) users.set(digest, [record.name]);
-      else names.push(record.name);
-    }
+      if (names === undefined) users.set(digest, [name]);
+      else names.push(name);
+    };
+    for (const { record } of this.#context.instances.all()) use(record.spec.image.digest, record.name);
+    for (const { image, instanceName, name } of this.#snapshots.list())
+      use(image.digest, `${instanceName}/${name}`);
     return users;
   }
 }

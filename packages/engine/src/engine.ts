@@ -1,6 +1,5 @@
 import {
   absentPools,
-  absentSnapshots,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -10,6 +9,7 @@ import {
   type ListOptions,
   type Page,
   type ProgressListener,
+  type Snapshots,
   Task,
   type Templates,
   type Vivarium,
@@ -17,6 +17,7 @@ import {
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { EngineImages } from './engine-images.ts';
+import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
 import type { Context } from './instances/context.ts';
 import { createInstance } from './instances/create.ts';
@@ -26,6 +27,7 @@ import type { InstanceRegistry } from './instances/registry.ts';
 import { startInstance } from './instances/start.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
+import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
@@ -41,11 +43,12 @@ export class Engine implements Vivarium {
   /** The data directory. */
   readonly home: string;
   readonly images: Images;
-  readonly snapshots = absentSnapshots;
+  readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools = absentPools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
+  readonly #snapshots: SnapshotRoom;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
@@ -53,15 +56,17 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    templates: TemplateRoom,
+    { templates, snapshots }: { templates: TemplateRoom; snapshots: SnapshotRoom },
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
-    this.images = new EngineImages(context);
+    this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
+    this.#snapshots = snapshots;
+    this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
 
   get driver(): string {
@@ -202,7 +207,7 @@ export class Engine implements Vivarium {
   }
 
   #vm(instance: Instance): EngineVm {
-    return new EngineVm(this.#context, instance);
+    return new EngineVm(this.#context, instance, this.#snapshots);
   }
 
   #task<T>(call: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {

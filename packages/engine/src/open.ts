@@ -13,6 +13,7 @@ import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
+import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
@@ -93,9 +94,14 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
   };
   await rm(capturesDir(context), { recursive: true, force: true });
+  const snapshots = undo.use(
+    new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
+  );
+  await snapshots.open();
   await recoverAll(context, registry);
+  for (const instance of registry.all()) await snapshots.resume(instance);
   undo.use(watchClock(registry));
-  const engine = new Engine(home, context, registry, templates, undo.move());
+  const engine = new Engine(home, context, registry, { templates, snapshots }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
   return engine;
 }

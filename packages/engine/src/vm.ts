@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
-  absentVmSnapshots,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -19,7 +18,9 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSnapshots,
 } from '@vivarium/model';
+import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -39,6 +40,7 @@ import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
 import { readLog } from './logs/read.ts';
+import type { SnapshotRoom } from './snapshots/snapshots.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -48,9 +50,13 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
-  readonly snapshots = absentVmSnapshots;
+  readonly snapshots: VmSnapshots;
 
-  constructor(context: Context, instance: Instance) {
+  readonly #snapshots: SnapshotRoom;
+
+  constructor(context: Context, instance: Instance, snapshots: SnapshotRoom) {
+    this.#snapshots = snapshots;
+    this.snapshots = new EngineVmSnapshots(snapshots, instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);
@@ -112,7 +118,7 @@ export class EngineVm implements Vm {
   fork(options: ForkOptions & CallOptions = {}): Task<EngineVm[]> {
     return this.#task(options, async (call) => {
       const copies = await forkInstance(this.#context, this.#instance, { ...options, ...call });
-      return copies.map((copy) => new EngineVm(this.#context, copy));
+      return copies.map((copy) => new EngineVm(this.#context, copy, this.#snapshots));
     });
   }
 

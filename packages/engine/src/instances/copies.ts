@@ -1,7 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { createId } from '@paralleldrive/cuid2';
-import { type CallOptions, type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import {
+  type CallOptions,
+  type ForkOptions,
+  type ForkState,
+  isPattern,
+  numbered,
+  VivError,
+} from '@vivarium/model';
 import type { Operation } from '../operations/operation.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
@@ -23,11 +30,11 @@ export function checkForkOptions({ count = 1, name, state }: ForkOptions, was: F
       hint: `1 to ${mostCopies}.`,
     });
   if (name !== undefined) {
-    if (count > 1 && !name.includes('%d'))
+    if (count > 1 && !isPattern(name))
       throw new VivError('invalid_request', `${count} copies can't all be called ${name}`, {
         hint: `Let \`%d\` stand for their numbers: \`${name}-%d\`.`,
       });
-    checkName(name.replace('%d', String(count)));
+    checkName(numbered(name, count));
   }
   if (was === 'stopped' && (state === 'paused' || state === 'suspended'))
     throw new VivError('invalid_state', `A stopped source has no memory: a copy of it can't be ${state}`, {
@@ -76,14 +83,13 @@ async function unmake(context: Context, copy: Instance): Promise<void> {
 function copyRecord(
   context: Context,
   { record }: Origin,
-  { count = 1, name: pattern, tags, autoRemove }: ForkOptions,
+  { name: pattern, tags, autoRemove }: ForkOptions,
   number: number,
   snapshotId: string | undefined,
 ): { record: InstanceRecord; number: number } {
   const taken = (name: string) => [...context.instances.all()].some((other) => other.record.name === name);
-  const name = pattern?.replace('%d', String(number)) ?? inventName(taken);
+  const name = pattern === undefined ? inventName(taken) : numbered(pattern, number);
   const { spec } = record;
-  if (count === 1 && pattern !== undefined) checkName(name);
   return {
     number,
     record: {

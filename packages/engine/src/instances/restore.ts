@@ -1,5 +1,5 @@
 import { VivError } from '@vivarium/model';
-import type { SavedState } from '../drivers/driver.ts';
+import type { Machine, SavedState } from '../drivers/driver.ts';
 import type { Guest, GuestIdentity } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState } from '../saved-states/manifest.ts';
@@ -9,7 +9,7 @@ import type { Instance } from './instance.ts';
 import { connect, launch } from './launch.ts';
 import { guestIdentity } from './machine-spec.ts';
 import { settleSuspended } from './suspend.ts';
-import { watchGuest } from './watch.ts';
+import { endAfterWorkload, watchGuest } from './watch.ts';
 
 /** Milliseconds a restored agent has to say something: it was answering when it was saved. */
 const answerMs = 20_000;
@@ -62,29 +62,37 @@ export async function resurrect(
     instance.leave();
     return;
   }
-  let guest: Guest | undefined;
-  try {
-    operation.step('greet the agent');
-    guest = await connect(
-      context,
-      machine,
-      AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]),
-    );
-    operation.step('tell the guest who it is');
-    await guest.identity({ ...guestIdentity(instance.record), ...identity }, operation.signal);
-    if (state === 'running') await guest.thaw(operation.signal);
-    else await machine.pause();
-  } catch (error) {
-    await guest?.[Symbol.asyncDispose]();
-    throw error;
-  }
-  if (state === 'paused') {
+  const guest = await introduced(context, instance, operation, machine, identity);
+  if (state === 'running') {
+    await guest.thaw(operation.signal);
+  } else {
+    const speak = await guest.quiesce(operation.signal);
+    await machine.pause();
     instance.observeMachine(machine, 'paused');
+    instance.still = { frozen: true, speak, release: async () => speak() };
     instance.change({ frozen: true });
   }
   watchGuest(context, instance, machine, guest);
-  const exit = await guest
-    .workloadExit('root', operation.signal)
-    .catch((error: unknown) => VivError.from(error));
-  if (exit !== undefined && !(exit instanceof VivError)) instance.workloadExit = exit;
+  if (state === 'running' && instance.workloadExit !== undefined) void endAfterWorkload(instance, guest);
+}
+
+/** An agent that knows who it is. */
+async function introduced(
+  context: Context,
+  instance: Instance,
+  operation: Operation,
+  machine: Machine,
+  identity: Resurrection['identity'],
+): Promise<Guest> {
+  operation.step('greet the agent');
+  const patience = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
+  const guest = await connect(context, machine, patience);
+  operation.undo('let go of the agent', async () => {
+    await guest[Symbol.asyncDispose]();
+  });
+  operation.step('tell the guest who it is');
+  await guest.identity({ ...guestIdentity(instance.record), ...identity }, operation.signal);
+  // A workload may have ended in the instant before the save.
+  instance.workloadExit = await guest.workloadExit('root', operation.signal);
+  return guest;
 }

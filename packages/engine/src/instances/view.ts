@@ -46,6 +46,7 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(operation === undefined ? {} : { operation: operation.info }),
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
+    ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),
     driver: driver,
     ...(machine === undefined
       ? {}

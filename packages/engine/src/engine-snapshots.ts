@@ -1,0 +1,99 @@
+import {
+  type ActionResult,
+  type CallOptions,
+  type ForkOptions,
+  type SnapshotInfo,
+  type SnapshotOptions,
+  type Snapshots,
+  Task,
+  type Vm,
+  type VmSnapshots,
+} from '@vivarium/model';
+import type { Context } from './instances/context.ts';
+import type { Instance } from './instances/instance.ts';
+import type { SnapshotRoom } from './snapshots/snapshots.ts';
+
+/** The snapshots of a data directory, as both doors show them. */
+export class EngineSnapshots implements Snapshots {
+  readonly #room: SnapshotRoom;
+  readonly #context: Context;
+  readonly #vm: (instance: Instance) => Vm;
+
+  constructor(context: Context, room: SnapshotRoom, vm: (instance: Instance) => Vm) {
+    this.#context = context;
+    this.#room = room;
+    this.#vm = vm;
+  }
+
+  async list({ instance }: { instance?: string } = {}): Promise<SnapshotInfo[]> {
+    return this.#room.list(instance === undefined ? undefined : this.#context.instances.find(instance).id);
+  }
+
+  async get(id: string): Promise<SnapshotInfo> {
+    return this.#room.get(id);
+  }
+
+  fork(id: string, options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+    return new Task(async (listener) => {
+      const copies = await this.#room.fork(id, {
+        ...options,
+        onProgress: (progress) => {
+          options.onProgress?.(progress);
+          listener(progress);
+        },
+      });
+      return copies.map(this.#vm);
+    });
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#room.remove(id);
+  }
+}
+
+/** The snapshots of one instance. */
+export class EngineVmSnapshots implements VmSnapshots {
+  readonly #room: SnapshotRoom;
+  readonly #instance: Instance;
+
+  constructor(room: SnapshotRoom, instance: Instance) {
+    this.#room = room;
+    this.#instance = instance;
+  }
+
+  create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
+    return new Task((listener) =>
+      this.#room.create(this.#instance, {
+        ...options,
+        onProgress: (progress) => {
+          options.onProgress?.(progress);
+          listener(progress);
+        },
+      }),
+    );
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    return this.#room.list(this.#instance.id);
+  }
+
+  async get(nameOrId: string): Promise<SnapshotInfo> {
+    return this.#room.of(this.#instance, nameOrId);
+  }
+
+  restore(nameOrId: string, options: CallOptions = {}): Task<ActionResult> {
+    return new Task((listener) =>
+      this.#room.restore(this.#instance, nameOrId, {
+        ...options,
+        onProgress: (progress) => {
+          options.onProgress?.(progress);
+          listener(progress);
+        },
+      }),
+    );
+  }
+
+  async remove(nameOrId: string): Promise<void> {
+    await this.#room.remove(this.#room.of(this.#instance, nameOrId).id);
+  }
+}
