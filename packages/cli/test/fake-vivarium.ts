@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { type Duplex, PassThrough } from 'node:stream';
 import {
   type ActionResult,
   type CallOptions,
@@ -55,6 +55,10 @@ export class FakeVivarium implements Vivarium {
   readonly connections: FakeConnection[] = [];
   /** Called by a stop: a scripted command that should end then. */
   onStop: () => unknown = () => undefined;
+  /** Called by a start before anything else. */
+  onStart: (call?: CallOptions) => unknown = () => undefined;
+  /** What a console is; without one, a line that says back what it is told. */
+  consoleLine: Duplex | undefined;
   logLines: LogLine[] = [];
   programs: Programs;
   /** What `create` and `run` throw instead of doing anything. */
@@ -205,7 +209,11 @@ class FakeVm implements Vm {
 
   refresh = async () => this.info;
   prepare = () => this.#to('prepare', 'Created');
-  start = () => this.#to('start', 'Running');
+  start = (call?: CallOptions) =>
+    new Task(async () => {
+      await this.#home.onStart(call);
+      return await this.#to('start', 'Running');
+    });
   stop = (options: { timeoutMs?: number; force?: boolean } = {}) =>
     this.#to(`stop${options.force ? ' -f' : ''}${options.timeoutMs ?? ''}`, 'Stopped');
   shutdown = () => this.#to('shutdown', 'Shutdown');
@@ -261,7 +269,7 @@ class FakeVm implements Vm {
   }
 
   async console() {
-    return new PassThrough();
+    return this.#home.consoleLine ?? new PassThrough();
   }
   async connect() {
     return new PassThrough();

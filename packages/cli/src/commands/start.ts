@@ -15,16 +15,13 @@ export const command = defineCommand<ActionFlags & { quiet?: boolean }>({
   run: async (context, names, flags) => {
     using progress = progressView(context, { quiet: flags.quiet === true || names.length > 1 });
     const { onProgress } = progress;
-    return actOnEach(context, names, flags, (vm) =>
-      vm.start({ signal: context.signal, onProgress }).then(done(progress)),
-    );
+    return await actOnEach(context, names, flags, async (vm) => {
+      try {
+        return await vm.start({ signal: context.signal, onProgress });
+      } finally {
+        // Before the result, or what went wrong, is printed: it would be erased with the display.
+        progress[Symbol.dispose]();
+      }
+    });
   },
 });
-
-/** Takes the live display away before the result is printed. */
-function done<T>(display: Disposable): (result: T) => T {
-  return (result) => {
-    display[Symbol.dispose]();
-    return result;
-  };
-}
