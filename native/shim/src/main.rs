@@ -24,7 +24,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    descriptors::sanitise();
+    if let Err(failure) = descriptors::sanitise() {
+        say(&failure.announcement());
+        return ExitCode::FAILURE;
+    }
     let mut arguments = std::env::args_os().skip(1);
     let (Some(dir), None) = (arguments.next(), arguments.next()) else {
         eprintln!("usage: viv-shim DIR");
