@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { VivError } from '@vivarium/model';
 import type { Context } from './context.ts';
 import { printable } from './render/style.ts';
@@ -10,6 +11,11 @@ export class ExitStatus extends Error {
     super(`exit status ${status}`);
     this.status = status;
   }
+}
+
+/** As a shell reports a process that died of a signal: 128 + n. */
+export function signalStatus(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
 }
 
 /** The reader of our output has gone away: no failure, and nobody to tell. */
