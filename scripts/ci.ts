@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { findToolchain } from './setup/rust.ts';
+import { findCargo } from './cargo.ts';
 import { systemPath } from './setup/system-path.ts';
 import { type Check, passes } from './step.ts';
 import type { TestCounts } from './test-reporter.ts';
@@ -9,7 +9,6 @@ import type { TestCounts } from './test-reporter.ts';
 /* Everything a change has to pass, in one go; set-up has been done. Ends with the sum of all. */
 
 const root = path.resolve(import.meta.dirname, '..');
-const native = path.join(root, 'native');
 let passed = 0;
 let failed = 0;
 
@@ -40,24 +39,18 @@ async function runTests(): Promise<void> {
 }
 
 async function runNative(): Promise<void> {
-  const toolchain = await findToolchain(root);
-  if (!toolchain) throw new Error('Set-up left no Rust toolchain');
-  const env = {
-    PATH: `${toolchain.dir}${path.delimiter}${process.env.PATH}`,
-    CARGO_TARGET_DIR: path.join(root, '.viv/target'),
-  };
+  const program = await findCargo(root);
   const cargo = (title: string, ...args: string[]): Check => ({
+    ...program,
     title,
-    argv: [toolchain.cargo, ...args],
-    cwd: native,
-    env,
+    argv: [...program.argv, ...args],
   });
   // rustfmt and clippy come with rustup; a distribution's toolchain may lack them.
   for (const tool of ['fmt', 'clippy']) {
     const available = await new Promise<boolean>((resolve) => {
-      const child = spawn(toolchain.cargo, [tool, '--version'], {
+      const child = spawn(program.argv[0], [tool, '--version'], {
         stdio: 'ignore',
-        env: { ...process.env, ...env },
+        env: { ...process.env, ...program.env },
       });
       child.once('error', () => resolve(false));
       child.once('close', (code) => resolve(code === 0));
@@ -73,6 +66,7 @@ async function runNative(): Promise<void> {
     }
   }
   await runCheck(cargo('Rust tests', 'test', '--workspace', '--locked'));
+  await runCheck(cargo('The agent survives noise', 'run', '--locked', '--package', 'viv-fuzz', '--', '5'));
 }
 
 await runTests();

@@ -20,13 +20,18 @@ struct Account<'a> {
     home: &'a str,
 }
 
+/// The highest number means `no change` to the system calls: a process would stay root.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields
             .next()
             .filter(|name| !name.is_empty() && !name.starts_with('#'))?;
-        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (uid, gid) = (id(fields.nth(1)?)?, id(fields.next()?)?);
         Some(Account {
             name,
             uid,
@@ -41,11 +46,7 @@ fn groups(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     group.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        Some((
-            name,
-            fields.nth(1)?.parse().ok()?,
-            fields.next().unwrap_or(""),
-        ))
+        Some((name, id(fields.nth(1)?)?, fields.next().unwrap_or("")))
     })
 }
 
@@ -63,7 +64,7 @@ pub fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<Identity, Wire
         None => (wanted, None),
     };
     let user = if user.is_empty() { "0" } else { user };
-    let number: Option<u32> = user.parse().ok();
+    let number = id(user);
     // A name that looks like a number is looked up as a name first, as useradd permits such names.
     let account = accounts(passwd)
         .find(|account| account.name == user)
@@ -102,7 +103,7 @@ fn group_id(wanted: &str, group: &str) -> Result<u32, WireError> {
         .find(|(name, _, _)| *name == wanted)
         .map(|(_, gid, _)| gid);
     named
-        .or_else(|| wanted.parse().ok())
+        .or_else(|| id(wanted))
         .ok_or_else(|| unknown("group", wanted))
 }
 
@@ -155,6 +156,18 @@ mod tests {
         for wanted in ["nobody-here", "app:nope", "99999999999"] {
             assert_eq!(
                 resolve(wanted, PASSWD, GROUP).unwrap_err().code,
+                Code::UserNotFound,
+                "{wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_id_that_means_no_change_is_nobodys() {
+        let passwd = "ghost:x:4294967295:4294967295::/:/bin/sh\n";
+        for wanted in ["4294967295", "0:4294967295", "ghost"] {
+            assert_eq!(
+                resolve(wanted, passwd, "").unwrap_err().code,
                 Code::UserNotFound,
                 "{wanted}"
             );

@@ -1,5 +1,7 @@
 //! File descriptors: what the shim inherits, and the three numbers it keeps for the VMM.
 
+use crate::failure::Failure;
+use std::io;
 use std::os::fd::RawFd;
 
 /// The VMM finds its serial console here.
@@ -11,7 +13,7 @@ pub const INCOMING: RawFd = 5;
 
 /// Closes everything inherited beyond stdio and reserves the VMM's numbers, so that no file of the shim's
 /// (nor the pipe on which std reports a failed exec) ever lies where the child will put its own.
-pub fn sanitise() {
+pub fn sanitise() -> Result<(), Failure> {
     // SAFETY: runs before anything else has opened a descriptor.
     unsafe {
         if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) != 0 {
@@ -20,9 +22,16 @@ pub fn sanitise() {
             }
         }
         // 0, 1 and 2 too, where the launcher gave none.
-        while libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) < INCOMING {}
+        let mut last = -1;
+        while last < INCOMING {
+            last = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            if last < 0 {
+                return Err(Failure::io("/dev/null", &io::Error::last_os_error()));
+            }
+        }
         libc::umask(0o177);
     }
+    Ok(())
 }
 
 /// Tells the launcher that nothing more will come.

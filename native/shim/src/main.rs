@@ -26,7 +26,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    descriptors::sanitise();
+    if let Err(failure) = descriptors::sanitise() {
+        say(&failure.announcement());
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let dir = match arguments.as_slice() {
         [dir] if dir != "digest" => dir,

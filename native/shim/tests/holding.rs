@@ -7,7 +7,10 @@ use serde_json::{json, Value};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn the_vmm_gets_its_five_descriptors_and_an_environment_of_its_own() {
@@ -19,6 +22,33 @@ fn the_vmm_gets_its_five_descriptors_and_an_environment_of_its_own() {
     assert!(said.starts_with("0\n1\n2\n3\n4\n"), "{said}");
     assert!(said.contains("ONLY=this"));
     assert!(!said.contains("CARGO"), "{said}");
+}
+
+#[test]
+fn a_shim_that_may_open_nothing_says_so_and_ends() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_viv-shim"));
+    command.arg("/nowhere").stdout(Stdio::piped());
+    let few = libc::rlimit {
+        rlim_cur: 4,
+        rlim_max: 4,
+    };
+    // SAFETY: one system call on a struct of its own.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &few) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let mut shim = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE - Duration::from_secs(1);
+    let ended = until("its end", || match shim.try_wait().unwrap() {
+        None if Instant::now() > deadline => shim.kill().map(|()| None).unwrap(),
+        other => other,
+    });
+    let mut said = String::new();
+    shim.stdout.unwrap().read_to_string(&mut said).unwrap();
+    assert!(!ended.success());
+    assert!(said.contains("/dev/null"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Vivarium } from '@vivarium/model';
+import { isBrokenPipe, OutputGone } from './failure.ts';
 import type { Style } from './render/style.ts';
 
 /** Where a command reads from; a terminal has `setRawMode`. */
@@ -42,9 +43,12 @@ export function widthOf(output: Output): number | undefined {
   return output.isTTY ? (output.columns ?? 80) : undefined;
 }
 
-/** Writes and waits for room. Rejects with the stream's own error (EPIPE where the reader is gone). */
+/** Writes and waits for room. Rejects with the stream's own error, or OutputGone where the reader is gone. */
 export function write(output: Writable, data: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    output.write(data, (error) => (error ? reject(error) : resolve()));
+    output.write(data, (error) => {
+      if (error) reject(isBrokenPipe(error) ? new OutputGone(error) : error);
+      else resolve();
+    });
   });
 }

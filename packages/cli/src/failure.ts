@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { VivError } from '@vivarium/model';
 import type { Context } from './context.ts';
 import { printable } from './render/style.ts';
@@ -12,7 +13,19 @@ export class ExitStatus extends Error {
   }
 }
 
-/** True where the reader of our output has gone away: no failure, and nobody to tell. */
+/** As a shell reports a process that died of a signal: 128 + n. */
+export function signalStatus(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
+}
+
+/** The reader of our output has gone away: no failure, and nobody to tell. */
+export class OutputGone extends Error {
+  constructor(cause: unknown) {
+    super('nobody reads the output', { cause });
+  }
+}
+
+/** Of an error of one of our outputs: true where its reader has gone. Anybody else's broken pipe is a failure. */
 export function isBrokenPipe(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
@@ -26,7 +39,7 @@ function harmless(text: string): string {
 /** Says `viv: message` and `hint: …` on stderr and answers the exit status of the error table. */
 export function reportFailure(context: Context, thrown: unknown, about?: string): number {
   if (thrown instanceof ExitStatus) return thrown.status;
-  if (isBrokenPipe(thrown)) return 0;
+  if (thrown instanceof OutputGone) return 0;
   const error = VivError.from(thrown);
   // Whoever pressed Ctrl-C knows.
   if (error.code === 'cancelled' && context.signal.aborted) return error.rule.exit;

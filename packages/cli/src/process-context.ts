@@ -2,16 +2,10 @@ import type { Vivarium } from '@vivarium/model';
 import { VivError } from '@vivarium/model';
 import { connectDaemon } from './connection.ts';
 import { type Context, type Input, type Output, type SignalName, write } from './context.ts';
+import { signalStatus } from './failure.ts';
 import { styleFor } from './render/style.ts';
 
 const ending: readonly SignalName[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-/** 128 + n, as a shell reports a process that died of a signal. */
-const statusOf: Partial<Record<SignalName, number>> = {
-  SIGHUP: 129,
-  SIGINT: 130,
-  SIGQUIT: 131,
-  SIGTERM: 143,
-};
 
 export interface ContextParts {
   readonly stdin: Input;
@@ -35,7 +29,7 @@ export function processContext(parts: Partial<ContextParts> = {}): Context {
     if (taken !== undefined) taken.handler(name);
     if (taken !== undefined || !ending.includes(name)) return;
     // The first one lets the command undo what it began; the second one does not wait for that.
-    if (abort.signal.aborted) process.exit(statusOf[name]);
+    if (abort.signal.aborted) process.exit(signalStatus(name));
     abort.abort(new VivError('cancelled', `Interrupted by ${name}.`));
   };
   const listen = (name: SignalName): void => {

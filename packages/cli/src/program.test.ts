@@ -232,3 +232,17 @@ test('an error that carries a log shows it, without its control characters', asy
   const { status, stderr } = await viv(['create', 'busybox'], { vivarium });
   assert.deepEqual([status, stderr], [69, 'viv: vivd ended.\n  one\n  \\u001b[2Jtwo\n']);
 });
+
+test('a broken pipe is silent only where it is our own output', async () => {
+  const vivarium = home();
+  vivarium.get = async () => {
+    throw Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  };
+  const outcome = await viv(['pause', 'web'], { vivarium });
+  assert.deepEqual([outcome.status, outcome.stderr], [70, 'viv: write EPIPE\n']);
+
+  const terminal = new FakeTerminal({ vivarium: home() });
+  terminal.stdout.destroy();
+  const { status, stderr } = await terminal.run('ls');
+  assert.deepEqual([status, stderr], [0, '']);
+});

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import {
   absentPools,
   type CallOptions,
@@ -65,6 +66,10 @@ export class FakeVivarium implements Vivarium {
   readonly connections: FakeConnection[] = [];
   /** Called by a stop: a scripted command that should end then. */
   onStop: () => unknown = () => undefined;
+  /** Called by a start before anything else. */
+  onStart: (call?: CallOptions) => unknown = () => undefined;
+  /** What a console is; without one, a line that says back what it is told. */
+  consoleLine: Duplex | undefined;
   logLines: LogLine[] = [];
   programs: Programs;
   /** What `create` and `run` throw instead of doing anything. */

@@ -75,8 +75,9 @@ export class FakeVm implements Vm {
   fork = (options: ForkOptions & CallOptions = {}) =>
     new Task(async () => forkVm(this.#home, await this.refresh(), options));
 
-  start({ cold }: { cold?: boolean } = {}): Task<ActionResult> {
+  start({ cold, ...call }: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
     return new Task(async () => {
+      await this.#home.onStart(call);
       const { state, suspendedAt } = await this.refresh();
       if (cold || (suspendedAt === undefined && state !== 'Running')) this.#boot();
       return this.#to('start', 'Running', `start${cold ? ' --cold' : ''}`);
@@ -149,7 +150,7 @@ export class FakeVm implements Vm {
   }
 
   async console() {
-    return new PassThrough();
+    return this.#home.consoleLine ?? new PassThrough();
   }
   async connect() {
     return new PassThrough();

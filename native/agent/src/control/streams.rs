@@ -157,19 +157,22 @@ impl Agent {
             return;
         };
         let fd = session.input.fd();
+        if let Some(fd) = fd.filter(|_| std::mem::take(&mut session.input.watched)) {
+            // Out of the set first: a terminal has other descriptors, with which this one would stay in it when it is closed.
+            self.poll.remove(fd);
+            // A terminal that nobody has open any more takes nothing, is no error, and would be ready for ever.
+            if session.terminal.is_some() && crate::sys::hung_up(fd) {
+                session.input.close();
+            }
+        }
         let grant = session.input.flush();
         if let (Some(grant), Some(stream)) = (grant, session.stream) {
             self.link
                 .send(Kind::Credit, 0, stream, &grant.to_le_bytes());
         }
-        let waiting = session.input.waiting();
-        if let Some(fd) = fd.filter(|_| waiting != session.input.watched) {
-            if waiting {
-                session.input.watched = self.poll.add(fd, number << 2, WRITE).is_ok();
-            } else {
-                self.poll.remove(fd);
-                session.input.watched = false;
-            }
+        if session.input.waiting() {
+            let token = number << 2;
+            session.input.watched = fd.is_some_and(|fd| self.poll.add(fd, token, WRITE).is_ok());
         }
     }
 
@@ -206,5 +209,73 @@ impl Agent {
     pub(super) fn reset_stream(&mut self, stream: u32, error: &WireError) {
         self.detach(stream);
         self.link.reset(stream, error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Parts;
+    use super::*;
+    use crate::session::{Input, Output, Session};
+    use crate::sys;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    fn agent() -> Agent {
+        let (poll, spawner, children, null, jobs) = Agent::beginnings().expect("beginnings");
+        let parts = Parts {
+            poll,
+            spawner,
+            children,
+            null,
+            jobs,
+            targets: Default::default(),
+        };
+        let (port, _host) = UnixStream::pair().expect("sockets");
+        Agent::assemble(parts, port.into(), None)
+    }
+
+    /// Master and slave; the slave is raw, so that its queue fills up.
+    fn terminal() -> (OwnedFd, OwnedFd) {
+        // SAFETY: descriptors that are new and ours, and local structs.
+        unsafe {
+            let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+            let master = OwnedFd::from_raw_fd(sys::check(libc::posix_openpt(flags)).expect("pty"));
+            sys::check(libc::unlockpt(master.as_raw_fd())).expect("unlocked");
+            let peer = libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags);
+            let slave = OwnedFd::from_raw_fd(sys::check(peer).expect("slave"));
+            let mut mode: libc::termios = std::mem::zeroed();
+            libc::tcgetattr(slave.as_raw_fd(), &mut mode);
+            libc::cfmakeraw(&mut mode);
+            libc::tcsetattr(slave.as_raw_fd(), libc::TCSANOW, &mode);
+            (master, slave)
+        }
+    }
+
+    #[test]
+    fn typed_bytes_that_nobody_will_ever_read_do_not_keep_the_loop_awake() {
+        let (mut agent, (master, slave)) = (agent(), terminal());
+        let again = || master.try_clone().expect("a descriptor");
+        let outputs = [Output::new(again(), false), Output::ended_from_start()];
+        let mut session = Session::new("x", "vm", vec![], Input::new(again(), true), outputs);
+        session
+            .input
+            .accept(&[b'x'; 200_000])
+            .expect("in the window");
+        session.terminal = Some(again());
+        let number = agent.add_session(session);
+        agent.feed(number);
+        assert!(agent.sessions[&number].input.watched, "it is full");
+        drop(slave);
+        // A child of another test may have it for a moment, until it runs its program.
+        while !sys::hung_up(master.as_raw_fd()) {
+            std::thread::yield_now();
+        }
+        agent.feed(number);
+        assert_eq!(agent.sessions[&number].input.fd(), None);
+        let mut ready = Vec::new();
+        agent.poll.wait(Some(Instant::now()), &mut ready);
+        assert!(ready.is_empty(), "{ready:?}");
     }
 }

@@ -39,8 +39,9 @@ pub fn number(field: &[u8]) -> Result<u64, TarError> {
             // Negative: a time before 1970 is the only one there is, and 1970 is near enough.
             return Ok(0);
         }
-        let start = field.len().saturating_sub(8);
-        if field[0] != 0x80 || field[1..start.max(1)].iter().any(|byte| *byte != 0) {
+        // The first byte is the mark, in fields of eight bytes too.
+        let start = field.len().saturating_sub(8).max(1);
+        if field[0] != 0x80 || field[1..start].iter().any(|byte| *byte != 0) {
             return invalid("a number in a header is out of range");
         }
         return Ok(field[start..]
@@ -141,6 +142,18 @@ fn time(bytes: &[u8]) -> Option<(i64, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// GNU's tar marks the first byte of the field, which is no digit, however short the field is.
+    #[test]
+    fn binary_numbers_are_read_from_short_fields_and_long_ones() {
+        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0x2d, 0xc6, 0xc0]), Ok(3_000_000));
+        assert_eq!(
+            number(&[0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1]),
+            Ok((2 << 32) + 1)
+        );
+        assert!(number(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(number(&[0x81, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    }
 
     #[test]
     fn times_before_1970_and_fractions_are_read() {

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { defineCommand } from '../command.ts';
 import { type Context, write } from '../context.ts';
 import { consoleKeys, KeyWatch } from '../terminal/detach-keys.ts';
+import { unreadable } from '../terminal/drive.ts';
 import { rawMode } from '../terminal/raw.ts';
 
 export const command = defineCommand({
@@ -28,7 +29,8 @@ async function converse(context: Context, line: Duplex): Promise<void> {
   const keys = new KeyWatch(consoleKeys);
   const onData = (data: Buffer): void => {
     const { pass, detached } = keys.scan(data);
-    if (pass.byteLength > 0 && !line.write(pass)) {
+    // Of a terminal every key is taken at once: behind a guest that does not read, the keys to leave must be seen.
+    if (pass.byteLength > 0 && !line.write(pass) && !stdin.isTTY) {
       stdin.pause();
       line.once('drain', () => stdin.resume());
     }
@@ -37,11 +39,12 @@ async function converse(context: Context, line: Duplex): Promise<void> {
   const show = async (): Promise<void> => {
     for await (const data of line) await write(context.stdout, data as Uint8Array);
   };
-  stdin.on('data', onData);
+  const onError = (error: Error): void => left.reject(unreadable(error));
+  stdin.on('data', onData).once('error', onError);
   try {
     await Promise.race([show(), left.promise]);
   } finally {
-    stdin.off('data', onData);
+    stdin.off('data', onData).off('error', onError);
     stdin.pause();
     if (!line.destroyed) {
       line.destroy();

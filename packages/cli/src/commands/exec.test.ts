@@ -77,3 +77,20 @@ test('exec -it passes every key on, Ctrl-P and Ctrl-Q too', async () => {
   terminal.stdin.write('q');
   assert.equal((await outcome).status, 0);
 });
+
+test('an input that cannot be read is no end of it: the command is killed, and viv says why', async () => {
+  const vivarium = home();
+  vivarium.programs.hungry = async ({ stdin, out }) => {
+    out('ready');
+    for await (const _data of stdin);
+    return 0;
+  };
+  const terminal = new FakeTerminal({ vivarium });
+  const outcome = terminal.run('exec', '-i', 'web', 'hungry');
+  await terminal.shows('ready');
+  terminal.stdin.destroy(new Error('EISDIR: illegal operation on a directory, read'));
+  const { status, stderr } = await outcome;
+  assert.notEqual(status, 0);
+  assert.match(stderr, /^viv: .*EISDIR/);
+  assert.deepEqual(vivarium.connections[0]?.heard.slice(0, 1), ['SIGKILL']);
+});

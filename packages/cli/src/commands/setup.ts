@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { VivError } from '@vivarium/model';
 import { defineCommand } from '../command.ts';
+import { signalStatus } from '../failure.ts';
 
 /** The engine's own set-up as a program. It is run, not imported: this room does not know the engine. */
 const program = '@vivarium/engine/setup';
@@ -22,7 +23,7 @@ export const command = defineCommand<{ upgrade?: boolean }>({
     // It gets the terminal's signals itself and puts things in order; ours is its answer.
     using _signals = context.onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => void child.kill(name));
     const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-    return code ?? (signal === 'SIGINT' ? 130 : 143);
+    return code ?? signalStatus(signal ?? 'SIGKILL');
   },
 });
 

@@ -1,6 +1,6 @@
-import type { ExecConnection, ExecExit } from '@vivarium/model';
+import { type ExecConnection, type ExecExit, VivError } from '@vivarium/model';
 import { type Context, type SignalName, write } from '../context.ts';
-import { isBrokenPipe } from '../failure.ts';
+import { OutputGone } from '../failure.ts';
 import { detachKeys, KeyWatch } from './detach-keys.ts';
 import { rawMode, terminalSize } from './raw.ts';
 
@@ -40,8 +40,15 @@ export async function drive(context: Context, command: Driven, options: DriveOpt
     cleanup.use(rawMode(context.stdin));
     cleanup.use(context.onSignals(['SIGWINCH'], () => void quietly(command.resize(terminalSize(context)))));
   }
-  if (options.interactive)
-    cleanup.use(pumpInput(context, command, options, () => early.resolve({ kind: 'detached' })));
+  if (options.interactive) {
+    const broken = async (error: Error): Promise<void> => {
+      // The command must not take half an input for a whole one.
+      await quietly(options.force());
+      early.reject(unreadable(error));
+    };
+    const onDetach = () => early.resolve({ kind: 'detached' });
+    cleanup.use(pumpInput(context, command, options, { onDetach, onBroken: (error) => void broken(error) }));
+  }
   return await Promise.race([show(context, command, options), early.promise]);
 }
 
@@ -85,11 +92,22 @@ async function show(context: Context, command: Driven, options: DriveOptions): P
       await write(stream === 'stderr' ? context.stderr : context.stdout, data);
     }
   } catch (error) {
-    if (!isBrokenPipe(error)) throw error;
+    if (!(error instanceof OutputGone)) throw error;
     await quietly(options.force());
     return { kind: 'broken-pipe' };
   }
   return { kind: 'exit', exit: await command.exit };
+}
+
+/** Of a stdin that is a directory, or lies on a disk that fails. */
+export function unreadable(cause: Error): VivError {
+  return new VivError('invalid_request', `The input cannot be read: ${cause.message}`, { cause });
+}
+
+interface PumpEnds {
+  onDetach: () => void;
+  /** Our input fails. A terminal that does has been closed: that is its end. */
+  onBroken: (error: Error) => void;
 }
 
 /** Our stdin to the command, at the pace it reads. Disposing stops reading. */
@@ -97,7 +115,7 @@ function pumpInput(
   context: Context,
   command: Driven,
   { tty, detachable }: DriveOptions,
-  onDetach: () => void,
+  { onDetach, onBroken }: PumpEnds,
 ): Disposable {
   const { stdin } = context;
   const keys = tty && detachable ? new KeyWatch(detachKeys) : undefined;
@@ -121,11 +139,12 @@ function pumpInput(
   const onEnd = (): void => {
     queue = queue.then(() => quietly(command.end()));
   };
-  stdin.on('data', onData).once('end', onEnd).once('error', onEnd);
+  const onError = tty ? onEnd : onBroken;
+  stdin.on('data', onData).once('end', onEnd).once('error', onError);
   stdin.resume();
   return {
     [Symbol.dispose]() {
-      stdin.off('data', onData).off('end', onEnd).off('error', onEnd);
+      stdin.off('data', onData).off('end', onEnd).off('error', onError);
       stdin.pause();
     },
   };

@@ -137,7 +137,10 @@ export class QemuMachine implements Machine, DiskGrower, DiskLayerer, MachineSav
       );
     } catch (cause) {
       if (signal?.aborted) throw new VivError('cancelled', `Opening ${channel} was cancelled`, { cause });
-      if (!isNotListening(cause)) throw cause;
+      // EAGAIN: it accepts nobody, and the kernel keeps no more waiting for it.
+      if (!isNotListening(cause)) {
+        throw new VivError('vmm_failed', `The ${channel} channel could not be opened`, { cause });
+      }
       if (!(await isAlive(this.record.vmm))) throw this.#gone(cause);
       throw new VivError('not_supported', `The machine has no ${channel} channel`, { cause });
     }

@@ -8,8 +8,8 @@ interface FaultPoint {
   readonly meaning: string;
 }
 
-const always: readonly Effect[] = ['error', 'hang', 'crash', 'delay'];
-const boot: readonly Effect[] = ['panic', 'hang', 'crash', 'delay'];
+const always = ['error', 'hang', 'crash', 'delay'] as const;
+const boot = ['panic', 'hang', 'crash', 'delay'] as const;
 
 /** Every place where a simulated machine can be made to misbehave, and how. */
 export const faultPoints = {
@@ -39,6 +39,9 @@ export const faultPoints = {
 } as const satisfies Record<string, FaultPoint>;
 
 export type FaultPointName = keyof typeof faultPoints;
+
+/** What can go wrong at this point. */
+export type EffectAt<Point extends FaultPointName> = (typeof faultPoints)[Point]['effects'][number];
 
 export const allFaultPoints = Object.keys(faultPoints) as readonly FaultPointName[];
 
