@@ -152,6 +152,8 @@ fn a_damaged_delta_is_refused_before_anything_is_written() {
     let view = machine.view();
     let path = machine.file("delta");
     let good = delta_file(&vec![7; MIB], &[1, 2, 255]);
+    // More than is moved at once.
+    let long = delta_file(&vec![7; MIB], &(0..250).collect::<Vec<u64>>());
     let with = |at: usize, bytes: &[u8]| {
         let mut bad = good.clone();
         bad[at..at + bytes.len()].copy_from_slice(bytes);
@@ -173,6 +175,7 @@ fn a_damaged_delta_is_refused_before_anything_is_written() {
         ("no pages", good[..40].to_vec()),
         ("half the numbers", good[..30].to_vec()),
         ("one byte more", [&good[..], &[0]].concat()),
+        ("the last of many short", long[..long.len() - 1].to_vec()),
     ] {
         fs::write(&path, bad).unwrap();
         let code = machine.refusal("memory_apply", json!({"delta": path}));

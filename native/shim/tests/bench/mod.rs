@@ -116,6 +116,11 @@ impl Bench {
         self.status_kib("VmHWM:")
     }
 
+    /// What it has allocated and written to.
+    pub fn allocated_kib(&self) -> u64 {
+        self.status_kib("RssAnon:")
+    }
+
     fn status_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
