@@ -1,8 +1,8 @@
-//! Pages on their way: up to 1 MiB of them, in the order of their numbers.
+//! Pages on their way: up to 512 KiB of them, in the order of their numbers.
 
 pub const PAGE: u64 = 4096;
-/// In pages.
-pub const MOST: u64 = 256;
+/// In pages: two such buffers are compared, and with larger ones they leave the cache before they are.
+pub const MOST: u64 = 128;
 
 /// Neighbouring pages.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod range;
 mod seen;
 mod sparse;
 mod target;
+mod walk;
 mod worker;
 
 pub mod digest;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// How much is copied between two looks at whether it is still wanted.
 const STEP: u64 = 8 << 20;
 /// How much is read at once where it has to be.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 128 << 10;
 
 /// A file being written, which is removed unless it is kept.
 pub struct Partial {

@@ -1,18 +1,14 @@
-//! The VMM's memory: which pages are its own, and what is in them.
+//! The VMM's memory: what is known of its pages, and what is in them.
 //!
 //! The VMM is our child and is not reaped while this is in use, so its pid is its own.
 
-use super::batch::{Batch, Run, PAGE};
+use super::batch::{Run, PAGE};
 use super::range::Backing;
-use super::seen::Seen;
 use super::Range;
 use crate::failure::Failure;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-
-/// Entries of `/proc/PID/pagemap` read at once: 64 MiB of memory.
-const WINDOW: u64 = 16 * 1024;
 
 pub struct Target {
     pid: i32,
@@ -41,7 +37,8 @@ impl Target {
         })
     }
 
-    fn entries(&self, first: u64, into: &mut [u8]) -> Result<(), Failure> {
+    /// What `/proc/PID/pagemap` says of pages from there on, 8 bytes each.
+    pub fn entries(&self, first: u64, into: &mut [u8]) -> Result<(), Failure> {
         let at = (self.address / PAGE + first) * 8;
         self.pagemap
             .read_exact_at(into, at)
@@ -159,72 +156,6 @@ fn skip(mut vectors: &mut [libc::iovec], mut bytes: usize) -> &mut [libc::iovec]
     vectors
 }
 
-/// Goes through the pages that may differ from the mapped file: the VMM's own, and those that once were.
-pub struct Walk {
-    next: u64,
-    window: Vec<u8>,
-    window_first: u64,
-}
-
-impl Walk {
-    pub fn new() -> Walk {
-        Walk {
-            next: 0,
-            window: Vec::new(),
-            window_first: 0,
-        }
-    }
-
-    /// The next pages with what is in them. False where there are no more.
-    pub fn fill(
-        &mut self,
-        target: &mut Target,
-        seen: &mut Seen,
-        batch: &mut Batch,
-    ) -> Result<bool, Failure> {
-        batch.clear();
-        while self.next < target.pages && batch.room() > 0 {
-            let window_end = self.window_first + (self.window.len() / 8) as u64;
-            if self.next >= window_end {
-                let entries = WINDOW.min(target.pages - self.next);
-                self.window.resize((entries * 8) as usize, 0);
-                self.window_first = self.next;
-                target.entries(self.next, &mut self.window)?;
-            }
-            self.collect(seen, batch);
-        }
-        let (runs, bytes) = batch.parts();
-        target.read(runs, bytes)?;
-        Ok(batch.pages() > 0)
-    }
-
-    /// From the window at hand, as far as there is room.
-    fn collect(&mut self, seen: &mut Seen, batch: &mut Batch) {
-        let from = ((self.next - self.window_first) * 8) as usize;
-        let mut room = batch.room();
-        for entry in self.window[from..].chunks_exact(8) {
-            if room == 0 {
-                return;
-            }
-            let own = is_own(entry);
-            if own {
-                seen.mark(self.next);
-            }
-            if own || seen.has(self.next) {
-                batch.push(self.next, 1);
-                room -= 1;
-            }
-            self.next += 1;
-        }
-    }
-}
-
-/// Present or swapped, and no page of a file.
-fn is_own(entry: &[u8]) -> bool {
-    let bits = entry.last().copied().unwrap_or(0);
-    bits & 0b1100_0000 != 0 && bits & 0b0010_0000 == 0
-}
-
 pub fn ended() -> Failure {
     Failure::new("vmm_failed", "the VMM has ended")
 }
@@ -247,14 +178,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_the_vmms_own_when_it_is_present_or_swapped_and_of_no_file() {
-        for (bits, own) in [(63, true), (62, true), (61, false), (56, false)] {
-            assert_eq!(is_own(&(1u64 << bits).to_le_bytes()), own, "bit {bits}");
-        }
-        assert!(!is_own(&(1u64 << 63 | 1 << 61).to_le_bytes()));
-    }
-
-    #[test]
     fn what_is_not_allowed_is_told_from_what_has_ended() {
         for (errno, code) in [
             (libc::EPERM, "not_supported"),
@@ -264,6 +187,50 @@ mod tests {
             (libc::EFAULT, "vmm_failed"),
         ] {
             assert_eq!(refused(&io::Error::from_raw_os_error(errno)).code, code);
+        }
+    }
+
+    /// Pages of this very process.
+    fn own_pages(pages: usize) -> (Target, &'static mut [u8]) {
+        let bytes = pages * PAGE as usize;
+        let mode = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping that is never removed.
+        let memory = unsafe {
+            let address = libc::mmap(std::ptr::null_mut(), bytes, mode, flags, -1, 0);
+            assert_ne!(address, libc::MAP_FAILED);
+            std::slice::from_raw_parts_mut(address.cast::<u8>(), bytes)
+        };
+        let range = Range {
+            address: memory.as_ptr() as u64,
+            bytes: bytes as u64,
+        };
+        let target = Target::open(std::process::id() as i32, &range);
+        (target.map_err(|failure| failure.message).unwrap(), memory)
+    }
+
+    #[test]
+    fn memory_is_moved_the_same_through_the_calls_and_through_the_file() {
+        for refusal in [None, Some(libc::EPERM), Some(libc::ENOSYS)] {
+            let (mut target, memory) = own_pages(8);
+            if let Some(errno) = refusal {
+                let error = io::Error::from_raw_os_error(errno);
+                assert!(target.fall_back(&error).is_ok() && target.memory.is_some());
+            }
+            let runs = [Run { first: 1, pages: 2 }, Run { first: 6, pages: 1 }];
+            let page = PAGE as usize;
+            memory[page] = 1;
+            memory[3 * page - 1] = 2;
+            memory[6 * page] = 3;
+            let mut moved = vec![9; 3 * page];
+            assert!(target.read(&runs, &mut moved).is_ok());
+            assert_eq!((moved[0], moved[2 * page - 1], moved[2 * page]), (1, 2, 3));
+            moved.fill(7);
+            assert!(target.write(&runs, &mut moved).is_ok());
+            let written = |page: &[u8]| page.iter().all(|byte| *byte == 7);
+            let pages: Vec<bool> = memory.chunks(page).map(written).collect();
+            let run = [false, true, true, false, false, false, true, false];
+            assert_eq!(pages, run);
         }
     }
 

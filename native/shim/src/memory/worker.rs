@@ -51,6 +51,7 @@ impl Memory {
                 "another memory request is being served",
             ));
         }
+        keep_no_buffers();
         let failed = |error| Failure::io("a thread for memory", &error);
         let (done, working) = UnixStream::pair().map_err(failed)?;
         let watch = Watch::default();
@@ -89,5 +90,15 @@ impl Memory {
             request: job.request,
             outcome: outcome.unwrap_or_else(panicked),
         })
+    }
+}
+
+/// Buffers are mapped each for itself and so are given back. Left alone, the allocator would come to keep them, and that
+/// is more than the shim otherwise has.
+fn keep_no_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator's.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 * 1024);
     }
 }

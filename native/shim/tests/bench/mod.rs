@@ -65,12 +65,13 @@ impl Bench {
 
     /// Where another bench may own the directory.
     pub fn spawn(dir: PathBuf) -> Bench {
-        let mut shim = Command::new(env!("CARGO_BIN_EXE_viv-shim"))
-            .arg(&dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let shim = Command::new(env!("CARGO_BIN_EXE_viv-shim"));
+        Bench::spawn_as(shim, dir)
+    }
+
+    pub fn spawn_as(mut shim: Command, dir: PathBuf) -> Bench {
+        shim.arg(&dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shim = shim.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(shim.stdout.take().unwrap())
             .read_line(&mut line)
@@ -107,11 +108,22 @@ impl Bench {
     }
 
     pub fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most it ever had.
+    pub fn peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// What it has allocated and written to.
+    pub fn allocated_kib(&self) -> u64 {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
