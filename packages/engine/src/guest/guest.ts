@@ -14,6 +14,17 @@ export interface GuestIdentity {
   network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
 }
 
+/** What {@link Guest.identity} tells of a guest that was restored. */
+export interface RestoredIdentity extends GuestIdentity {
+  /**
+   * The guest is one of several with the same past: SSH host keys are made anew and the hooks of its image run. Default false, which
+   * is right for a start from a template and for the only resume of a suspended guest.
+   */
+  copy?: boolean;
+  /** TCP connections to the outside end at once, with ECONNABORTED for whoever uses them. Default false. */
+  resetConnections?: boolean;
+}
+
 export interface GuestConfig extends GuestIdentity {
   root: { layers: number; layersSerial: string; overlaySerial: string };
 }
@@ -88,7 +99,10 @@ export interface Guest extends AsyncDisposable {
     config: GuestConfig,
     signal?: AbortSignal,
   ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
-  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
+  /** Answers when hooks have run, which may take 10 s each. `conflict` while another one is under way. Nothing is thawed by it. */
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void>;
+  /** Does once what the first start of a process does, so that a guest that is saved afterwards starts it sooner. */
+  warm(signal?: AbortSignal): Promise<void>;
   /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
@@ -96,6 +110,10 @@ export interface Guest extends AsyncDisposable {
   workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;
   onWorkloadExit(listener: (exit: WorkloadExit) => void): () => void;
   signalWorkload(id: string, signalName: string): Promise<void>;
+  /**
+   * Everything that runs code for the user stands still, and what it has printed is in the log. `guest_error` where something
+   * does not within 2 s; then all goes on.
+   */
   freeze(signal?: AbortSignal): Promise<void>;
   thaw(signal?: AbortSignal): Promise<void>;
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;
