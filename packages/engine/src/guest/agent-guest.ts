@@ -19,8 +19,8 @@ import type {
   GuestConfig,
   GuestExecConnection,
   GuestExecSpec,
-  GuestIdentity,
   GuestSession,
+  RestoredIdentity,
   ResumePoint,
   WorkloadExit,
   WorkloadSpec,
@@ -76,10 +76,11 @@ export class AgentGuest implements Guest {
     return this.#control.call('configure', config, readStages, signal);
   }
 
-  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void> {
-    const { hostname, machineId, generation, entropy, clockNanos, network } = identity;
-    const params = { hostname, machineId, generation, entropy, clockNanos, network };
-    return this.#control.call('identity', params, nothing, signal);
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void> {
+    const { hostname, machineId, generation, entropy, clockNanos, network, copy, resetConnections } =
+      identity;
+    const who = { hostname, machineId, generation, entropy, clockNanos, network };
+    return this.#control.call('identity', { ...who, copy, resetConnections }, nothing, signal);
   }
 
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void> {

@@ -12,9 +12,16 @@ export interface GuestIdentity {
   /** Wall clock, nanoseconds since 1970. */
   clockNanos: bigint;
   network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
-  /** The memory is another machine's: host keys are made anew, and the image's hooks run. */
+}
+
+/** What {@link Guest.identity} tells of a guest that was restored. */
+export interface RestoredIdentity extends GuestIdentity {
+  /**
+   * The guest is one of several with the same past: SSH host keys are made anew and the hooks of its image run. Default false, which
+   * is right for a start from a template and for the only resume of a suspended guest.
+   */
   copy?: boolean;
-  /** TCP connections to the outside, whose other ends know nothing of them any more, are reset. */
+  /** TCP connections to the outside end at once, with ECONNABORTED for whoever uses them. Default false. */
   resetConnections?: boolean;
 }
 
@@ -92,11 +99,12 @@ export interface Guest extends AsyncDisposable {
     config: GuestConfig,
     signal?: AbortSignal,
   ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
-  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
+  /** Answers when hooks have run, which may take 10 s each. `conflict` while another one is under way. Nothing is thawed by it. */
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void>;
+  /** Does once what the first start of a process does, so that a guest that is saved afterwards starts it sooner. */
+  warm(signal?: AbortSignal): Promise<void>;
   /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
-  /** Goes once through what the start of a first process takes, so that a template has it in memory. */
-  warm(signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Undefined while it runs. */
   workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;
@@ -108,6 +116,10 @@ export interface Guest extends AsyncDisposable {
    * overtaken by that. Calls made meanwhile wait.
    */
   quiesce(signal?: AbortSignal): Promise<() => void>;
+  /**
+   * Everything that runs code for the user stands still, and what it has printed is in the log. `guest_error` where something
+   * does not within 2 s; then all goes on.
+   */
   freeze(signal?: AbortSignal): Promise<void>;
   thaw(signal?: AbortSignal): Promise<void>;
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;

@@ -1,6 +1,6 @@
 import { VivError } from '@vivarium/model';
 import type { Machine, SavedState } from '../drivers/driver.ts';
-import type { Guest, GuestIdentity } from '../guest/guest.ts';
+import type { Guest, RestoredIdentity } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState } from '../saved-states/manifest.ts';
 import { savedDir } from './capture.ts';
@@ -41,7 +41,7 @@ export interface Resurrection {
   state: 'running' | 'paused';
   /** Whether its workloads were frozen before the save. Those of one that was not run as soon as its vCPUs do. */
   frozen: boolean;
-  identity: Pick<GuestIdentity, 'copy' | 'resetConnections'>;
+  identity: Pick<RestoredIdentity, 'copy' | 'resetConnections'>;
 }
 
 /**

@@ -24,6 +24,10 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       takeIdentity(system, params);
       return none;
     },
+    warm: ({ system }) => {
+      system.warmed += 1;
+      return none;
+    },
     clock: ({ system, params }) => {
       system.clockNanos = params.bigint('clockNanos');
       return none;
@@ -135,6 +139,14 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
   system.clockNanos = params.bigint('clockNanos');
   system.hostname = params.text('hostname');
   system.generation = params.uint('generation');
+  system.identities.push({
+    hostname: system.hostname,
+    machineId: params.text('machineId'),
+    generation: system.generation,
+    address: params.optionalMap('network')?.text('address'),
+    copy: params.optionalBool('copy') ?? false,
+    resetConnections: params.optionalBool('resetConnections') ?? false,
+  });
 }
 
 function expectWorkload(system: GuestSystem, params: Fields): void {

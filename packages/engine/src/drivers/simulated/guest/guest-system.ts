@@ -36,6 +36,17 @@ interface Workload {
   readonly session: SimulatedSession | undefined;
 }
 
+/** What a guest was told that it is, by `configure` or `identity`. */
+export interface ToldIdentity {
+  hostname: string;
+  machineId: string;
+  generation: number;
+  /** IPv4 address with its prefix. */
+  address: string | undefined;
+  copy: boolean;
+  resetConnections: boolean;
+}
+
 /** A guest powers itself off when its root workload has ended and no host asks within this time. */
 const orphanMs = 5_000;
 const maxFinishedSessions = 64;
@@ -49,6 +60,10 @@ export class GuestSystem {
   clockNanos = 0n;
   configured = false;
   frozen = false;
+  /** Every identity told so far, the first by `configure`. */
+  readonly identities: ToldIdentity[] = [];
+  /** How often it was warmed. */
+  warmed = 0;
   readonly sessions = new Map<string, SimulatedSession>();
   readonly workloads = new Map<string, Workload>();
   readonly #outside: SystemSurroundings;
@@ -107,6 +122,7 @@ export class GuestSystem {
   /** Starts a command. @throws Refusal `conflict`, `not_found`, `command_not_found`, `user_not_found`. */
   start(start: StartSpec): SimulatedSession {
     this.#expectTarget(start.target);
+    if (this.frozen) throw new Refusal('conflict', `${start.target} is frozen`);
     return this.#startSession(start, this.#program(start), false);
   }
 
@@ -197,7 +213,6 @@ export class GuestSystem {
       changed: () => session.pump(),
       read: (bytes) => session.stdinRead(bytes),
     });
-    if (this.frozen) session.process.freeze();
     this.sessions.set(execId, session);
     session.process.exited.then(() => this.#forgetOldest());
     return session;
