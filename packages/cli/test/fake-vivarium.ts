@@ -1,5 +1,4 @@
 import {
-  absentPools,
   type CallOptions,
   type CreateOptions,
   type ImageInfo,
@@ -13,6 +12,7 @@ import {
   type Vm,
 } from '@vivarium/model';
 import type { FakeConnection, Programs } from './fake-connection.ts';
+import { FakePools } from './fake-pools.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeVm } from './fake-vm.ts';
@@ -48,7 +48,7 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
 export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
   readonly templates = new FakeTemplates();
-  readonly pools = absentPools;
+  readonly pools = new FakePools(this);
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
