@@ -8,7 +8,7 @@ import {
   VivError,
   type Vm,
 } from '@vivarium/model';
-import type { FakeVivarium } from './fake-vivarium.ts';
+import { checkName, type FakeVivarium } from './fake-vivarium.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -22,6 +22,7 @@ export class FakePools implements Pools {
   }
 
   async create(name: string, options: PoolOptions & CallOptions & { wait?: boolean }): Promise<Pool> {
+    checkName(name);
     if (this.byName.has(name)) throw new VivError('name_conflict', `There is a pool named ${name}.`);
     if (options.signal?.aborted) throw new VivError('cancelled', 'Not made.');
     const pool = new FakePool(this.#home, name, options);
@@ -53,6 +54,7 @@ class FakePool implements Pool {
   readonly #acquired = new Set<string>();
   readonly #events: PoolEvent[] = [];
   #wake = Promise.withResolvers<void>();
+  #filling = Promise.resolve();
 
   constructor(home: FakeVivarium, name: string, options: PoolOptions) {
     this.#home = home;
@@ -84,7 +86,13 @@ class FakePool implements Pool {
     return this.info;
   };
 
-  async fill(): Promise<void> {
+  /** One after the other: two at once would make too many. */
+  fill(): Promise<void> {
+    this.#filling = this.#filling.then(() => this.#fill());
+    return this.#filling;
+  }
+
+  async #fill(): Promise<void> {
     const { size: _, stage: __, creationTimeoutMs: ___, ...create } = this.options;
     while (this.#ready.length < this.info.size) {
       const vm = await this.#home.create(create);

@@ -44,6 +44,11 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
   };
 }
 
+export function checkName(name: string): void {
+  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name))
+    throw new VivError('invalid_name', `Not a name: ${JSON.stringify(name)}`);
+}
+
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
@@ -59,6 +64,8 @@ export class FakeVivarium implements Vivarium {
   readonly disks = new Map<string, Map<string, Buffer>>();
   /** What the command of each instance has printed over its boots. */
   readonly printed = new Map<string, string[]>();
+  /** Ids of suspended VMs that were paused. */
+  readonly paused = new Set<string>();
   /** Names of VMs whose agent does not answer. */
   readonly deaf = new Set<string>();
   /** Every session that was opened. */
