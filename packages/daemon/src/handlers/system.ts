@@ -1,7 +1,6 @@
 import { type Capabilities, eventToWire, type Operation, openApi } from '@vivarium/api';
-import { VivError } from '@vivarium/model';
 import type { Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
+import { sinceOf, streamItems } from '../stream.ts';
 
 export const health: Handler = async ({ house, engine }) => ({
   status: 'ok',
@@ -47,12 +46,8 @@ export const getOperation: Handler = async ({ engine, params }): Promise<Operati
 
 export const events: Handler = async (call) => {
   const { since, instance } = call.query as { since?: number; instance?: string };
-  const last = call.incoming.headers['last-event-id'];
-  if (last !== undefined && !/^\d{1,15}$/.test(String(last))) {
-    throw new VivError('invalid_request', 'Last-Event-ID is no sequence number');
-  }
+  const from = sinceOf(call, since);
   const abort = new AbortController();
-  const from = last === undefined ? since : Number(last);
   const form = {
     line: (event: Parameters<typeof eventToWire>[0]) => `${JSON.stringify(eventToWire(event))}\n`,
     event: (event: Parameters<typeof eventToWire>[0]) =>
