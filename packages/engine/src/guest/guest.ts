@@ -89,6 +89,12 @@ export interface WorkloadExit {
   oom: boolean;
 }
 
+/** A guest that stands still, as {@link Guest.standStill} left it. */
+export interface GuestAtRest {
+  /** Sets the clock where it is told to, lets go what was frozen, and then sends what has waited. Does it once. */
+  goOn(options?: { clockNanos?: bigint; signal?: AbortSignal }): Promise<void>;
+}
+
 /** What the engine says to the agent of one guest. Every call takes a deadline from its signal. */
 export interface Guest extends AsyncDisposable {
   readonly agentVersion: string;
@@ -111,11 +117,12 @@ export interface Guest extends AsyncDisposable {
   onWorkloadExit(listener: (exit: WorkloadExit) => void): () => void;
   signalWorkload(id: string, signalName: string): Promise<void>;
   /**
-   * Nothing of ours is on its way to the guest once this resolves, and nothing is sent or read until the returned function is
-   * called. A VMM puts what comes on a port into the guest's memory even while its vCPUs stand still; a save must not be
-   * overtaken by that. Calls made meanwhile wait.
+   * For a save: with `freeze` everything that runs code for the user stands still, and in any case nothing of ours is on its way to
+   * the guest once this resolves, and nothing is sent or read until it goes on. (A VMM puts what comes on a port into the
+   * guest's memory even while its vCPUs stand still, and a save must not be overtaken by that.) Calls made meanwhile wait, and
+   * find a guest that runs again. When this rejects the guest goes on.
    */
-  quiesce(signal?: AbortSignal): Promise<() => void>;
+  standStill(options: { freeze: boolean }, signal?: AbortSignal): Promise<GuestAtRest>;
   /**
    * Everything that runs code for the user stands still, and what it has printed is in the log. `guest_error` where something
    * does not within 2 s; then all goes on.
