@@ -184,6 +184,15 @@ describe('an identity told to a real guest as to a copy', () => {
     assert.equal(seen.replaceAll(' ', ''), '2\n/etc/ssh/ssh_host_rsa_key\n8\n');
   });
 
+  test('tells the generation also where the workload has mounted another /run', async () => {
+    await exec('mkdir -p /run; mount -t tmpfs none /run');
+    await guest.identity({ ...identity, generation: 10, copy: false });
+    assert.equal(
+      await exec('cat /run/vivarium/generation; umount /run; cat /run/vivarium/generation'),
+      '10\n10\n',
+    );
+  });
+
   test('ends a hook that takes too long, with all it has started', async () => {
     await exec(
       "cd /etc/vivarium/identity.d; rm *; printf '#!/bin/sh\\nsleep 1234 & wait' > slow; chmod 755 slow",
@@ -192,6 +201,40 @@ describe('an identity told to a real guest as to a copy', () => {
     assert.equal(await exec('ps | grep -q "[s]leep 1234" || echo none'), 'none\n');
     const console = await readFile(path.join(real.home, 'instances', vm.id, 'console.log'), 'utf8');
     assert.match(console, /identity\.d\/slow took too long and was killed/);
+  });
+
+  test('is not told at all where something does not stand still: then everything goes on', async () => {
+    const fsfreeze = async (how: string) => {
+      const argv = ['/r/bin/busybox', 'fsfreeze', how, '/l/w'];
+      const spec = { execId: `fs${how}`, target: 'vm', argv, env: {}, stdin: false };
+      assert.equal((await (await guest.exec(spec)).exit).code, 0);
+    };
+    // Whoever writes to a file system that is held waits in a sleep that nothing interrupts.
+    await exec('(while :; do echo > /srv-file; done) > /dev/null 2>&1 &');
+    await fsfreeze('--freeze');
+    try {
+      await assert.rejects(guest.freeze(), { code: 'guest_error', message: /freezing root/ });
+    } finally {
+      await fsfreeze('--unfreeze');
+    }
+    assert.equal(await exec('echo goes on'), 'goes on\n');
+    await guest.freeze();
+    await guest.thaw();
+  });
+
+  test('comes from a new host, whose greeting ends the tunnels of the host before', async () => {
+    const listening = 'until netstat -ltn | grep -q :7001; do sleep 0.05; done';
+    await exec(
+      `mkfifo /tmp/quiet; (nc -l -p 7001 0<> /tmp/quiet; echo > /tmp/ended) > /dev/null 2>&1 & ${listening}`,
+    );
+    const tunnel = await guest.connect('127.0.0.1', 7001);
+    tunnel.on('error', () => tunnel.destroy());
+    await exec('until netstat -tn | grep :7001 | grep -q ESTABLISHED; do sleep 0.05; done');
+    await guest[Symbol.asyncDispose]();
+    const dir = path.join(real.home, 'instances', vm.id);
+    // It has no use for the bulk port, and so greets nobody there.
+    guest = await connectGuest((channel) => connectUnix(dir, `${channel}.sock`), AbortSignal.timeout(20_000));
+    await until('the end of the tunnel', async () => (await exec('ls /tmp')).includes('ended'));
   });
 });
 
