@@ -12,8 +12,7 @@ const busy = [
   'cat /proc/uptime > /begun; i=0; (while :; do nc -l -p 7000 -e cat; done) & while :; do i=$((i+1)); echo $i > /count; sleep 0.05; done',
 ];
 
-const countOf = async (vm: Vm): Promise<number> =>
-  Number((await vm.exec(['cat', '/count'])).stdout) || 0;
+const countOf = async (vm: Vm): Promise<number> => Number((await vm.exec(['cat', '/count'])).stdout) || 0;
 
 describe('a real VM whose memory is saved', () => {
   let real: RealEngine;
@@ -43,7 +42,8 @@ describe('a real VM whose memory is saved', () => {
   });
 
   test('has the right time, its name and its address afterwards', async () => {
-    const address = async () => (await vm.exec(['ip', 'addr', 'show', 'eth0'])).stdout.match(/inet (\S+)/)?.[1];
+    const address = async () =>
+      (await vm.exec(['ip', 'addr', 'show', 'eth0'])).stdout.match(/inet (\S+)/)?.[1];
     const was = await address();
     await vm.suspend();
     await vm.start();
@@ -54,7 +54,11 @@ describe('a real VM whose memory is saved', () => {
   });
 
   test('loses no byte of an exec that runs, and doubles none, in either direction', async () => {
-    const counting = vm.exec(['sh', '-c', 'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.02; done']);
+    const counting = vm.exec([
+      'sh',
+      '-c',
+      'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.02; done',
+    ]);
     const lines: string[] = [];
     const reading = (async () => {
       for await (const line of counting.lines()) lines.push(line);
@@ -81,7 +85,10 @@ describe('a real VM whose memory is saved', () => {
     }
     await echo.end();
     await Promise.all([reading, listening]);
-    assert.deepEqual(lines, Array.from({ length: 400 }, (_, index) => `line ${index + 1}`));
+    assert.deepEqual(
+      lines,
+      Array.from({ length: 400 }, (_, index) => `line ${index + 1}`),
+    );
     assert.equal(echoed, said);
     assert.equal((await echo.exit).code, 0);
   });
