@@ -1,5 +1,4 @@
 import {
-  absentPools,
   absentSnapshots,
   absentTemplates,
   type CallOptions,
@@ -23,6 +22,7 @@ import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
 import { startInstance } from './instances/start.ts';
+import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import type { JournalEntry } from './store/journal.ts';
 import { EngineVm } from './vm.ts';
@@ -40,14 +40,21 @@ export class Engine implements Vivarium {
   readonly images: Images;
   readonly snapshots = absentSnapshots;
   readonly templates = absentTemplates;
-  readonly pools = absentPools;
+  readonly pools: EnginePools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
-  constructor(home: string, context: Context, registry: InstanceRegistry, resources: AsyncDisposableStack) {
+  constructor(
+    home: string,
+    context: Context,
+    registry: InstanceRegistry,
+    pools: EnginePools,
+    resources: AsyncDisposableStack,
+  ) {
     this.home = home;
+    this.pools = pools;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
@@ -146,6 +153,7 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    this.pools.abandon();
     this.#context.door.forgetAll();
     for (const instance of this.#registry.all()) {
       instance.sought = false;
@@ -157,6 +165,8 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     const { door, embedded } = this.#context;
+    // First of all: what is being made for a pool is taken back while everything is still there for it.
+    await this.pools.close();
     door.admitOnly('stop', 'delete');
     const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
     await door.quiet();

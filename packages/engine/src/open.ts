@@ -12,10 +12,12 @@ import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
+import { EnginePools } from './pools/index.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
+import { PoolStore } from './store/pools.ts';
 import { keepReserve } from './store/reserve.ts';
 
 export interface EngineOptions {
@@ -81,8 +83,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   };
   await recoverAll(context, registry);
   undo.use(watchClock(registry));
-  const engine = new Engine(home, context, registry, undo.move());
+  const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
+  const engine = new Engine(home, context, registry, pools, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
+  pools.recover();
   return engine;
 }
 

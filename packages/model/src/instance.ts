@@ -142,6 +142,8 @@ export interface InstanceInfo {
   forkedFrom?: { instanceId: string; snapshotId?: string };
   /** The pool that made it. */
   pool?: string;
+  /** When the pool handed it out; absent while it is kept ready. RFC 3339. */
+  acquiredAt?: string;
   driver: string;
   /** Only while a VMM is alive. */
   vmm?: { name: string; version: string; pid: number; accelerator: string; machine: string };

@@ -41,6 +41,8 @@ export function instanceInfo(instance: Instance, driver: string): InstanceInfo {
     ...(record.stoppedAt === undefined ? {} : { stoppedAt: record.stoppedAt }),
     ...(record.exit === undefined ? {} : { exit: record.exit }),
     ...(operation === undefined ? {} : { operation: operation.info }),
+    ...(record.pool === undefined ? {} : { pool: record.pool.name }),
+    ...(record.pool?.acquiredAt === undefined ? {} : { acquiredAt: record.pool.acquiredAt }),
     driver: driver,
     ...(machine === undefined
       ? {}
