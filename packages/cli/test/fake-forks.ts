@@ -91,7 +91,7 @@ function copyOf(
     hostname: name,
     state: stateOf(state),
     tags: options.tags ?? info.tags,
-    autoRemove: options.autoRemove ?? info.autoRemove,
+    autoRemove: options.autoRemove ?? false,
     forkedFrom: { instanceId: info.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
     ...(state === 'suspended' ? { suspendedAt: info.createdAt } : {}),
   };

@@ -47,6 +47,8 @@ export function suspendContract(given: Given): void {
     it('are Stopped once their memory is given up, and keep their disk', async () => {
       await using vm = await given().run('busybox');
       await vm.files.writeFile('/root/kept', 'on disk');
+      // What has not been written out yet is memory too, and goes with it.
+      await vm.restart();
       await failure(vm.discard(), 'invalid_state');
       await vm.suspend();
       await failure(vm.stop(), 'invalid_state');

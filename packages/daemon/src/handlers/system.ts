@@ -11,16 +11,21 @@ export const health: Handler = async ({ house, engine }) => ({
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const saved = engine.capabilities().save ? ['standby', 'snapshots', 'fork'] : [];
   return {
     server: { version: house.version, api_version: '1' },
     host: { os: process.platform, arch },
     default_runtime: { name: engine.driver, available: true },
     runtimes: [
-      { name: engine.driver, available: true, features: ['exec', 'logs', 'pause', 'prepare', 'shutdown'] },
+      {
+        name: engine.driver,
+        available: true,
+        features: ['exec', 'logs', 'pause', 'prepare', 'shutdown', ...saved],
+      },
     ],
     images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
     network: { model: 'nat', guest_to_guest: false },
-    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel'],
+    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel', ...saved],
     driver: engine.capabilities(),
   };
 };
