@@ -67,7 +67,7 @@ class FakePool implements Pool {
   get info(): PoolInfo {
     const { image, size = 2, stage = 'running' } = this.options;
     const live = [...this.#home.instances.values()].filter(({ id }) => this.#acquired.has(id));
-    const health = this.#ready.length < size ? 'filling' : 'full';
+    const health = this.#ready.length + live.length < size ? 'filling' : 'full';
     return {
       name: this.name,
       image,
@@ -94,7 +94,7 @@ class FakePool implements Pool {
 
   async #fill(): Promise<void> {
     const { size: _, stage: __, creationTimeoutMs: ___, ...create } = this.options;
-    while (this.#ready.length < this.info.size) {
+    while (this.info.health === 'filling') {
       const vm = await this.#home.create(create);
       this.#home.add({ ...vm.info, pool: this.name });
       if (this.info.stage !== 'stopped') await vm.start();
@@ -109,12 +109,12 @@ class FakePool implements Pool {
   async acquire(options: CallOptions = {}): Promise<Vm> {
     if (options.signal?.aborted) throw new VivError('cancelled', 'Nobody waits any more.');
     await this.refresh();
+    await this.fill();
     const vm = this.#ready.shift();
-    if (vm === undefined) throw new VivError('internal', 'This pool is always full.');
+    if (vm === undefined) throw new VivError('internal', 'Nobody gives a VM back in this fake.');
     await vm.start();
     this.#acquired.add(vm.id);
     this.#tell('acquired', vm.id);
-    await this.fill();
     return vm;
   }
 
@@ -124,6 +124,7 @@ class FakePool implements Pool {
       throw new VivError('not_found', `${this.name} has not handed ${vm.name} out.`);
     await vm.delete({ force: true });
     this.#tell('released', vm.id);
+    await this.fill();
   }
 
   async *events({ since = this.#events.length, signal }: { since?: number; signal?: AbortSignal } = {}) {
