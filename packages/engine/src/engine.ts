@@ -49,6 +49,7 @@ export class Engine implements Vivarium {
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #snapshots: SnapshotRoom;
+  readonly #templates: TemplateRoom;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
@@ -66,6 +67,7 @@ export class Engine implements Vivarium {
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
     this.#snapshots = snapshots;
+    this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
 
@@ -170,6 +172,7 @@ export class Engine implements Vivarium {
 
   async [abandon](): Promise<void> {
     this.#context.door.forgetAll();
+    this.#templates.forgetAll();
     for (const instance of this.#registry.all()) {
       instance.sought = false;
       instance.guest = undefined;

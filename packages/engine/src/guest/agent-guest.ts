@@ -77,9 +77,10 @@ export class AgentGuest implements Guest {
   }
 
   identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void> {
-    const { hostname, machineId, generation, entropy, clockNanos, network } = identity;
-    const params = { hostname, machineId, generation, entropy, clockNanos, network };
-    return this.#control.call('identity', params, nothing, signal);
+    const { hostname, machineId, generation, entropy, clockNanos, network, copy, resetConnections } =
+      identity;
+    const who = { hostname, machineId, generation, entropy, clockNanos, network };
+    return this.#control.call('identity', { ...who, copy, resetConnections }, nothing, signal);
   }
 
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Fields } from '@vivarium/protocol';
 import { Refusal } from './file-tree.ts';
-import type { GuestSystem, StartSpec } from './guest-system.ts';
+import type { GuestSystem } from './guest-system.ts';
+import type { StartSpec } from './session.ts';
 import type { Method, MethodCall } from './simulated-guest.ts';
 
 const none = {};
@@ -22,6 +23,10 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     identity: ({ system, params }) => {
       takeIdentity(system, params);
+      return none;
+    },
+    warm: ({ system }) => {
+      system.warmed += 1;
       return none;
     },
     clock: ({ system, params }) => {
@@ -79,9 +84,9 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     'exec.list': ({ system }) => ({
       sessions: [...system.sessions.values()].map(({ spec, exit }) => ({
-        execId: spec.execId,
-        target: spec.target,
-        argv: [...spec.argv],
+        execId: spec.start.execId,
+        target: spec.start.target,
+        argv: [...spec.start.argv],
         running: exit === undefined,
         exit,
       })),
@@ -135,6 +140,14 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
   system.clockNanos = params.bigint('clockNanos');
   system.hostname = params.text('hostname');
   system.generation = params.uint('generation');
+  system.identities.push({
+    hostname: system.hostname,
+    machineId: params.text('machineId'),
+    generation: system.generation,
+    address: params.optionalMap('network')?.text('address'),
+    copy: params.optionalBool('copy') ?? false,
+    resetConnections: params.optionalBool('resetConnections') ?? false,
+  });
 }
 
 function expectWorkload(system: GuestSystem, params: Fields): void {
