@@ -18,6 +18,10 @@ impl Targets {
         self.lock().insert(id.to_owned(), Arc::new(root));
     }
 
+    pub fn remove(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
     pub fn clear(&self) {
         self.lock().clear();
     }

@@ -59,6 +59,15 @@ impl Cgroup {
             delegate(Path::new(ALL));
             leave_memory_for_the_agent();
         }
+        Cgroup::open(path)
+    }
+
+    /// One that is no workload's: it has no part in their limits, and freezes by itself.
+    pub fn beside(name: &str) -> io::Result<Cgroup> {
+        Cgroup::open(Path::new("/sys/fs/cgroup").join(name))
+    }
+
+    fn open(path: PathBuf) -> io::Result<Cgroup> {
         if !path.exists() {
             fs::create_dir(&path)?;
         }
@@ -69,6 +78,32 @@ impl Cgroup {
         };
         cgroup.oom_seen = cgroup.oom_kills();
         Ok(cgroup)
+    }
+
+    /// As [`Cgroup::beside`], made when it is wanted for the first time.
+    pub fn beside_once<'a>(slot: &'a mut Option<Cgroup>, name: &str) -> io::Result<&'a Cgroup> {
+        if slot.is_none() {
+            *slot = Some(Cgroup::beside(name)?);
+        }
+        slot.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Moves what runs in it to another, whose state (frozen or not) it takes on.
+    pub fn hand_over(&self, to: BorrowedFd<'_>) -> io::Result<()> {
+        let members = format!("/proc/self/fd/{}/cgroup.procs", to.as_raw_fd());
+        for pid in fs::read_to_string(self.path.join("cgroup.procs"))?.lines() {
+            match fs::write(&members, pid) {
+                // It has ended since.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes it away once it is empty.
+    pub fn remove(self) -> io::Result<()> {
+        fs::remove_dir(&self.path)
     }
 
     pub fn directory(&self) -> BorrowedFd<'_> {

@@ -1,7 +1,9 @@
 //! `configure`: from a bare kernel to a root that workloads can live in. Each stage is timed and named when it fails.
 
 use crate::access::guest_error;
+use crate::bus::Bus;
 use crate::disks;
+use crate::generation;
 use crate::identity::Identity;
 use crate::kmsg;
 use std::io;
@@ -75,15 +77,16 @@ fn told<T>(what: &str, result: io::Result<T>) -> Result<T, WireError> {
 pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     let mut stages = Vec::new();
     let identity = &config.identity;
+    let mut bus = Bus::default();
     let (layers, root_disk) = stage(&mut stages, "disks", || {
         identity.seed()?;
         let layers = told(
             &format!("the disk {}", config.layers_serial),
-            disks::find(&config.layers_serial),
+            disks::find(&mut bus, &config.layers_serial),
         )?;
         let root = told(
             &format!("the disk {}", config.overlay_serial),
-            disks::find(&config.overlay_serial),
+            disks::find(&mut bus, &config.overlay_serial),
         )?;
         Ok((layers, root))
     })?;
@@ -98,12 +101,17 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     stage(&mut stages, "root", || {
         told("the stacked root", disks::stack(config.layers, MERGED_ROOT))
     })?;
-    stage(&mut stages, "network", || identity.connect())?;
-    stage(&mut stages, "identity", || identity.name(Some(MERGED_ROOT)))?;
+    stage(&mut stages, "network", || identity.connect(&mut bus))?;
+    stage(&mut stages, "identity", || {
+        identity.name(Some(MERGED_ROOT))?;
+        generation::set(identity.generation());
+        generation::tell_in(MERGED_ROOT);
+        Ok(())
+    })?;
     kmsg::announce(&format!(
         "{} is up (start {}, {} layers); this console shows what kernel and agent have to say, a shell is `viv exec -it`",
         identity.hostname(),
-        crate::identity::generation(),
+        generation::get(),
         config.layers,
     ));
     Ok((

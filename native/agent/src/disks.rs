@@ -1,12 +1,12 @@
 //! Disks found by their serial numbers, and the root stacked from them.
 
+use crate::bus::{wait_for, Bus};
 use crate::{kmsg, sys};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Layers are mounted here, each under its number: a short name keeps the option string of 128 of them short.
 const LAYERS: &str = "/l";
@@ -22,24 +22,6 @@ const EXT4_IOC_RESIZE_FS: libc::c_ulong = 0x4008_6610;
 /// `BLKGETSIZE64` of linux/fs.h.
 const BLKGETSIZE64: libc::c_ulong = 0x8008_1272;
 
-fn not_found(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, what)
-}
-
-/// Tries until there is an answer or the patience is over.
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> io::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if Instant::now() > deadline {
-            return Err(not_found(format!("{what} did not appear")));
-        }
-        sleep(Duration::from_millis(2));
-    }
-}
-
 fn by_serial(serial: &str) -> Option<String> {
     let entries = fs::read_dir("/sys/block").ok()?;
     let names = entries
@@ -51,16 +33,10 @@ fn by_serial(serial: &str) -> Option<String> {
     })
 }
 
-/// The name (`vda`) of the disk with that serial number. Disks added after a restore are found by asking the bus again.
-pub fn find(serial: &str) -> io::Result<String> {
-    if let Some(name) = by_serial(serial) {
-        return Ok(name);
-    }
-    // A machine without PCI has nothing to scan.
-    let _absent_is_fine = fs::write("/sys/bus/pci/rescan", "1");
-    wait_for(&format!("a disk with the serial number {serial}"), || {
-        by_serial(serial)
-    })
+/// The name (`vda`) of the disk with that serial number.
+pub fn find(bus: &mut Bus, serial: &str) -> io::Result<String> {
+    let what = format!("a disk with the serial number {serial}");
+    bus.find(&what, PATIENCE, || by_serial(serial))
 }
 
 pub fn mount_layers(disk: &str, count: u32) -> io::Result<()> {
@@ -72,7 +48,9 @@ pub fn mount_layers(disk: &str, count: u32) -> io::Result<()> {
     }
     for number in 0..count {
         let device = format!("/dev/{disk}{}", number + 1);
-        wait_for(&device, || Path::new(&device).exists().then_some(()))?;
+        wait_for(&device, PATIENCE, || {
+            Path::new(&device).exists().then_some(())
+        })?;
         let target = format!("{LAYERS}/{number}");
         fs::create_dir_all(&target)?;
         sys::mount(

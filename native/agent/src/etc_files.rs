@@ -4,7 +4,7 @@ use crate::{kmsg, sys};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 pub fn hosts(hostname: &str, address: Option<Ipv4Addr>) -> String {
@@ -24,45 +24,46 @@ pub fn resolv_conf(servers: &[IpAddr]) -> String {
 
 /// Replaces `/etc/NAME` below `root`, whatever it was: a link is not followed.
 pub fn write(root: &str, name: &str, text: &str) {
-    if let Err(error) = replace(root, name, text) {
+    let written = File::open(root).and_then(|root| replace(root.as_fd(), "etc", name, text));
+    if let Err(error) = written {
         kmsg::note(&format!("/etc/{name} of the image: {error}"));
     }
 }
 
-fn replace(root: &str, name: &str, text: &str) -> io::Result<()> {
-    let root = File::open(root)?;
-    let etc = open_etc(&root)?;
+/// Replaces `NAME` in a directory below `root`, which is made where it is missing. No link leads out of the root.
+pub fn replace(root: BorrowedFd<'_>, directory: &str, name: &str, text: &str) -> io::Result<()> {
+    let directory = open_or_make(root, directory)?;
+    let fresh = format!(".{name}.viv");
     let (new, old) = (
-        sys::c_path(Path::new(&format!(".{name}.viv")))?,
+        sys::c_path(Path::new(&fresh))?,
         sys::c_path(Path::new(name))?,
     );
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
-    let file = sys::open_beneath(
-        etc.as_fd(),
-        Path::new(&format!(".{name}.viv")),
-        flags,
-        0o644,
-    )?;
+    let file = sys::open_beneath(directory.as_fd(), Path::new(&fresh), flags, 0o644)?;
     File::from(file).write_all(text.as_bytes())?;
+    let at = directory.as_raw_fd();
     // SAFETY: two live strings.
-    let renamed = sys::check(unsafe {
-        libc::renameat(etc.as_raw_fd(), new.as_ptr(), etc.as_raw_fd(), old.as_ptr())
-    });
+    let renamed = sys::check(unsafe { libc::renameat(at, new.as_ptr(), at, old.as_ptr()) });
     if let Err(error) = renamed {
         // SAFETY: a live string.
-        unsafe { libc::unlinkat(etc.as_raw_fd(), new.as_ptr(), 0) };
+        unsafe { libc::unlinkat(at, new.as_ptr(), 0) };
         return Err(error);
     }
     Ok(())
 }
 
-fn open_etc(root: &File) -> io::Result<OwnedFd> {
+fn open_or_make(root: BorrowedFd<'_>, directory: &str) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
-    match sys::open_in_root(root.as_fd(), Path::new("etc"), flags, 0) {
+    match sys::open_in_root(root, Path::new(directory), flags, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (parent, name) = match directory.rsplit_once('/') {
+                Some((parent, name)) => (open_or_make(root, parent)?, name),
+                None => (root.try_clone_to_owned()?, directory),
+            };
+            let name = sys::c_path(Path::new(name))?;
             // SAFETY: a live string.
-            sys::check(unsafe { libc::mkdirat(root.as_raw_fd(), c"etc".as_ptr(), 0o755) })?;
-            sys::open_in_root(root.as_fd(), Path::new("etc"), flags, 0)
+            sys::check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o755) })?;
+            sys::open_in_root(root, Path::new(directory), flags, 0)
         }
         other => other,
     }
@@ -79,16 +80,29 @@ mod tests {
         fs::create_dir_all(&root).expect("directory");
         let victim = root.join("victim");
         fs::write(&victim, "untouched").expect("file");
-        replace(&root.to_string_lossy(), "hosts", "first").expect("etc is made");
+        let at = File::open(&root).expect("open");
+        replace(at.as_fd(), "etc", "hosts", "first").expect("etc is made");
         fs::remove_file(root.join("etc/hosts")).expect("there");
         std::os::unix::fs::symlink(&victim, root.join("etc/hosts")).expect("link");
-        replace(&root.to_string_lossy(), "hosts", "second").expect("replaced");
+        replace(at.as_fd(), "etc", "hosts", "second").expect("replaced");
         let seen = (
             fs::read_to_string(&victim).ok(),
             fs::read_to_string(root.join("etc/hosts")).ok(),
         );
         fs::remove_dir_all(&root).expect("cleaned up");
         assert_eq!(seen, (Some("untouched".into()), Some("second".into())));
+    }
+
+    #[test]
+    fn directories_are_made_one_below_the_other_and_an_absolute_link_stays_inside() {
+        let root = std::env::temp_dir().join(format!("viv-agent-run-{}", std::process::id()));
+        fs::create_dir_all(root.join("var")).expect("directory");
+        std::os::unix::fs::symlink("/var", root.join("run")).expect("link");
+        let at = File::open(&root).expect("open");
+        replace(at.as_fd(), "run/vivarium", "generation", "7").expect("made");
+        let seen = fs::read_to_string(root.join("var/vivarium/generation")).ok();
+        fs::remove_dir_all(&root).expect("cleaned up");
+        assert_eq!(seen, Some("7".into()));
     }
 
     #[test]

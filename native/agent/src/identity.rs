@@ -1,12 +1,13 @@
 //! Who this VM is. Told at boot, and again after every restore or fork: two copies are never the same machine.
 
 use crate::access::guest_error;
+use crate::bus::Bus;
 use crate::network::Network;
-use crate::{clock, etc_files, kmsg};
-use std::fs::{self, File};
+use crate::{clock, etc_files, kmsg, sock_diag};
+use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use viv_protocol::{Code, Fields, WireError};
 
 pub struct Identity {
@@ -17,6 +18,9 @@ pub struct Identity {
     entropy: Vec<u8>,
     clock_nanos: u64,
     network: Option<Network>,
+    /// The machine was one of several before: what only one may have is made anew.
+    pub copy: bool,
+    reset_connections: bool,
 }
 
 /// Bytes of entropy that the kernel is credited at most.
@@ -26,14 +30,6 @@ const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 /// Longest host name of the kernel.
 const MOST_HOSTNAME: usize = 64;
-
-/// Both ports tell it to every host that comes.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
-/// How often this machine has been made anew, as the host counts it; 0 before it has said.
-pub fn generation() -> u64 {
-    GENERATION.load(Ordering::Relaxed)
-}
 
 fn invalid(what: &str) -> WireError {
     WireError::new(Code::InvalidRequest, what)
@@ -47,6 +43,10 @@ fn is_hostname(name: &str) -> bool {
 }
 
 impl Identity {
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub fn hostname(&self) -> &str {
         &self.hostname
     }
@@ -73,16 +73,9 @@ impl Identity {
                 .inner_if("network")?
                 .map(|network| Network::read(&network))
                 .transpose()?,
+            copy: fields.flag_if("copy")?.unwrap_or(false),
+            reset_connections: fields.flag_if("resetConnections")?.unwrap_or(false),
         })
-    }
-
-    /// All of it, in the order of the contract. `root`: where the stacked root is mounted, if it is.
-    pub fn apply(&self, root: Option<&str>) -> Result<(), WireError> {
-        self.seed()?;
-        self.name(root)?;
-        self.connect()?;
-        self.tell_generation(root);
-        Ok(())
     }
 
     /// Entropy and clock.
@@ -110,35 +103,33 @@ impl Identity {
                 etc_files::write(root, "resolv.conf", &etc_files::resolv_conf(&network.dns));
             }
         }
-        self.tell_generation(root);
         Ok(())
     }
 
-    pub fn connect(&self) -> Result<(), WireError> {
+    /// Brings the card up under its address. What has to be cut off is cut off while it is down.
+    pub fn connect(&self, bus: &mut Bus) -> Result<(), WireError> {
         crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
         match &self.network {
-            Some(network) => network
-                .apply()
-                .map_err(|error| guest_error("network card", &error)),
-            None => Ok(()),
+            Some(network) => network.apply(bus, || self.cut_connections()),
+            None => self.cut_connections(),
         }
+        .map_err(|error| guest_error("network card", &error))
     }
 
-    /// For whoever wants to know inside, and for every host that comes, that the machine has been copied.
-    fn tell_generation(&self, root: Option<&str>) {
-        GENERATION.store(self.generation, Ordering::Relaxed);
-        for base in ["", root.unwrap_or("")] {
-            let directory = format!("{base}/run/vivarium");
-            let written = fs::create_dir_all(&directory).and_then(|()| {
-                fs::write(
-                    format!("{directory}/generation"),
-                    format!("{}\n", self.generation),
-                )
-            });
-            if let Err(error) = written {
-                kmsg::note(&format!("{directory}/generation: {error}"));
-            }
+    fn cut_connections(&self) -> io::Result<()> {
+        if !self.reset_connections {
+            return Ok(());
         }
+        let own = self.network.as_ref().map(|network| network.address);
+        let stays = |peer: IpAddr| peer.is_loopback() || own.is_some_and(|own| peer == own);
+        let count = sock_diag::destroy_tcp(stays).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("connections cannot be reset: {error}"),
+            )
+        })?;
+        kmsg::note(&format!("{count} connections to the outside were reset"));
+        Ok(())
     }
 }
 

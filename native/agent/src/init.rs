@@ -6,6 +6,9 @@
 /// `argv[0]` under which the agent runs itself as this.
 pub const NAME: &str = "viv-init";
 
+/// First argument with which the agent's file ends at once: the shortest life a process can have.
+pub const NOTHING: &str = "--nothing";
+
 pub fn run() -> ! {
     // SAFETY: plain system calls on local structs.
     unsafe {

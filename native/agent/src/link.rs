@@ -33,6 +33,10 @@ impl Link {
         self.port.as_raw_fd()
     }
 
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
     /// Whether the host's end is open right now.
     pub fn connected(&self) -> bool {
         !sys::hung_up(self.fd())
@@ -215,6 +219,60 @@ mod tests {
         let versions = Value::Array(vec![Value::from(u64::from(VERSION))]);
         let body = Value::map(vec![("versions", versions), ("host", "test".into())]);
         frame(Kind::Hello, 0, epoch, &body.encode())
+    }
+
+    /// The bytes of every whole frame, by epoch and kind. What lies before the first is the rest of one that was begun.
+    fn frames(mut bytes: &[u8]) -> (usize, Vec<(u64, u8)>) {
+        let mut decoder = Decoder::new();
+        let (mut found, mut length) = (Vec::new(), bytes.len());
+        while !bytes.is_empty() {
+            let space = decoder.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            if decoder.advance(count) {
+                if let Some(frame) = decoder.frame() {
+                    found.push((frame.header.epoch, frame.header.kind));
+                    length -= viv_protocol::HEADER_LEN + frame.payload.len();
+                }
+                decoder.next();
+            }
+        }
+        (length, found)
+    }
+
+    /// As after a restore: the port was full, and nobody saw the host's end close.
+    #[test]
+    fn a_new_epoch_drops_what_was_queued_for_the_old_one_and_finishes_only_what_was_begun() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        for end in [&ours, &theirs] {
+            end.set_nonblocking(true).unwrap();
+        }
+        let mut host = theirs;
+        let mut link = Link::new(ours.into());
+        let mut spare = Vec::new;
+        host.write_all(&hello(1)).unwrap();
+        assert!(matches!(link.next(&mut spare), Some(Incoming::Hello)));
+        let mut taken = Vec::new();
+        while link.flush() == Flushed::All {
+            link.send(Kind::Data, 1, 3, &[7; 40_000]);
+        }
+        link.send(Kind::Data, 1, 3, &[8; 40_000]);
+        link.send(Kind::Event, 0, 0, &[9; 100]);
+        // What the port has taken goes to the old host; the new one begins here.
+        let mut scratch = [0; 65_536];
+        while std::io::Read::read(&mut host, &mut scratch).is_ok() {}
+
+        host.write_all(&hello(2)).unwrap();
+        assert!(matches!(link.next(&mut spare), Some(Incoming::Hello)));
+        link.welcome("boot", 5);
+        while link.flush() != Flushed::All || !link.out.is_empty() {}
+        while let Ok(count) = std::io::Read::read(&mut host, &mut scratch) {
+            taken.extend_from_slice(&scratch[..count]);
+        }
+        let (torn, found) = frames(&taken);
+        assert_eq!(found, [(2, Kind::Welcome as u8)]);
+        assert!(torn < 40_028, "{torn} bytes of an old frame");
     }
 
     /// A FIFO shows its reader the end of each writer, as a port does.

@@ -6,6 +6,7 @@
 mod access;
 mod boot;
 mod bulk;
+mod bus;
 mod cgroup;
 mod clock;
 mod configure;
@@ -16,6 +17,8 @@ mod environment;
 mod etc_files;
 mod exec;
 mod files;
+mod generation;
+mod hooks;
 mod identity;
 mod init;
 mod kmsg;
@@ -30,7 +33,9 @@ mod root_mounts;
 mod session;
 mod shutdown;
 mod signals;
+mod sock_diag;
 mod spawn;
+mod ssh_keys;
 mod stats;
 mod sys;
 mod tar;
@@ -43,6 +48,12 @@ fn main() {
         .is_some_and(|name| name == init::NAME)
     {
         init::run();
+    }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == init::NOTHING)
+    {
+        return;
     }
     if std::process::id() != 1 {
         eprintln!(

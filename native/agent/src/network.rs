@@ -1,12 +1,12 @@
 //! One IPv4 card, found by its hardware address and set by the classic ioctls.
 
+use crate::bus::Bus;
 use crate::sys;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use viv_protocol::{Code, Fields, WireError};
 
 pub struct Network {
@@ -76,11 +76,21 @@ impl Network {
         })
     }
 
-    pub fn apply(&self) -> io::Result<()> {
-        let card = self.find_card()?;
+    /// `while_down` runs between the old identity and the new one: nothing it makes the kernel say reaches the wire.
+    pub fn apply(
+        &self,
+        bus: &mut Bus,
+        while_down: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let card = bus.find(
+            "a network card with that hardware address",
+            PATIENCE,
+            || self.find_card(),
+        )?;
         let interface = Interface::open(&card.name)?;
         // Down first: that is what takes the routes of an earlier identity away.
         interface.set_up(false)?;
+        while_down()?;
         if card.mac != Some(self.mac) {
             interface.set_mac(self.mac)?;
         }
@@ -94,30 +104,12 @@ impl Network {
     }
 
     /// The card with that hardware address; else the only one there is, which then gets it.
-    fn find_card(&self) -> io::Result<Card> {
-        let exact = |cards: Vec<Card>| cards.into_iter().find(|card| card.mac == Some(self.mac));
-        if let Some(card) = exact(cards()) {
-            return Ok(card);
+    fn find_card(&self) -> Option<Card> {
+        let mut found = cards();
+        if let Some(at) = found.iter().position(|card| card.mac == Some(self.mac)) {
+            return Some(found.swap_remove(at));
         }
-        // A machine without PCI has nothing to scan.
-        let _absent_is_fine = fs::write("/sys/bus/pci/rescan", "1");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut found = cards();
-            if found.len() == 1 {
-                return Ok(found.remove(0));
-            }
-            if let Some(card) = exact(found) {
-                return Ok(card);
-            }
-            if Instant::now() > deadline {
-                return Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    "no network card with that hardware address",
-                ));
-            }
-            sleep(Duration::from_millis(2));
-        }
+        found.pop().filter(|_| found.is_empty())
     }
 }
 

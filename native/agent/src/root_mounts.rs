@@ -1,6 +1,6 @@
 //! What a workload finds mounted in its root. Runs in the new process, inside its new mount namespace.
 
-use crate::sys;
+use crate::{generation, sys};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -47,6 +47,7 @@ pub fn enter(root: &str, init: bool) -> io::Result<()> {
             "mode=0755",
         )?;
         fs::create_dir_all("/run/lock")?;
+        generation::tell_here()?;
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ pub fn stop_signal(wanted: Option<&str>, argv: &[String]) -> Result<i32, WireErr
     }
 }
 
-fn open_directory(path: &str) -> io::Result<OwnedFd> {
+pub fn open_directory(path: &str) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     OpenOptions::new()
         .read(true)

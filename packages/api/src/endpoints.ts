@@ -57,6 +57,14 @@ export const endpoints = {
   deleteTemplates: ['DELETE', '/templates'],
   deleteTemplate: ['DELETE', '/templates/{id}'],
 
+  createPool: ['POST', '/pools'],
+  listPools: ['GET', '/pools'],
+  getPool: ['GET', '/pools/{pool}'],
+  deletePool: ['DELETE', '/pools/{pool}'],
+  acquireInstance: ['POST', '/pools/{pool}/acquire'],
+  releaseInstance: ['POST', '/pools/{pool}/release'],
+  poolEvents: ['GET', '/pools/{pool}/events'],
+
   statPath: ['GET', '/instances/{id}/stat'],
   readFile: ['GET', '/instances/{id}/files'],
   writeFile: ['PUT', '/instances/{id}/files'],

@@ -4,6 +4,7 @@ import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
 import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
+import { PoolEvent } from './schemas/pool.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 import { ndjson } from './wire/headers.ts';
 
@@ -16,7 +17,7 @@ const everywhere: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'pa
 export function openApi(version: string): Json {
   const schemas: Record<string, unknown> = {};
   const paths: Record<string, Json> = {};
-  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event])
+  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event, PoolEvent])
     reference(schema, schemas);
   schemas.LogEntry = inline(LogEntry, schemas);
   for (const route of routes) {

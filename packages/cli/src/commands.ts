@@ -1,4 +1,5 @@
 import type { CliCommand } from './command.ts';
+import { copyCommands } from './copy-commands.ts';
 
 /** Headings of the help page, in order. */
 export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
@@ -170,76 +171,7 @@ export const commands: readonly CommandEntry[] = [
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
   },
-  {
-    name: 'fork',
-    summary: 'Copy a VM as it is, running processes and all',
-    group: 'Copies',
-    load: () => import('./commands/fork.ts'),
-  },
-  {
-    name: 'snapshot create',
-    summary: 'Keep a VM as it is now',
-    group: 'Copies',
-    load: () => import('./commands/snapshot/create.ts'),
-  },
-  {
-    name: 'snapshot ls',
-    summary: 'List snapshots',
-    group: 'Copies',
-    aliases: ['snapshot list'],
-    load: () => import('./commands/snapshot/ls.ts'),
-  },
-  {
-    name: 'snapshot inspect',
-    summary: 'Show everything about snapshots',
-    group: 'Copies',
-    load: () => import('./commands/snapshot/inspect.ts'),
-  },
-  {
-    name: 'snapshot tree',
-    summary: 'Draw the snapshots of a VM as they grew from each other',
-    group: 'Copies',
-    load: () => import('./commands/snapshot/tree.ts'),
-  },
-  {
-    name: 'snapshot restore',
-    summary: 'Make a VM what a snapshot holds',
-    group: 'Copies',
-    load: () => import('./commands/snapshot/restore.ts'),
-  },
-  {
-    name: 'snapshot fork',
-    summary: 'Make VMs of a snapshot',
-    group: 'Copies',
-    load: () => import('./commands/snapshot/fork.ts'),
-  },
-  {
-    name: 'snapshot rm',
-    summary: 'Remove snapshots',
-    group: 'Copies',
-    aliases: ['snapshot remove'],
-    load: () => import('./commands/snapshot/rm.ts'),
-  },
-  {
-    name: 'template ls',
-    summary: 'List the booted memory that starts are made from',
-    group: 'Copies',
-    aliases: ['template list'],
-    load: () => import('./commands/template/ls.ts'),
-  },
-  {
-    name: 'template warm',
-    summary: 'Make the templates that a start would use',
-    group: 'Copies',
-    load: () => import('./commands/template/warm.ts'),
-  },
-  {
-    name: 'template rm',
-    summary: 'Remove templates',
-    group: 'Copies',
-    aliases: ['template remove'],
-    load: () => import('./commands/template/rm.ts'),
-  },
+  ...copyCommands,
   {
     name: 'pull',
     summary: 'Fetch images from a registry',

@@ -59,6 +59,8 @@ export function copiesOf(home: FakeVivarium, original: Original, options: ForkOp
   const { info } = original;
   const { count = 1, name: pattern, state = forkStateOf(info) } = options;
   const saved = info.state !== 'Stopped';
+  if (options.signal?.aborted) throw new VivError('cancelled', 'Nothing was copied.');
+  if (count < 1 || count > 1000) throw new VivError('invalid_request', `${count} copies can not be made.`);
   if (!saved && (state === 'paused' || state === 'suspended'))
     throw new VivError('invalid_state', `${info.name} is Stopped: its copies have no memory.`);
   if (count > 1 && pattern !== undefined && !isPattern(pattern))
@@ -89,7 +91,7 @@ function copyOf(
     hostname: name,
     state: stateOf(state),
     tags: options.tags ?? info.tags,
-    autoRemove: options.autoRemove ?? info.autoRemove,
+    autoRemove: options.autoRemove ?? false,
     forkedFrom: { instanceId: info.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
     ...(state === 'suspended' ? { suspendedAt: info.createdAt } : {}),
   };

@@ -13,7 +13,7 @@ import {
   type VmSnapshots,
 } from '@vivarium/model';
 import { copiesOf, forkStateOf, type Original, originalOf, stateOf } from './fake-forks.ts';
-import type { FakeVivarium } from './fake-vivarium.ts';
+import { checkName, type FakeVivarium } from './fake-vivarium.ts';
 import type { FakeVm } from './fake-vm.ts';
 
 /** A snapshot, and what it holds. */
@@ -76,6 +76,7 @@ export class FakeVmSnapshots implements VmSnapshots {
       const vm = await this.#vm.refresh();
       const taken = this.#own.map(({ info }) => info.name);
       const name = nextName(options.name ?? 'snap%d', taken);
+      checkName(name);
       if (taken.includes(name)) throw new VivError('name_conflict', `${vm.name} has a snapshot ${name}.`);
       const state = forkStateOf(vm);
       const { image, cpus, memoryBytes, diskBytes, snapshotId: parentId } = vm;

@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
 import {
-  absentPools,
   type CallOptions,
   type CreateOptions,
   type ImageInfo,
@@ -14,6 +13,7 @@ import {
   type Vm,
 } from '@vivarium/model';
 import type { FakeConnection, Programs } from './fake-connection.ts';
+import { FakePools } from './fake-pools.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeVm } from './fake-vm.ts';
@@ -45,11 +45,16 @@ export function fakeInstance(options: Partial<InstanceInfo> & { name: string }):
   };
 }
 
+export function checkName(name: string): void {
+  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name))
+    throw new VivError('invalid_name', `Not a name: ${JSON.stringify(name)}`);
+}
+
 /** A {@link Vivarium} without machines: it keeps instances in a map and notes every call. */
 export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
   readonly templates = new FakeTemplates();
-  readonly pools = absentPools;
+  readonly pools = new FakePools(this);
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
@@ -60,6 +65,8 @@ export class FakeVivarium implements Vivarium {
   readonly disks = new Map<string, Map<string, Buffer>>();
   /** What the command of each instance has printed over its boots. */
   readonly printed = new Map<string, string[]>();
+  /** Ids of suspended VMs that were paused. */
+  readonly paused = new Set<string>();
   /** Names of VMs whose agent does not answer. */
   readonly deaf = new Set<string>();
   /** Every session that was opened. */

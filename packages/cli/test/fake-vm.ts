@@ -49,6 +49,9 @@ export class FakeVm implements Vm {
         throw new VivError('invalid_state', `${this.name} is ${before}.`);
       this.#home.calls.push(`${told} ${this.name}`);
       if (action === 'stop') this.#home.onStop();
+      if (action === 'suspend' && before === 'Paused') this.#home.paused.add(this.id);
+      // Where it was paused it is paused again.
+      if (action === 'start' && before === 'Suspended' && this.#home.paused.delete(this.id)) state = 'Paused';
       const { suspendedAt: _, ...info } = this.info;
       this.info = { ...info, state, ...(state === 'Suspended' ? { suspendedAt: at } : {}) };
       this.#home.add(this.info);
@@ -184,8 +187,10 @@ export class FakeVm implements Vm {
       async *getArchive(from) {
         yield files.get(from) ?? Buffer.alloc(0);
       },
-      stat: async () => {
-        throw new VivError('path_not_found', 'no such path');
+      async stat(path) {
+        const data = disk.get(path);
+        if (data === undefined) throw new VivError('path_not_found', 'no such path');
+        return { path, kind: 'file', sizeBytes: data.length, mode: 0o644, uid: 0, gid: 0, modifiedAt: at };
       },
       async readFile(from) {
         const data = disk.get(from);

@@ -2,7 +2,6 @@ import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
   abortReason,
-  absentPools,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -12,6 +11,7 @@ import {
   isVivError,
   type ListOptions,
   type Page,
+  type Pools,
   type Snapshots,
   type Task,
   type Templates,
@@ -20,6 +20,7 @@ import {
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemotePools } from './pools.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
 import type { Transport } from './transport.ts';
@@ -30,13 +31,14 @@ export class RemoteVivarium implements Vivarium {
   readonly images: Images;
   readonly snapshots: Snapshots;
   readonly templates: Templates;
-  readonly pools = absentPools;
+  readonly pools: Pools;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }

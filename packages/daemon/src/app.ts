@@ -11,6 +11,7 @@ import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
+import * as pools from './handlers/pools.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
@@ -28,6 +29,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...copies,
   ...snapshots,
   ...templates,
+  ...pools,
 };
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */

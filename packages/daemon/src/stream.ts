@@ -63,6 +63,16 @@ export async function longCall<T>(
   return sent;
 }
 
+/** The event after which a reader goes on: what it saw last wins over what it asks for. @throws VivError `invalid_request`. */
+export function sinceOf(call: Call, since: number | undefined): number | undefined {
+  const last = call.incoming.headers['last-event-id'];
+  if (last === undefined) return since;
+  if (!/^\d{1,15}$/.test(String(last))) {
+    throw new VivError('invalid_request', 'Last-Event-ID is no sequence number');
+  }
+  return Number(last);
+}
+
 /** Sends items as they come, as lines or as server-sent events. The first one is waited for, so that a failure has a status. */
 export async function streamItems<T>(
   call: Call,

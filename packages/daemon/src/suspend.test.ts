@@ -4,7 +4,7 @@ import { check, Instance } from '@vivarium/api';
 import { type CallOptions, type InstanceInfo, Task, type Vm } from '@vivarium/model';
 import { openHouse, type TestHouse } from './testing/house.ts';
 import { type Answer, call } from './testing/http.ts';
-import { withVms } from './testing/standing-in.ts';
+import { standingIn, withVms } from './testing/standing-in.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 let house: TestHouse;
@@ -41,8 +41,14 @@ const members = (vm: Vm): Partial<Vm> => {
   };
 };
 
+/** Whether the driver says that it can save machines. */
+let save = true;
+
 before(async () => {
-  house = await openHouse({ behind: (engine) => withVms(engine, members) });
+  house = await openHouse({
+    behind: (engine) =>
+      standingIn(withVms(engine, members), { capabilities: () => ({ ...engine.capabilities(), save }) }),
+  });
   await house.viv.create({ image: 'busybox', name: 'web' });
 });
 after(() => house[Symbol.asyncDispose]());
@@ -88,4 +94,12 @@ test('the SDK suspends, starts cold and discards, with the stages on the way', a
   assert.equal(vm.info.suspendedAt, undefined);
   assert.deepEqual(await vm.discard(), { changed: true, state: 'Stopped' });
   assert.deepEqual(asked.splice(0), ['suspend', 'start true', 'discard']);
+});
+
+test('a daemon says that it suspends and copies only where its driver can', async () => {
+  const features = async () => (await ask('GET', '/capabilities')).json.features as string[];
+  save = false;
+  assert.ok(!(await features()).includes('standby'));
+  save = true;
+  for (const feature of ['standby', 'snapshots', 'fork']) assert.ok((await features()).includes(feature));
 });

@@ -26,7 +26,10 @@ export class EngineSnapshots implements Snapshots {
   }
 
   async list({ instance }: { instance?: string } = {}): Promise<SnapshotInfo[]> {
-    return this.#room.list(instance === undefined ? undefined : this.#context.instances.find(instance).id);
+    if (instance === undefined) return this.#room.list();
+    // They outlive their instance: its id finds them still.
+    const own = this.#room.list(instance);
+    return own.length > 0 ? own : this.#room.list(this.#context.instances.find(instance).id);
   }
 
   async get(id: string): Promise<SnapshotInfo> {

@@ -1,5 +1,4 @@
 import {
-  absentPools,
   type CallOptions,
   type CreateOptions,
   type DoctorReport,
@@ -26,6 +25,7 @@ import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
 import { startInstance } from './instances/start.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
+import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { JournalEntry } from './store/journal.ts';
@@ -45,10 +45,9 @@ export class Engine implements Vivarium {
   readonly images: Images;
   readonly snapshots: Snapshots;
   readonly templates: Templates;
-  readonly pools = absentPools;
+  readonly pools: EnginePools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
-  readonly #snapshots: SnapshotRoom;
   readonly #templates: TemplateRoom;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
@@ -57,16 +56,16 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    { templates, snapshots }: { templates: TemplateRoom; snapshots: SnapshotRoom },
+    { templates, snapshots, pools }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools },
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
+    this.pools = pools;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
-    this.#snapshots = snapshots;
     this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
@@ -171,6 +170,7 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    this.pools.abandon();
     this.#context.door.forgetAll();
     this.#templates.forgetAll();
     for (const instance of this.#registry.all()) {
@@ -183,6 +183,8 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     const { door, embedded } = this.#context;
+    // First of all: what is being made for a pool is taken back while everything is still there for it.
+    await this.pools.close();
     door.admitOnly('stop', 'delete');
     const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
     await door.quiet();
@@ -210,7 +212,7 @@ export class Engine implements Vivarium {
   }
 
   #vm(instance: Instance): EngineVm {
-    return new EngineVm(this.#context, instance, this.#snapshots);
+    return new EngineVm(this.#context, instance);
   }
 
   #task<T>(call: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {

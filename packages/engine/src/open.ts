@@ -3,6 +3,7 @@ import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
 import { Engine } from './engine.ts';
+import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
 import { readIdentity } from './host/identity.ts';
 import { recoverInstance } from './instances/adopt.ts';
@@ -13,11 +14,13 @@ import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
+import { EnginePools } from './pools/index.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
+import { PoolStore } from './store/pools.ts';
 import { keepReserve } from './store/reserve.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
@@ -92,6 +95,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
+    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance),
   };
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(
@@ -101,8 +105,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
   undo.use(watchClock(registry));
-  const engine = new Engine(home, context, registry, { templates, snapshots }, undo.move());
+  const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
+  const engine = new Engine(home, context, registry, { templates, snapshots, pools }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
+  pools.recover();
   return engine;
 }
 

@@ -23,6 +23,7 @@ import type { RootDisks } from './instances/context.ts';
 import type { BootFiles } from './instances/machine-spec.ts';
 import type { NetworkBackend } from './network/network.ts';
 import { UserNetwork } from './network/user.ts';
+import type { PoolClock } from './pools/index.ts';
 
 /** What an engine is put together from, beside its data directory. */
 export interface Parts {
@@ -32,6 +33,8 @@ export interface Parts {
   network: NetworkBackend;
   boot: BootFiles;
   doctor(home: string): Promise<DoctorReport['checks']>;
+  /** What the pools go by. Default: the host's own. */
+  poolClock?: PoolClock;
 }
 
 /** Real VMs. @throws VivError `assets_missing`. */

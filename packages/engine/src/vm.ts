@@ -20,7 +20,6 @@ import {
   type VmFiles,
   type VmSnapshots,
 } from '@vivarium/model';
-import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -40,7 +39,6 @@ import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
 import { readLog } from './logs/read.ts';
-import type { SnapshotRoom } from './snapshots/snapshots.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -52,11 +50,8 @@ export class EngineVm implements Vm {
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
 
-  readonly #snapshots: SnapshotRoom;
-
-  constructor(context: Context, instance: Instance, snapshots: SnapshotRoom) {
-    this.#snapshots = snapshots;
-    this.snapshots = new EngineVmSnapshots(snapshots, instance);
+  constructor(context: Context, instance: Instance) {
+    this.snapshots = context.snapshotsOf(instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);
@@ -118,7 +113,7 @@ export class EngineVm implements Vm {
   fork(options: ForkOptions & CallOptions = {}): Task<EngineVm[]> {
     return this.#task(options, async (call) => {
       const copies = await forkInstance(this.#context, this.#instance, { ...options, ...call });
-      return copies.map((copy) => new EngineVm(this.#context, copy, this.#snapshots));
+      return copies.map((copy) => new EngineVm(this.#context, copy));
     });
   }
 

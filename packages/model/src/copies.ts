@@ -70,7 +70,7 @@ export interface VmSnapshots {
 
 /** All snapshots of a data directory, those of deleted instances among them. */
 export interface Snapshots {
-  /** Oldest first. */
+  /** Oldest first; of one instance by its id, name or id prefix, of a deleted one by its id. @throws VivError `not_found`. */
   list(options?: { instance?: string }): Promise<SnapshotInfo[]>;
   /** By id or id prefix. @throws VivError `not_found`, `ambiguous`. */
   get(id: string): Promise<SnapshotInfo>;

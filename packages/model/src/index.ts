@@ -1,4 +1,3 @@
-export * from './absent.ts';
 export * from './copies.ts';
 export * from './errors.ts';
 export * from './exec.ts';

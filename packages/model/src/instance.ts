@@ -144,6 +144,8 @@ export interface InstanceInfo {
   snapshotId?: string;
   /** The pool that made it. */
   pool?: string;
+  /** When the pool handed it out; absent while it is kept ready. RFC 3339. */
+  acquiredAt?: string;
   driver: string;
   /** Only while a VMM is alive. */
   vmm?: { name: string; version: string; pid: number; accelerator: string; machine: string };

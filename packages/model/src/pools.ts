@@ -6,7 +6,7 @@ import type { Vm } from './vivarium.ts';
 export type PoolStage = 'running' | 'suspended' | 'stopped';
 
 export interface PoolOptions extends Omit<CreateOptions, 'name' | 'autoRemove' | 'attach'> {
-  /** VMs that are kept ready, 1 to 1000. Default 2. */
+  /** Places for VMs, 1 to 1000: those that are ready, and those that were acquired and not given back. Default 2. */
   size?: number;
   /** Default `running`. Where the driver can't suspend, `suspended` is `stopped`. */
   stage?: PoolStage;
@@ -33,8 +33,9 @@ export interface PoolInfo {
   createdAt: string;
 }
 
-/** What happened in a pool. Never waited for. */
+/** What happened in a pool. Never waited for; the newest 1000 are held for as long as the daemon lives. */
 export interface PoolEvent {
+  /** Without gaps in one life of the daemon, and above all numbers of earlier ones. */
   seq: number;
   /** RFC 3339. */
   at: string;
@@ -63,17 +64,37 @@ export interface Pool extends AsyncDisposable {
   readonly name: string;
   readonly info: PoolInfo;
   refresh(): Promise<PoolInfo>;
-  /** A VM that runs. Waits for one where none is ready; many may be acquired at once. Leaving its scope deletes it. */
+  /**
+   * A VM that runs. Waits for one where none is ready, first come, first served; many may be acquired at once. Leaving its scope
+   * deletes it. A pool that is failing tries again at once for whoever comes to wait, at most once a second.
+   *
+   * @throws VivError `cancelled`, `timeout` by the signal, `cancelled` where the pool is removed meanwhile, and why a VM did
+   *   not start where three in a row don't.
+   */
   acquire(options?: CallOptions): Promise<Vm>;
-  /** Ends and deletes a VM that was acquired, as `vm.delete({ force: true })` does, and has it replaced. */
+  /**
+   * Ends and deletes a VM that was acquired, as `vm.delete({ force: true })` does, and has it replaced.
+   *
+   * @throws VivError `not_found` for a VM that is not the pool's, `invalid_state` for one that was not acquired.
+   */
   release(idOrName: string): Promise<void>;
+  /** Events after `since` (default: from now), then new ones as they come; they end with the pool. */
   events(options?: { since?: number; signal?: AbortSignal }): AsyncIterable<PoolEvent>;
-  /** Cancels what is being made and deletes what is ready; VMs that were acquired too, unless `keepAcquired`. */
+  /**
+   * Sends away whoever waits, cancels what is being made and deletes what is ready; VMs that were acquired too, unless
+   * `keepAcquired`. @throws VivError naming what could not be removed; the pool is listed until it is removed once more.
+   */
   remove(options?: { keepAcquired?: boolean }): Promise<void>;
 }
 
 export interface Pools {
-  /** Resolves once the first VM is ready; the others follow. `wait: false`: at once. @throws VivError `name_conflict`. */
+  /**
+   * Resolves once the first VM is ready; the others follow. `wait: false`: at once. Where making one fails it is tried again until
+   * the signal fires, and then nothing is left of the pool.
+   *
+   * @throws VivError `name_conflict`, whatever is wrong with the options, and at once what no repetition mends: an image or a
+   *   command that is not there.
+   */
   create(name: string, options: PoolOptions & CallOptions & { wait?: boolean }): Promise<Pool>;
   /** @throws VivError `not_found`. */
   get(name: string): Promise<Pool>;

@@ -20,6 +20,7 @@ use outbox::{Outbox, Piece};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 use tunnel::Tunnel;
@@ -45,6 +46,8 @@ pub enum Report {
     Ended(Result<Value, WireError>),
     /// There is something in the outbox.
     Ready,
+    /// Nobody will ask for anything any more, or take what was asked for.
+    HostLeft,
 }
 
 /// The way from a copy's thread to the loop.
@@ -92,6 +95,8 @@ struct Bulk {
     link: Link,
     targets: Targets,
     conversation: u64,
+    /// The same, for other threads.
+    told_conversation: Arc<AtomicU64>,
     streams: BTreeMap<u32, Stream>,
     last_served: u32,
     wake: Arc<OwnedFd>,
@@ -101,17 +106,42 @@ struct Bulk {
     boot_id: String,
 }
 
-pub fn start(port: OwnedFd, targets: Targets) {
-    let begin = move || match Bulk::new(port, targets) {
-        Ok(bulk) => bulk.run(),
-        Err(error) => kmsg::fail(&format!("the bulk port cannot be served: {error}")),
-    };
-    if let Err(error) = std::thread::Builder::new()
-        .stack_size(256 * 1024)
-        .spawn(begin)
-    {
-        kmsg::fail(&format!("the bulk port has no thread: {error}"));
+/// Says that the host of the present conversation has gone. The port itself may not show it: where the machine was saved
+/// and restored meanwhile, its host end was never seen to close.
+pub struct HostLeft {
+    conversation: Arc<AtomicU64>,
+    wake: Arc<OwnedFd>,
+    sender: Sender<(u64, u32, Report)>,
+}
+
+impl HostLeft {
+    /// Ends the streams of the conversation of this moment; one that begins meanwhile is not meant.
+    pub fn tell(&self) {
+        let teller = Teller {
+            wake: Arc::clone(&self.wake),
+            sender: self.sender.clone(),
+            conversation: self.conversation.load(Ordering::Relaxed),
+            stream: 0,
+        };
+        teller.tell(Report::HostLeft);
     }
+}
+
+pub fn start(port: OwnedFd, targets: Targets) -> Option<HostLeft> {
+    let bulk = Bulk::new(port, targets)
+        .inspect_err(|error| kmsg::fail(&format!("the bulk port cannot be served: {error}")))
+        .ok()?;
+    let host_left = HostLeft {
+        conversation: Arc::clone(&bulk.told_conversation),
+        wake: Arc::clone(&bulk.wake),
+        sender: bulk.sender.clone(),
+    };
+    std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(move || bulk.run())
+        .inspect_err(|error| kmsg::fail(&format!("the bulk port has no thread: {error}")))
+        .ok()?;
+    Some(host_left)
 }
 
 impl Bulk {
@@ -124,6 +154,7 @@ impl Bulk {
             link: Link::new(port),
             targets,
             conversation: 0,
+            told_conversation: Arc::default(),
             streams: BTreeMap::new(),
             last_served: 0,
             wake: Arc::new(sys::event_fd()?),
@@ -178,9 +209,11 @@ impl Bulk {
 
     fn greet(&mut self) {
         self.conversation += 1;
+        self.told_conversation
+            .store(self.conversation, Ordering::Relaxed);
         self.streams.clear();
         let boot_id = self.boot_id.clone();
-        self.link.welcome(&boot_id, crate::identity::generation());
+        self.link.welcome(&boot_id, crate::generation::get());
     }
 
     fn accept(&mut self, header: Header, buffer: Vec<u8>) {
@@ -265,6 +298,7 @@ impl Bulk {
                             .send(Kind::Credit, 0, stream, &grant.to_le_bytes());
                     }
                 }
+                (Report::HostLeft, _) => self.streams.clear(),
                 (Report::Ended(answer), Some(Stream::In { .. })) => {
                     self.link.respond(stream, &answer);
                     self.streams.remove(&stream);

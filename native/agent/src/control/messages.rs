@@ -37,13 +37,17 @@ impl Agent {
     /// A host has come, perhaps in place of another: sessions live on, streams don't.
     fn greet(&mut self) {
         self.conversation += 1;
+        if std::mem::replace(&mut self.epoch, self.link.epoch()) != self.link.epoch() {
+            // A tunnel would otherwise hold its program's connection open until the new host wants the bulk port too.
+            self.bulk.iter().for_each(crate::bulk::HostLeft::tell);
+        }
         for number in std::mem::take(&mut self.streams).into_values() {
             if let Some(session) = self.sessions.get_mut(&number) {
                 session.stream = None;
             }
         }
         let boot_id = self.boot_id.clone();
-        self.link.welcome(&boot_id, crate::identity::generation());
+        self.link.welcome(&boot_id, crate::generation::get());
     }
 
     fn accept(&mut self, header: Header, payload: &[u8]) {

@@ -2,9 +2,9 @@
 
 use super::Agent;
 use crate::access::guest_error;
+use crate::cgroup::Cgroup;
 use crate::configure::{self, Config};
 use crate::exec::{self, Request, Size, Surroundings};
-use crate::identity::Identity;
 use crate::session::{kill_session, Session};
 use crate::spawn::{Namespaces, Place};
 use crate::{clock, files, signals, stats};
@@ -32,7 +32,8 @@ impl Agent {
         let answer = match method {
             "ping" => nothing(),
             "configure" => self.configure(&fields),
-            "identity" => self.identity(&fields),
+            "identity" => return self.identity(stream, &fields),
+            "warm" => return self.warm(stream),
             "clock" => set_clock(&fields),
             "workload.start" => self.workload_start(&fields),
             "workload.status" => self.workload_status(&fields),
@@ -71,13 +72,6 @@ impl Agent {
         Ok(Value::map(vec![("stages", Value::Array(stages))]))
     }
 
-    fn identity(&mut self, fields: &Fields<'_>) -> Answer {
-        let identity = Identity::read(fields)?;
-        let root = self.configured.as_ref().map(|_| configure::MERGED_ROOT);
-        identity.apply(root)?;
-        nothing()
-    }
-
     fn exec_start(&mut self, stream: u32, fields: &Fields<'_>) -> Answer {
         let (exec_id, target) = (fields.text("execId")?, fields.text("target")?);
         if self.session_number(exec_id).is_ok() {
@@ -109,10 +103,15 @@ impl Agent {
         let root = self.targets.root(target)?;
         let null = self.null.as_fd();
         let session = if target == "vm" {
+            if self.vm_frozen {
+                return Err(WireError::new(Code::Conflict, "the guest is frozen"));
+            }
+            let cgroup = Cgroup::beside_once(&mut self.vm_cgroup, "vm")
+                .map_err(|error| guest_error("cgroup", &error))?;
             let around = Surroundings {
                 root: root.as_fd(),
                 place: Place::Agent,
-                cgroup: None,
+                cgroup: Some(cgroup.directory()),
                 env: &Vec::new(),
                 null,
             };
@@ -180,7 +179,7 @@ impl Agent {
         let found = self
             .sessions
             .iter()
-            .find(|(_, session)| session.exec_id == exec_id);
+            .find(|(_, session)| !session.errand && session.exec_id == exec_id);
         found
             .map(|(number, _)| *number)
             .ok_or_else(|| WireError::new(Code::NotFound, format!("there is no session {exec_id}")))
@@ -192,7 +191,7 @@ impl Agent {
         let found = self
             .sessions
             .iter_mut()
-            .find(|(_, session)| session.exec_id == exec_id);
+            .find(|(_, session)| !session.errand && session.exec_id == exec_id);
         found
             .map(|(number, session)| (*number, session))
             .ok_or_else(missing)
@@ -236,7 +235,13 @@ impl Agent {
     fn exec_list(&self) -> Value {
         Value::map(vec![(
             "sessions",
-            Value::Array(self.sessions.values().map(Session::describe).collect()),
+            Value::Array(
+                self.sessions
+                    .values()
+                    .filter(|session| !session.errand)
+                    .map(Session::describe)
+                    .collect(),
+            ),
         )])
     }
 

@@ -1,14 +1,19 @@
 //! The agent's main loop: one thread, one epoll set, no waiting anywhere else.
 
+mod errands;
+mod freezing;
+mod identity;
 mod jobs;
 mod messages;
 mod methods;
 mod reap;
 mod streams;
+mod warm;
 mod workloads;
 
 use crate::access::Targets;
 use crate::bulk;
+use crate::cgroup::Cgroup;
 use crate::configure::Configured;
 use crate::kmsg;
 use crate::link::Link;
@@ -19,8 +24,10 @@ use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spawn::Spawner;
 use crate::workload::Workload;
+use errands::Errand;
+use freezing::Settling;
 use jobs::Jobs;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -44,6 +51,10 @@ enum Timer {
     Grace,
     /// Look again whether everything is gone.
     Off,
+    /// The program of an errand has had its time.
+    Overdue(u64),
+    /// The log has been waited for long enough.
+    Settled,
 }
 
 pub struct Agent {
@@ -51,6 +62,9 @@ pub struct Agent {
     link: Link,
     /// Counts conversations, so that the answer to a question of an old one is not given in a new one.
     conversation: u64,
+    /// Epoch of the present conversation. A host that greets twice under one is the same host.
+    epoch: Option<u64>,
+    bulk: Option<bulk::HostLeft>,
     log: LogPort,
     children: OwnedFd,
     jobs: Jobs,
@@ -66,10 +80,19 @@ pub struct Agent {
     /// The stream that was served last; the next one is served first.
     last_served: u32,
     /// Sessions by the pid of their process, until it is reaped.
-    pids: HashMap<libc::pid_t, u64>,
-    orphans: HashMap<u64, OwnedFd>,
+    pids: BTreeMap<libc::pid_t, u64>,
+    orphans: BTreeMap<u64, OwnedFd>,
     timers: Vec<(Instant, Timer)>,
     shutdown: Option<Shutdown>,
+    /// What the agent is doing by programs of its own; one at a time.
+    errand: Option<Errand>,
+    /// Programs that must run while workloads stand still.
+    errands: Option<Cgroup>,
+    /// Of execs in the agent's own root.
+    vm_cgroup: Option<Cgroup>,
+    vm_frozen: bool,
+    /// Answers that wait until the log has left.
+    settling: Vec<Settling>,
     boot_id: String,
     scratch: Vec<u8>,
 }
@@ -85,9 +108,8 @@ pub fn run(ports: Ports) -> ! {
         match Agent::beginnings() {
             Ok((poll, spawner, children, null, jobs)) => {
                 let targets = Targets::default();
-                if let Some(port) = ports.bulk {
-                    bulk::start(port, targets.clone());
-                }
+                let start_bulk = |port| bulk::start(port, targets.clone());
+                let bulk = ports.bulk.and_then(start_bulk);
                 let parts = Parts {
                     poll,
                     spawner,
@@ -95,6 +117,7 @@ pub fn run(ports: Ports) -> ! {
                     null,
                     jobs,
                     targets,
+                    bulk,
                 };
                 prefer_this_thread();
                 Agent::assemble(parts, ports.control, ports.log).run();
@@ -116,6 +139,7 @@ struct Parts {
     null: OwnedFd,
     jobs: Jobs,
     targets: Targets,
+    bulk: Option<bulk::HostLeft>,
 }
 
 impl Agent {
@@ -140,6 +164,8 @@ impl Agent {
             poll: parts.poll,
             link: Link::new(control),
             conversation: 0,
+            epoch: None,
+            bulk: parts.bulk,
             log: LogPort::new(log),
             children: parts.children,
             jobs: parts.jobs,
@@ -152,10 +178,15 @@ impl Agent {
             next_session: 0,
             streams: BTreeMap::new(),
             last_served: 0,
-            pids: HashMap::new(),
-            orphans: HashMap::new(),
+            pids: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             timers: Vec::new(),
             shutdown: None,
+            errand: None,
+            errands: None,
+            vm_cgroup: None,
+            vm_frozen: false,
+            settling: Vec::new(),
             boot_id: boot_id.trim().to_owned(),
             scratch: vec![0; 64 * 1024],
         }
@@ -190,7 +221,10 @@ impl Agent {
         match token {
             // The port itself is read at the top of each round.
             CONTROL => {}
-            LOG => self.log.flush(),
+            LOG => {
+                self.log.flush();
+                self.log_left();
+            }
             CHILDREN => self.reap(),
             JOBS => self.finish_jobs(),
             _ if token & ORPHAN != 0 => self.drain_orphan(token),
@@ -219,6 +253,8 @@ impl Agent {
                 Timer::Abandoned => self.abandoned(),
                 Timer::Grace => self.kill_workloads(),
                 Timer::Off => self.try_off(),
+                Timer::Overdue(number) => self.errand_overdue(number),
+                Timer::Settled => self.settle(),
             }
         }
     }

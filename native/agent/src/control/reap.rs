@@ -23,6 +23,7 @@ impl Agent {
                 self.process_ended(number, pid, Exit::from_status(status));
             }
             self.first_process_ended(pid, Exit::from_status(status));
+            self.warm_root_ended(pid);
         }
         if self.shutdown.is_some() {
             self.try_off();
@@ -87,7 +88,7 @@ impl Agent {
     }
 
     /// Reads what is there already, so that most exits need no waiting.
-    fn drain(&mut self, number: u64) {
+    pub(super) fn drain(&mut self, number: u64) {
         for channel in [1u8, 2] {
             loop {
                 let index = usize::from(channel) - 1;
@@ -132,6 +133,13 @@ impl Agent {
     pub(super) fn session_finished(&mut self, number: u64) {
         self.timers
             .retain(|(_, timer)| *timer != Timer::LastCall(number));
+        if self
+            .sessions
+            .get(&number)
+            .is_some_and(|session| session.errand)
+        {
+            return self.errand_finished(number);
+        }
         self.log_exit(number);
         let finished: Vec<u64> = self
             .sessions

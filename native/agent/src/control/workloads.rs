@@ -12,8 +12,6 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 use viv_protocol::{Code, Fields, Value, WireError};
 
-/// How long the kernel may take to freeze or thaw a workload.
-const FREEZE_PATIENCE: Duration = Duration::from_secs(5);
 /// After SIGKILL: how often it is looked whether all are gone, and how often at most.
 const OFF_EVERY: Duration = Duration::from_millis(20);
 const OFF_LOOKS: u32 = 250;
@@ -101,39 +99,6 @@ impl Agent {
         nothing()
     }
 
-    pub(super) fn set_frozen(&mut self, stream: u32, fields: &Fields<'_>, frozen: bool) {
-        let id = match fields.text_if("id") {
-            Ok(Some(id)) if !self.workloads.contains_key(id) => Err(WireError::new(
-                Code::NotFound,
-                format!("there is no workload {id}"),
-            )),
-            other => other,
-        };
-        let id = match id {
-            Ok(id) => id,
-            Err(error) => return self.link.respond(stream, &Err(error)),
-        };
-        let mut paths = Vec::new();
-        for workload in self
-            .workloads
-            .values_mut()
-            .filter(|workload| id.is_none_or(|id| id == workload.id))
-        {
-            // From now on nothing is started in it: a new process would freeze before it runs, and the agent with it.
-            workload.frozen = frozen;
-            if workload.exit.is_none() {
-                paths.push(workload.cgroup.path().to_owned());
-            }
-        }
-        self.spawn_job(stream, move || {
-            for path in paths {
-                cgroup::set_frozen(&path, frozen, FREEZE_PATIENCE)
-                    .map_err(|error| guest_error("freezer", &error))?;
-            }
-            nothing()
-        });
-    }
-
     /// Once begun, a later call can only shorten the grace.
     pub(super) fn begin_shutdown(&mut self, grace: Duration) {
         if self.shutdown.is_none() {
@@ -163,6 +128,9 @@ impl Agent {
             if let Err(error) = workload.cgroup.kill_all() {
                 crate::kmsg::fail(&format!("cgroup.kill of {}: {error}", workload.id));
             }
+        }
+        if let Some(Err(error)) = self.errands.as_ref().map(cgroup::Cgroup::kill_all) {
+            crate::kmsg::fail(&format!("cgroup.kill of hooks: {error}"));
         }
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.killed = true;

@@ -70,6 +70,8 @@ pub struct Session {
     exit_told: bool,
     /// Its output also goes to the log port.
     pub logged: bool,
+    /// The agent runs it on its own account; no host sees it.
+    pub errand: bool,
 }
 
 /// Most bytes of output in one frame: half of what a frame can hold keeps others from waiting long.
@@ -95,6 +97,7 @@ impl Session {
             exit: None,
             exit_told: false,
             logged: false,
+            errand: false,
         }
     }
 

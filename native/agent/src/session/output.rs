@@ -74,6 +74,16 @@ impl Output {
         self.ring.end()
     }
 
+    /// The last line with something in it, of the last KiB.
+    pub fn last_line(&self) -> String {
+        let mut tail = Vec::new();
+        let from = self.ring.end().saturating_sub(1024).max(self.ring.start());
+        self.ring.copy_to(from, 1024, &mut tail);
+        let text = String::from_utf8_lossy(&tail);
+        let line = text.lines().rev().find(|line| !line.trim().is_empty());
+        line.unwrap_or("").trim().to_owned()
+    }
+
     pub fn sent(&self) -> u64 {
         self.sent
     }

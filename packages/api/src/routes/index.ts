@@ -2,6 +2,7 @@ import { copyRules } from './copies.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
+import { poolRules } from './pools.ts';
 import { type Route, routesOf } from './route.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
@@ -16,4 +17,5 @@ export const routes: readonly Route[] = routesOf({
   ...copyRules,
   ...snapshotRules,
   ...templateRules,
+  ...poolRules,
 });

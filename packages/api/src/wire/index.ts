@@ -5,6 +5,7 @@ export * from './headers.ts';
 export * from './image.ts';
 export * from './instance.ts';
 export * from './observe.ts';
+export * from './pool.ts';
 export * from './progress.ts';
 export * from './snapshot.ts';
 export * from './state.ts';

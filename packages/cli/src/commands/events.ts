@@ -1,7 +1,6 @@
-import type { InstanceEvent } from '@vivarium/model';
 import { defineCommand } from '../command.ts';
 import { parseCount } from '../flags/values.ts';
-import { printable } from '../render/style.ts';
+import { eventLine } from '../render/events.ts';
 
 export const command = defineCommand<{ since?: string; instance?: string; json?: boolean }>({
   arguments: '',
@@ -25,15 +24,8 @@ export const command = defineCommand<{ since?: string; instance?: string; json?:
     });
     for await (const event of events) {
       if (flags.json) await context.printJson(event, 'line');
-      else await context.print(`${line(event)}\n`);
+      else await context.print(`${eventLine({ ...event, about: event.instanceName })}\n`);
     }
     return 0;
   },
 });
-
-function line({ seq, at, instanceName, type, data }: InstanceEvent): string {
-  const facts = Object.entries(data).map(
-    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  );
-  return printable([at, `#${seq}`, instanceName, type, ...facts].join('  '));
-}

@@ -30,8 +30,14 @@ export interface CreateFlags {
 
 /** Declares the options that make an instance. */
 export function createOptions(command: Command): void {
+  command.option('--name <name>', 'name of the VM (default: two words and a number)');
+  machineOptions(command);
+  command.option('--rm', 'delete the VM once it has stopped');
+}
+
+/** Those that say what it is, and not who: many may be made with them. */
+export function machineOptions(command: Command): void {
   command
-    .option('--name <name>', 'name of the VM (default: two words and a number)')
     .option('-i, --interactive', "keep the command's stdin open")
     .option('-t, --tty', 'give the command a terminal')
     .option('-e, --env <name=value>', 'set an environment variable; NAME alone passes yours on', repeat)
@@ -55,8 +61,7 @@ export function createOptions(command: Command): void {
       'user: outgoing connections and published ports; none: no card (default: user)',
     )
     .option('--pull <missing|always|never>', 'when to ask the registry (default: missing)')
-    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)')
-    .option('--rm', 'delete the VM once it has stopped');
+    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)');
 }
 
 /** The options as the engine takes them; only what was said is set, so that defaults stay the engine's. */

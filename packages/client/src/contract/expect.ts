@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ErrorCode, VivError } from '@vivarium/model';
+import { type ErrorCode, VivError, type Vm } from '@vivarium/model';
 
 /** The error a call ends with, which must be one of these. */
 export async function failure(call: PromiseLike<unknown>, ...codes: ErrorCode[]): Promise<VivError> {
@@ -21,4 +21,9 @@ export async function collect<T>(items: AsyncIterable<T>, most = Number.POSITIVE
     if (all.length >= most) break;
   }
   return all;
+}
+
+/** A file of the guest as text. */
+export async function read(vm: Vm, path: string): Promise<string> {
+  return (await vm.files.readFile(path)).toString();
 }

@@ -1,10 +1,15 @@
 import { after, before, describe } from 'node:test';
 import type { Vivarium } from '@vivarium/model';
+import { copiesContract } from './copies.ts';
 import { execContract } from './exec.ts';
 import { fileContract } from './files.ts';
 import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
+import { poolContract } from './pools.ts';
+import { snapshotContract } from './snapshots.ts';
+import { suspendContract } from './suspend.ts';
+import { templateContract } from './templates.ts';
 
 /** A Vivarium to be tested, and what ends it. It starts without instances and has an image called busybox. */
 export interface Subject {
@@ -20,7 +25,32 @@ export type Given = () => Vivarium;
  * ones. Registers tests with node:test.
  */
 export function vivariumContract(name: string, make: () => Promise<Subject>): void {
-  describe(`${name} keeps the contract of Vivarium:`, () => {
+  contract(`${name} keeps the contract of Vivarium:`, make, [
+    instanceContract,
+    execContract,
+    fileContract,
+    observeContract,
+    imageContract,
+  ]);
+}
+
+/** What every Vivarium does with saved memory: suspended instances, copies, snapshots, templates, pools. */
+export function vivariumRooms(name: string, make: () => Promise<Subject>): void {
+  contract(`${name} keeps the contract of saved memory:`, make, [
+    suspendContract,
+    copiesContract,
+    snapshotContract,
+    templateContract,
+    poolContract,
+  ]);
+}
+
+function contract(
+  title: string,
+  make: () => Promise<Subject>,
+  groups: readonly ((given: Given) => void)[],
+): void {
+  describe(title, () => {
     let subject: Subject;
     before(async () => {
       subject = await make();
@@ -30,10 +60,6 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
       await subject.end();
     });
     const given: Given = () => subject.viv;
-    instanceContract(given);
-    execContract(given);
-    fileContract(given);
-    observeContract(given);
-    imageContract(given);
+    for (const group of groups) group(given);
   });
 }

@@ -1,7 +1,6 @@
 import { type Capabilities, eventToWire, type Operation, openApi } from '@vivarium/api';
-import { VivError } from '@vivarium/model';
 import type { Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
+import { sinceOf, streamItems } from '../stream.ts';
 
 export const health: Handler = async ({ house, engine }) => ({
   status: 'ok',
@@ -12,16 +11,21 @@ export const health: Handler = async ({ house, engine }) => ({
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const saved = engine.capabilities().save ? ['standby', 'snapshots', 'fork'] : [];
   return {
     server: { version: house.version, api_version: '1' },
     host: { os: process.platform, arch },
     default_runtime: { name: engine.driver, available: true },
     runtimes: [
-      { name: engine.driver, available: true, features: ['exec', 'logs', 'pause', 'prepare', 'shutdown'] },
+      {
+        name: engine.driver,
+        available: true,
+        features: ['exec', 'logs', 'pause', 'prepare', 'shutdown', ...saved],
+      },
     ],
     images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
     network: { model: 'nat', guest_to_guest: false },
-    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel'],
+    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel', ...saved],
     driver: engine.capabilities(),
   };
 };
@@ -47,12 +51,8 @@ export const getOperation: Handler = async ({ engine, params }): Promise<Operati
 
 export const events: Handler = async (call) => {
   const { since, instance } = call.query as { since?: number; instance?: string };
-  const last = call.incoming.headers['last-event-id'];
-  if (last !== undefined && !/^\d{1,15}$/.test(String(last))) {
-    throw new VivError('invalid_request', 'Last-Event-ID is no sequence number');
-  }
+  const from = sinceOf(call, since);
   const abort = new AbortController();
-  const from = last === undefined ? since : Number(last);
   const form = {
     line: (event: Parameters<typeof eventToWire>[0]) => `${JSON.stringify(eventToWire(event))}\n`,
     event: (event: Parameters<typeof eventToWire>[0]) =>

@@ -16,11 +16,12 @@ import type { GuestChannel } from './channel.ts';
 import { ExecSession } from './exec-session.ts';
 import type {
   Guest,
+  GuestAtRest,
   GuestConfig,
   GuestExecConnection,
   GuestExecSpec,
-  GuestIdentity,
   GuestSession,
+  RestoredIdentity,
   ResumePoint,
   WorkloadExit,
   WorkloadSpec,
@@ -29,6 +30,9 @@ import { printable } from './guest-errors.ts';
 import { openTunnel } from './tunnel.ts';
 
 const nothing = (_: Fields): void => undefined;
+
+/** Milliseconds a guest that could not be frozen has to let go again. */
+const thawMs = 3000;
 
 /** The workload exits of one guest, told to whoever listens. */
 export class WorkloadExits {
@@ -76,7 +80,7 @@ export class AgentGuest implements Guest {
     return this.#control.call('configure', config, readStages, signal);
   }
 
-  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void> {
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void> {
     const { hostname, machineId, generation, entropy, clockNanos, network, copy, resetConnections } =
       identity;
     const who = { hostname, machineId, generation, entropy, clockNanos, network };
@@ -109,18 +113,40 @@ export class AgentGuest implements Guest {
     return this.#control.call('workload.signal', { id, signal: signalName }, nothing);
   }
 
-  async quiesce(signal?: AbortSignal): Promise<() => void> {
-    const releaseBulk = await this.#bulk.quiesce(signal);
+  async standStill({ freeze }: { freeze: boolean }, signal?: AbortSignal): Promise<GuestAtRest> {
+    const openBulk = await this.#bulk.hold(signal);
+    const control = this.#control.hold();
+    let frozen = false;
+    const goOn = async (options: { clockNanos?: bigint; signal?: AbortSignal } = {}) => {
+      const { clockNanos } = options;
+      control.listen();
+      try {
+        if (clockNanos !== undefined) await control.ask('clock', { clockNanos }, options.signal);
+        if (frozen) await control.ask('thaw', {}, options.signal);
+      } finally {
+        control.release();
+        openBulk();
+      }
+    };
     try {
-      const releaseControl = await this.#control.quiesce(signal);
-      return () => {
-        releaseControl();
-        releaseBulk();
-      };
+      if (freeze) {
+        // Before the answer: one that is late freezes all the same.
+        frozen = true;
+        await control.ask('freeze', {}, signal);
+      }
+      await control.ask('ping', {}, signal);
+      control.silence();
     } catch (error) {
-      releaseBulk();
+      await goOn({ signal: AbortSignal.timeout(thawMs) }).catch(() => undefined); // the reason it failed says more
       throw error;
     }
+    let going: Promise<void> | undefined;
+    return {
+      goOn: (options) => {
+        going ??= goOn(options);
+        return going;
+      },
+    };
   }
 
   freeze(signal?: AbortSignal): Promise<void> {

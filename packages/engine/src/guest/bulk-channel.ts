@@ -20,21 +20,22 @@ export class BulkChannel {
     return abortable(this.#current, signal);
   }
 
-  /** As {@link GuestChannel.quiesce}; one that is not open has nothing on its way, and is not opened meanwhile. */
-  async quiesce(signal?: AbortSignal): Promise<() => void> {
+  /** Nothing is sent or read until the returned function is called; one that is not open is not opened meanwhile. */
+  async hold(signal?: AbortSignal): Promise<() => void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#gate = promise;
+    const channel = await this.#current?.catch(() => undefined);
+    const held = channel?.hold();
     const open = () => {
+      held?.listen();
+      held?.release();
       this.#gate = undefined;
       resolve();
     };
     try {
-      const channel = await this.#current?.catch(() => undefined);
-      const release = await channel?.quiesce(signal);
-      return () => {
-        release?.();
-        open();
-      };
+      await held?.ask('ping', {}, signal);
+      held?.silence();
+      return open;
     } catch (error) {
       open();
       throw error;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { isVivError } from '@vivarium/model';
 import { SimulatedGuest } from '../drivers/simulated/guest/index.ts';
 import { connectGuest } from './connect.ts';
-import { connectedGuest, guestConfig, testDeadlineMs } from './connected-guest.ts';
+import { collect, connectedGuest, execSpec, guestConfig, testDeadlineMs } from './connected-guest.ts';
 
 test('a guest is configured once, and tells how long each stage took', async () => {
   await using setting = await connectedGuest();
@@ -12,6 +12,42 @@ test('a guest is configured once, and tells how long each stage took', async () 
   await assert.rejects(setting.guest.configure(guestConfig), (error) => isVivError(error, 'conflict'));
   await setting.guest.identity({ ...guestConfig, hostname: 'copy' });
   assert.equal(setting.simulated.system.hostname, 'copy');
+});
+
+test('an identity says whether the guest is a copy and whether its connections end', async () => {
+  await using setting = await connectedGuest();
+  const { guest, simulated } = setting;
+  await guest.configure(guestConfig);
+  const network = { mac: '52:54:00:00:00:01', address: '10.1.2.2/24', gateway: '10.1.2.1', dns: [] };
+  await guest.identity({ ...guestConfig, generation: 2, network, copy: true, resetConnections: true });
+  await guest.identity({ ...guestConfig, generation: 3 });
+  const told = simulated.system.identities.map(({ generation, address, copy, resetConnections }) => ({
+    generation,
+    address,
+    copy,
+    resetConnections,
+  }));
+  const plain = { address: undefined, copy: false, resetConnections: false };
+  assert.deepEqual(told, [
+    { ...plain, generation: 1 },
+    { generation: 2, address: '10.1.2.2/24', copy: true, resetConnections: true },
+    { ...plain, generation: 3 },
+  ]);
+});
+
+test('a guest is warmed, also before it is configured', async () => {
+  await using setting = await connectedGuest();
+  await setting.guest.warm();
+  assert.equal(setting.simulated.system.warmed, 1);
+});
+
+test('nothing is started in a guest that stands still', async () => {
+  await using setting = await connectedGuest();
+  const { guest } = setting;
+  await guest.freeze();
+  await assert.rejects(guest.exec(execSpec(['true'])), (error) => isVivError(error, 'conflict'));
+  await guest.thaw();
+  await collect(await guest.exec(execSpec(['true'])));
 });
 
 test('the agent tells its version, its stats and what a path is', async () => {

@@ -19,6 +19,16 @@ const firstProdMs = 250;
 /** Answers to pings are dropped while more than this waits to be written. */
 const maxPongBacklogBytes = 65_536;
 
+/** A channel on which only its holder speaks. */
+export interface HeldChannel {
+  ask(method: string, params: object, signal?: AbortSignal): Promise<void>;
+  /** Reads nothing more. The answer to what was asked last is the sign that the agent has taken all that was sent. */
+  silence(): void;
+  listen(): void;
+  /** Sends what has waited. */
+  release(): void;
+}
+
 /** One conversation with the agent over one port, from HELLO on. It is never repaired: when it breaks, open another. */
 export class GuestChannel {
   /** Settles once the conversation is over, for whatever reason; see {@link failure}. */
@@ -35,6 +45,7 @@ export class GuestChannel {
   #writes = 0;
   /** What waits to be sent while the channel is held. */
   #held: (readonly Uint8Array[])[] | undefined;
+  #passing = false;
   #flushed = 0;
   #flushWaiters: { after: number; resolve: () => void }[] = [];
 
@@ -145,28 +156,29 @@ export class GuestChannel {
   }
 
   /**
-   * Holds everything back that is to be sent, asks the agent for a sign that it has taken all that was sent before, and then
-   * reads nothing more until the returned function is called. A channel that breaks meanwhile breaks as always.
+   * Holds back everything that is to be sent, but for what is asked through the answer. A channel that breaks meanwhile breaks as
+   * always. @throws VivError `busy` where it is held already.
    */
-  async quiesce(signal?: AbortSignal): Promise<() => void> {
+  hold(): HeldChannel {
     if (this.#held !== undefined) throw new VivError('busy', `The ${this.#name} channel is held already.`);
-    const asked = this.call('ping', {}, () => undefined, signal);
     this.#held = [];
-    try {
-      await asked;
-      this.#duplex.pause();
-      return () => this.#release();
-    } catch (error) {
-      this.#release();
-      throw error;
-    }
-  }
-
-  #release(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const parts of held) this.#write(parts);
-    this.#duplex.resume();
+    return {
+      ask: (method, params, signal) => {
+        this.#passing = true;
+        try {
+          return this.call(method, params, () => undefined, signal);
+        } finally {
+          this.#passing = false;
+        }
+      },
+      silence: () => void this.#duplex.pause(),
+      listen: () => void this.#duplex.resume(),
+      release: () => {
+        const held = this.#held ?? [];
+        this.#held = undefined;
+        for (const parts of held) this.#write(parts);
+      },
+    };
   }
 
   /** Ends the conversation; all that is under way fails with the reason. Without one: `cancelled`. */
@@ -194,7 +206,7 @@ export class GuestChannel {
   }
 
   #write(parts: readonly Uint8Array[]): void {
-    if (this.#held !== undefined) return void this.#held.push(parts);
+    if (this.#held !== undefined && !this.#passing) return void this.#held.push(parts);
     const duplex = this.#duplex;
     if (duplex.destroyed || duplex.writableEnded) return;
     this.#writes += 1;

@@ -12,9 +12,16 @@ export interface GuestIdentity {
   /** Wall clock, nanoseconds since 1970. */
   clockNanos: bigint;
   network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
-  /** The memory is another machine's: host keys are made anew, and the image's hooks run. */
+}
+
+/** What {@link Guest.identity} tells of a guest that was restored. */
+export interface RestoredIdentity extends GuestIdentity {
+  /**
+   * The guest is one of several with the same past: SSH host keys are made anew and the hooks of its image run. Default false, which
+   * is right for a start from a template and for the only resume of a suspended guest.
+   */
   copy?: boolean;
-  /** TCP connections to the outside, whose other ends know nothing of them any more, are reset. */
+  /** TCP connections to the outside end at once, with ECONNABORTED for whoever uses them. Default false. */
   resetConnections?: boolean;
 }
 
@@ -82,6 +89,12 @@ export interface WorkloadExit {
   oom: boolean;
 }
 
+/** A guest that stands still, as {@link Guest.standStill} left it. */
+export interface GuestAtRest {
+  /** Sets the clock where it is told to, lets go what was frozen, and then sends what has waited. Does it once. */
+  goOn(options?: { clockNanos?: bigint; signal?: AbortSignal }): Promise<void>;
+}
+
 /** What the engine says to the agent of one guest. Every call takes a deadline from its signal. */
 export interface Guest extends AsyncDisposable {
   readonly agentVersion: string;
@@ -92,22 +105,28 @@ export interface Guest extends AsyncDisposable {
     config: GuestConfig,
     signal?: AbortSignal,
   ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
-  identity(identity: GuestIdentity, signal?: AbortSignal): Promise<void>;
+  /** Answers when hooks have run, which may take 10 s each. `conflict` while another one is under way. Nothing is thawed by it. */
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void>;
+  /** Does once what the first start of a process does, so that a guest that is saved afterwards starts it sooner. */
+  warm(signal?: AbortSignal): Promise<void>;
   /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
-  /** Goes once through what the start of a first process takes, so that a template has it in memory. */
-  warm(signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Undefined while it runs. */
   workloadExit(id: string, signal?: AbortSignal): Promise<WorkloadExit | undefined>;
   onWorkloadExit(listener: (exit: WorkloadExit) => void): () => void;
   signalWorkload(id: string, signalName: string): Promise<void>;
   /**
-   * Nothing of ours is on its way to the guest once this resolves, and nothing is sent or read until the returned function is
-   * called. A VMM puts what comes on a port into the guest's memory even while its vCPUs stand still; a save must not be
-   * overtaken by that. Calls made meanwhile wait.
+   * For a save: with `freeze` everything that runs code for the user stands still, and in any case nothing of ours is on its way to
+   * the guest once this resolves, and nothing is sent or read until it goes on. (A VMM puts what comes on a port into the
+   * guest's memory even while its vCPUs stand still, and a save must not be overtaken by that.) Calls made meanwhile wait, and
+   * find a guest that runs again. When this rejects the guest goes on.
    */
-  quiesce(signal?: AbortSignal): Promise<() => void>;
+  standStill(options: { freeze: boolean }, signal?: AbortSignal): Promise<GuestAtRest>;
+  /**
+   * Everything that runs code for the user stands still, and what it has printed is in the log. `guest_error` where something
+   * does not within 2 s; then all goes on.
+   */
   freeze(signal?: AbortSignal): Promise<void>;
   thaw(signal?: AbortSignal): Promise<void>;
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;

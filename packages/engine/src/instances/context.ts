@@ -1,4 +1,4 @@
-import type { DoctorReport } from '@vivarium/model';
+import type { DoctorReport, VmSnapshots } from '@vivarium/model';
 import type { Driver } from '../drivers/driver.ts';
 import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
@@ -43,6 +43,7 @@ export interface Context {
   disks: RootDisks;
   network: NetworkBackend;
   templates: TemplateSource;
+  snapshotsOf(instance: Instance): VmSnapshots;
   door: OperationDoor;
   journal: Journal;
   events: EventLog;

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
-import { writeRecord } from '../store/record.ts';
+import { type PoolMark, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
 import { Instance } from './instance.ts';
@@ -12,12 +12,13 @@ import { checkOptions, resolveSpec } from './resolve.ts';
 
 /**
  * Makes an instance and leaves it Stopped. What is wrong with the options is said before anything is fetched; when
- * anything fails nothing is left.
+ * anything fails nothing is left. `pool`: who it is made for.
  */
 export async function createInstance(
   context: Context,
   options: CreateOptions,
   call: CallOptions = {},
+  pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
@@ -36,6 +37,7 @@ export async function createInstance(
       generation: 0,
       ports: [],
       createdAt: new Date().toISOString(),
+      ...(pool === undefined ? {} : { pool }),
     },
     context.dir,
     context.events,

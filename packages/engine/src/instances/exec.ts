@@ -3,6 +3,7 @@ import { type ExecOffsets, type ExecOptions, type TerminalSize, VivError } from 
 import type { Guest, GuestExecConnection } from '../guest/guest.ts';
 import { invalidState } from './actions.ts';
 import type { Instance } from './instance.ts';
+import { LastingExec } from './lasting-exec.ts';
 
 /** What a command in a guest is started with, without what only its caller's side knows. */
 export interface ExecRequest extends Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'tty' | 'target'> {
@@ -23,7 +24,7 @@ export function guestOf(instance: Instance, action: string): Guest {
 }
 
 /** Starts a command. No lock is held while it runs: any number run beside each other and beside an operation. */
-export function startExec(
+export async function startExec(
   instance: Instance,
   request: ExecRequest,
   signal?: AbortSignal,
@@ -33,7 +34,8 @@ export function startExec(
   }
   if (request.argv.some((word) => word.includes('\0')))
     throw new VivError('invalid_request', 'The command has a NUL byte');
-  return guestOf(instance, 'exec in').exec(
+  const guest = guestOf(instance, 'exec in');
+  const connection = await guest.exec(
     {
       execId: request.execId ?? `exec-${createId()}`,
       target: request.target ?? 'root',
@@ -46,6 +48,7 @@ export function startExec(
     },
     signal,
   );
+  return new LastingExec(instance, guest, connection);
 }
 
 /** Goes on with a session. The root workload's is `workload:root`; whoever reads that one is waited for. */
@@ -55,7 +58,8 @@ export async function resumeExec(
   from?: ExecOffsets,
   signal?: AbortSignal,
 ): Promise<GuestExecConnection> {
-  const connection = await guestOf(instance, 'attach to').resumeExec(execId, from, signal);
+  const guest = guestOf(instance, 'attach to');
+  const connection = new LastingExec(instance, guest, await guest.resumeExec(execId, from, signal));
   if (execId === rootSession) instance.readers.add(connection);
   return connection;
 }

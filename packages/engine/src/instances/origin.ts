@@ -50,7 +50,7 @@ export async function takeOrigin(
     durable,
     layer: true,
   });
-  await still.release();
+  await still.goOn();
   await keepDisk(context, instance, dir, durable);
   return { dir, record, was, state, frozen: still.frozen };
 }

@@ -1,6 +1,6 @@
 import { VivError } from '@vivarium/model';
 import type { Machine, SavedState } from '../drivers/driver.ts';
-import type { Guest, GuestIdentity } from '../guest/guest.ts';
+import type { Guest, RestoredIdentity } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState } from '../saved-states/manifest.ts';
 import { savedDir } from './capture.ts';
@@ -8,6 +8,7 @@ import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { connect, launch } from './launch.ts';
 import { guestIdentity } from './machine-spec.ts';
+import { atRest } from './standstill.ts';
 import { settleSuspended } from './suspend.ts';
 import { endAfterWorkload, watchGuest } from './watch.ts';
 
@@ -41,7 +42,7 @@ export interface Resurrection {
   state: 'running' | 'paused';
   /** Whether its workloads were frozen before the save. Those of one that was not run as soon as its vCPUs do. */
   frozen: boolean;
-  identity: Pick<GuestIdentity, 'copy' | 'resetConnections'>;
+  identity: Pick<RestoredIdentity, 'copy' | 'resetConnections'>;
 }
 
 /**
@@ -66,10 +67,11 @@ export async function resurrect(
   if (state === 'running') {
     await guest.thaw(operation.signal);
   } else {
-    const speak = await guest.quiesce(operation.signal);
+    // Its workloads have been frozen since the save.
+    const still = atRest(await guest.standStill({ freeze: true }, operation.signal));
     await machine.pause();
     instance.observeMachine(machine, 'paused');
-    instance.still = { frozen: true, speak, release: async () => speak() };
+    instance.still = still;
     instance.change({ frozen: true });
   }
   watchGuest(context, instance, machine, guest);

@@ -1,4 +1,5 @@
 import { VivError } from '@vivarium/model';
+import type { GuestAtRest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Instance } from './instance.ts';
 
@@ -9,11 +10,11 @@ const answerMs = 5000;
 export interface Standstill {
   /** False: the guest could not be asked, and what ran in it runs on in a copy before that knows who it is. */
   frozen: boolean;
-  /** Sends again what was held back. Idempotent. */
-  speak(): void;
-  /** That, and lets the workloads run. Idempotent. */
-  release(): Promise<void>;
+  /** Lets the workloads run, at the right time, and sends what has waited. Does it once. */
+  goOn(): Promise<void>;
 }
+
+const asItWas: Standstill = { frozen: false, goOn: async () => undefined };
 
 /**
  * Before a save: whatever is restored from it stands still until it has been told who it is. A paused guest stands still already,
@@ -30,41 +31,32 @@ export async function standStill(
   if (instance.state === 'Paused') {
     const frozen = instance.record.frozen === true;
     if (!frozen && !unsafe) throw unsafeIdentity(instance);
-    return { frozen, speak: () => undefined, release: async () => undefined };
+    return { ...asItWas, frozen };
   }
   const { guest } = instance;
-  const still: Standstill = { frozen: false, speak: () => undefined, release: async () => undefined };
   try {
     if (guest === undefined) throw new VivError('agent_unreachable', 'nobody speaks to its agent');
-    operation.undo('let the workloads run', () => still.release());
-    still.release = once(() => guest.thaw(AbortSignal.timeout(answerMs)));
-    await guest.freeze(within(operation.signal));
-    still.frozen = true;
-    const speak = await guest.quiesce(within(operation.signal));
-    let silent = true;
-    still.speak = () => {
-      if (silent) speak();
-      silent = false;
-    };
-    still.release = once(() => {
-      still.speak();
-      return guest.thaw(AbortSignal.timeout(answerMs));
-    });
+    const signal = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
+    const still = atRest(await guest.standStill({ freeze: true }, signal));
+    operation.undo('let the workloads run', () => still.goOn());
+    return still;
   } catch (cause) {
     operation.signal.throwIfAborted();
     if (!unsafe) throw unsafeIdentity(instance, cause);
     instance.emit('warning', { message: `Not frozen: ${VivError.from(cause).message}` });
+    return asItWas;
   }
-  return still;
 }
 
-const within = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
-
-function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work();
-    return done;
+/** Of a guest whose workloads were frozen. */
+export function atRest(guest: GuestAtRest): Standstill {
+  return {
+    frozen: true,
+    goOn: () =>
+      guest.goOn({
+        clockNanos: BigInt(Date.now()) * 1_000_000n,
+        signal: AbortSignal.timeout(answerMs),
+      }),
   };
 }
 

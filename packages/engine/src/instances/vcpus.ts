@@ -61,12 +61,16 @@ export async function letRun(
   instance.observeMachine(machine, 'running');
   const { still } = instance;
   instance.still = undefined;
-  still?.speak();
-  // Adopted while it was paused: nobody could speak to its agent until now.
+  if (still?.frozen) await still.goOn();
+  else await comeBack(context, instance, machine);
+  instance.change({ frozen: undefined });
+}
+
+/** Paused by another engine, or without its agent: it may be frozen, and nobody may have spoken to it. */
+async function comeBack(context: Context, instance: Instance, machine: Machine): Promise<void> {
   if (instance.guest === undefined) {
     watchGuest(context, instance, machine, await greet(context, machine, greetMs));
   }
   await setGuestClock(instance);
   await instance.guest?.thaw(AbortSignal.timeout(greetMs));
-  instance.change({ frozen: undefined });
 }

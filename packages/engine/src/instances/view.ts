@@ -47,6 +47,8 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),
+    ...(record.pool === undefined ? {} : { pool: record.pool.name }),
+    ...(record.pool?.acquiredAt === undefined ? {} : { acquiredAt: record.pool.acquiredAt }),
     driver: driver,
     ...(machine === undefined
       ? {}

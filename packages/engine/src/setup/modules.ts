@@ -3,7 +3,10 @@ import path from 'node:path';
 import { extractModule } from './bzimage.ts';
 import { SetupError } from './command.ts';
 
-/** What the agent needs, in the order it is loaded: the channel first, disks and file systems, then the network. */
+/**
+ * What the agent needs, in the order it is loaded: the channel first, disks and file systems, then the network. By `tcp_diag` it
+ * ends connections that a restored guest has lost.
+ */
 export const wantedModules = [
   'virtio_pci',
   'virtio_console',
@@ -16,6 +19,7 @@ export const wantedModules = [
   'ext4',
   'virtio_net',
   'af_packet',
+  'tcp_diag',
 ] as const;
 
 export interface KernelModule {

@@ -29,6 +29,11 @@ const schema = `
     data TEXT NOT NULL
   ) STRICT;
   CREATE INDEX IF NOT EXISTS events_by_instance ON events (instance_id, seq);
+  CREATE TABLE IF NOT EXISTS pools (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    record TEXT NOT NULL
+  ) STRICT;
 `;
 
 const version = 1;

@@ -71,7 +71,8 @@ export class Journal {
     this.#statements.forget.run(keep);
   }
 
-  #transaction(work: () => void, mayUseReserve = true): void {
+  /** One transaction, on disk when this returns. `mayUseReserve` false: it would only fill a full disk further. @throws VivError `disk_full`. */
+  transaction(work: () => void, mayUseReserve = true): void {
     try {
       this.#attempt(work);
     } catch (error) {
@@ -98,7 +99,7 @@ export class Journal {
 
   /** The intent, with the record as it is to be looked at should this process die now. */
   begin(entry: JournalEntry, record: InstanceRecord): void {
-    this.#transaction(() => {
+    this.transaction(() => {
       this.#statements.put.run(record.id, record.name, JSON.stringify(record));
       // One at a time: an earlier one whose end could not be written is over.
       this.#statements.close.run(entry.startedAt, entry.instanceId);
@@ -114,7 +115,7 @@ export class Journal {
     record: InstanceRecord | undefined,
     error?: ErrorRecord,
   ): void {
-    this.#transaction(() => {
+    this.transaction(() => {
       if (record === undefined) this.#statements.drop.run(instanceId);
       else this.#statements.put.run(record.id, record.name, JSON.stringify(record));
       this.#statements.end.run(
@@ -130,7 +131,7 @@ export class Journal {
 
   /** A change that no operation made: an exit that was observed, a record that was found. */
   save(record: InstanceRecord): void {
-    this.#transaction(() => {
+    this.transaction(() => {
       this.#statements.put.run(record.id, record.name, JSON.stringify(record));
     });
   }

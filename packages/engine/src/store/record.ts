@@ -70,6 +70,19 @@ export interface InstanceRecord {
   snapshotId?: string;
   /** Latches the state Error. */
   error?: ErrorRecord;
+  /** The pool that made it. A copy of an instance has none. */
+  pool?: PoolMark;
+}
+
+/** What an instance is to its pool. */
+export interface PoolMark {
+  /** Of the pool: another one may come to have its name. */
+  id: string;
+  name: string;
+  /** RFC 3339. From then on it is handed to nobody else. */
+  acquiredAt?: string;
+  /** It was acquired and has ended by itself: another one has been ordered for it, which never happens twice. */
+  replaced?: true;
 }
 
 const fileName = 'record.json';

@@ -19,6 +19,8 @@ export interface Saveable {
 
 /** Gigabytes onto a slow disk. Milliseconds. */
 const copyTimeoutMs = 30 * 60_000;
+/** QEMU waits for its disks before it stops, and a loaded host for everything. Milliseconds. */
+const haltTimeoutMs = 60_000;
 /** Of the device state: 2 ms as a rule; QEMU may wait for a disk before. */
 const devicesTimeoutMs = 60_000;
 /** A delta is worth it up to this many pages (32 MiB): it is written into each copy, where a memory file is only mapped. */
@@ -38,7 +40,7 @@ export async function saveMachine(
   const memory = await prepare(machine, target.dir, range);
   target.signal?.throwIfAborted();
   const began = performance.now();
-  await machine.execute('stop');
+  await machine.execute('stop', {}, haltTimeoutMs);
   let complete = false;
   let ended: number;
   try {
@@ -51,7 +53,8 @@ export async function saveMachine(
     await memory.finish();
     complete = true;
   } finally {
-    if (was === 'running' && !(complete && target.afterwards === 'stay')) await machine.execute('cont');
+    if (was === 'running' && !(complete && target.afterwards === 'stay'))
+      await machine.execute('cont', {}, haltTimeoutMs);
     ended = performance.now();
   }
   await memory.keep();

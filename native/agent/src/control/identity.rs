@@ -1,0 +1,214 @@
+//! `identity`: the machine has become another one. Each step in its order; programs of the image run as errands, and the
+//! host is answered when the last has ended.
+
+use super::errands::{request, Ended, Errand};
+use super::jobs::Outcome;
+use super::methods::nothing;
+use super::Agent;
+use crate::access::guest_error;
+use crate::bus::Bus;
+use crate::configure::MERGED_ROOT;
+use crate::identity::Identity;
+use crate::{generation, hooks, kmsg, ssh_keys};
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+use viv_protocol::{Fields, Value, WireError};
+
+const HOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// Large prime numbers take their time where code is translated.
+const KEYS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What comes after entropy, clock and names.
+enum Step {
+    Keys,
+    Connect,
+    Generation,
+    Hook(String),
+}
+
+pub(super) struct Renaming {
+    conversation: u64,
+    stream: u32,
+    identity: Arc<Identity>,
+    steps: VecDeque<Step>,
+    /// The program that is running.
+    program: String,
+    /// It was killed because its time was over.
+    pub late: bool,
+}
+
+impl Agent {
+    pub(super) fn identity(&mut self, stream: u32, fields: &Fields<'_>) {
+        match self.begin_identity(stream, fields) {
+            Ok(renaming) => {
+                self.errand = Some(Errand::Identity(renaming));
+                self.go_on_with_identity();
+            }
+            Err(error) => self.link.respond(stream, &Err(error)),
+        }
+    }
+
+    fn begin_identity(&self, stream: u32, fields: &Fields<'_>) -> Result<Renaming, WireError> {
+        self.no_errand()?;
+        let identity = Identity::read(fields)?;
+        identity.seed()?;
+        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT))?;
+        let mut steps = VecDeque::from([Step::Connect, Step::Generation]);
+        if identity.copy && self.configured.is_some() {
+            steps.push_front(Step::Keys);
+        }
+        Ok(Renaming {
+            conversation: self.conversation,
+            stream,
+            identity: Arc::new(identity),
+            steps,
+            program: String::new(),
+            late: false,
+        })
+    }
+
+    /// Until something has to be waited for.
+    fn go_on_with_identity(&mut self) {
+        while let Some(Errand::Identity(renaming)) = &mut self.errand {
+            let identity = Arc::clone(&renaming.identity);
+            let waiting = match renaming.steps.pop_front() {
+                None => return self.end_identity(nothing()),
+                Some(Step::Keys) => self.renew_keys(&identity),
+                Some(Step::Connect) => return self.connect(identity),
+                Some(Step::Generation) => {
+                    self.tell_generation(&identity);
+                    false
+                }
+                Some(Step::Hook(name)) => self.run_hook(&name, &identity),
+            };
+            if waiting {
+                return;
+            }
+        }
+    }
+
+    fn end_identity(&mut self, answer: Result<Value, WireError>) {
+        if let Some(Errand::Identity(renaming)) = self.errand.take() {
+            self.answer(renaming.conversation, renaming.stream, &answer);
+        }
+    }
+
+    /// On a thread: the bus and the card may take their time.
+    fn connect(&mut self, identity: Arc<Identity>) {
+        let job = move || Outcome::Connected(identity.connect(&mut Bus::default()));
+        if let Err(error) = self.jobs.spawn(self.conversation, 0, job) {
+            self.end_identity(Err(guest_error("a thread", &error)));
+        }
+    }
+
+    pub(super) fn connected(&mut self, result: Result<(), WireError>) {
+        match result {
+            Ok(()) => self.go_on_with_identity(),
+            Err(error) => self.end_identity(Err(error)),
+        }
+    }
+
+    fn tell_generation(&mut self, identity: &Identity) {
+        generation::set(identity.generation());
+        if self.configured.is_none() {
+            return;
+        }
+        generation::tell_in(MERGED_ROOT);
+        let root = match self.image_root() {
+            Ok(root) => root,
+            Err(error) => return self.warn(&error.message),
+        };
+        if self.root_workload().is_some() {
+            generation::tell(root.as_fd(), "the root workload");
+        }
+        if identity.copy {
+            match hooks::list(root.as_fd()) {
+                Ok(names) => self.plan(names.into_iter().map(Step::Hook)),
+                Err(error) => self.warn(&format!("{}: {error}", hooks::DIRECTORY)),
+            }
+        }
+    }
+
+    fn plan(&mut self, steps: impl Iterator<Item = Step>) {
+        if let Some(Errand::Identity(renaming)) = &mut self.errand {
+            renaming.steps.extend(steps);
+        }
+    }
+
+    /// Whether new ones are being made.
+    fn renew_keys(&mut self, identity: &Identity) -> bool {
+        let removed = self.image_root().and_then(|root| {
+            ssh_keys::remove(root.as_fd()).map_err(|error| guest_error("SSH host keys", &error))
+        });
+        match removed {
+            Ok(0) => false,
+            Ok(_) => self.run_program(&["ssh-keygen", "-A"], identity, KEYS_PATIENCE),
+            Err(error) => {
+                self.warn(&error.message);
+                false
+            }
+        }
+    }
+
+    fn run_hook(&mut self, name: &str, identity: &Identity) -> bool {
+        let path = format!("{}/{name}", hooks::DIRECTORY);
+        self.run_program(&[&path], identity, HOOK_PATIENCE)
+    }
+
+    fn run_program(&mut self, argv: &[&str], identity: &Identity, within: Duration) -> bool {
+        let env = [
+            ("VIVARIUM_GENERATION", identity.generation().to_string()),
+            ("VIVARIUM_HOSTNAME", identity.hostname().to_owned()),
+            ("VIVARIUM_COPY", "1".to_owned()),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        match self.run_in_image(request(argv, env), within) {
+            Ok(_) => {
+                if let Some(Errand::Identity(renaming)) = &mut self.errand {
+                    renaming.program = argv.join(" ");
+                    renaming.late = false;
+                }
+                true
+            }
+            Err(error) => {
+                self.warn(&format!("{}: {}", argv.join(" "), error.message));
+                false
+            }
+        }
+    }
+
+    pub(super) fn hook_ended(&mut self, ended: &Ended) {
+        if let Some(Errand::Identity(renaming)) = &self.errand {
+            if let Some(complaint) = complaint(renaming, ended) {
+                self.warn(&complaint);
+            }
+        }
+        self.go_on_with_identity();
+    }
+
+    /// For the host, and for whoever reads the console.
+    fn warn(&mut self, text: &str) {
+        kmsg::fail(text);
+        self.event(vec![
+            ("e", "log".into()),
+            ("level", "warning".into()),
+            ("text", text.into()),
+        ]);
+    }
+}
+
+fn complaint(renaming: &Renaming, ended: &Ended) -> Option<String> {
+    let how = match ended.exit.signal_name() {
+        _ if renaming.late => "took too long and was killed".to_owned(),
+        Some(signal) => format!("ended by {signal}"),
+        None if ended.exit.code == 0 => return None,
+        None => format!("ended with {}", ended.exit.code),
+    };
+    let said = match ended.last_line.as_str() {
+        "" => String::new(),
+        line => format!(": {line}"),
+    };
+    Some(format!("{} {how}{said}", renaming.program))
+}

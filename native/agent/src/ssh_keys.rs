@@ -1,0 +1,77 @@
+//! The host keys of an sshd in the image: what tells one machine from another. Copies must not share them.
+
+use crate::sys;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+
+fn is_host_key(name: &str) -> bool {
+    let private = name
+        .strip_suffix("-cert.pub")
+        .or_else(|| name.strip_suffix(".pub"))
+        .unwrap_or(name);
+    private.starts_with("ssh_host_") && private.ends_with("_key")
+}
+
+/// Removes private keys, their public halves and certificates. Answers how many private ones there were.
+pub fn remove(root: BorrowedFd<'_>) -> io::Result<usize> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let directory = match sys::open_in_root(root, Path::new("etc/ssh"), flags, 0) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            return Ok(0)
+        }
+        other => other?,
+    };
+    let mut removed = 0;
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        let name = entry?.file_name();
+        let Some(text) = name.to_str().filter(|name| is_host_key(name)) else {
+            continue;
+        };
+        let path = sys::c_path(Path::new(text))?;
+        // SAFETY: a live string; a link is removed, not followed.
+        sys::check(unsafe { libc::unlinkat(directory.as_raw_fd(), path.as_ptr(), 0) })?;
+        removed += usize::from(text.ends_with("_key"));
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn host_keys_go_and_everything_else_stays() {
+        let root = std::env::temp_dir().join(format!("viv-agent-ssh-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc/ssh")).expect("directory");
+        for name in [
+            "ssh_host_rsa_key",
+            "ssh_host_rsa_key.pub",
+            "ssh_host_rsa_key-cert.pub",
+            "ssh_host_ed25519_key",
+            "sshd_config",
+            "my_key",
+        ] {
+            fs::write(root.join("etc/ssh").join(name), "x").expect("file");
+        }
+        let at = fs::File::open(&root).expect("open");
+        let removed = remove(at.as_fd()).expect("removed");
+        let again = remove(at.as_fd()).expect("nothing left");
+        let mut left: Vec<_> = fs::read_dir(root.join("etc/ssh"))
+            .expect("list")
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        left.sort();
+        fs::remove_dir_all(&root).expect("cleaned up");
+        assert_eq!((removed, again), (2, 0));
+        assert_eq!(left, ["my_key", "sshd_config"]);
+    }
+
+    #[test]
+    fn an_image_without_an_sshd_has_none() {
+        let at = fs::File::open("/proc").expect("open");
+        assert_eq!(remove(at.as_fd()).expect("none"), 0);
+    }
+}

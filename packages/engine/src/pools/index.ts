@@ -1,0 +1,3 @@
+export type { PoolClock } from './clock.ts';
+export { EnginePool } from './pool.ts';
+export { EnginePools } from './pools.ts';

@@ -1,0 +1,163 @@
+import {
+  abortReason,
+  type CallOptions,
+  type PoolInfo,
+  type PoolOptions,
+  type Pools,
+  VivError,
+} from '@vivarium/model';
+import type { Context } from '../instances/context.ts';
+import type { PoolRecord, PoolStore } from '../store/pools.ts';
+import { hostClock, type PoolClock } from './clock.ts';
+import { discardAll } from './discard.ts';
+import { PoolKeeper } from './keeper.ts';
+import { poolRecord } from './options.ts';
+import { EnginePool } from './pool.ts';
+
+/** The pools of a data directory. */
+export class EnginePools implements Pools {
+  readonly #context: Context;
+  readonly #store: PoolStore;
+  readonly #clock: PoolClock;
+  readonly #keepers = new Map<string, PoolKeeper>();
+  readonly #removals = new Map<PoolKeeper, Promise<void>>();
+  #closed = false;
+
+  constructor(context: Context, store: PoolStore, clock: PoolClock = hostClock) {
+    this.#context = context;
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  async create(
+    name: string,
+    { wait = true, signal, onProgress, ...options }: PoolOptions & CallOptions & { wait?: boolean },
+  ): Promise<EnginePool> {
+    const record = poolRecord(this.#context, name, options, wait ? 'creating' : 'open');
+    if (signal?.aborted) throw abortReason(signal);
+    this.#refuseClosed();
+    if (this.#keepers.has(name)) {
+      throw new VivError('name_conflict', `There is a pool ${name} already`, {
+        hint: 'Choose another name, or remove that pool.',
+      });
+    }
+    this.#store.save(record);
+    const keeper = this.#keep(record);
+    keeper.begin(onProgress);
+    if (wait) await this.#open(keeper, signal);
+    return this.#handle(keeper);
+  }
+
+  async get(name: string): Promise<EnginePool> {
+    const keeper = this.#keepers.get(name);
+    if (keeper !== undefined) return this.#handle(keeper);
+    throw new VivError('not_found', `No pool is called ${JSON.stringify(name)}`);
+  }
+
+  async list(): Promise<PoolInfo[]> {
+    return [...this.#keepers.values()].map(({ info }) => info).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Goes on where a predecessor was; what it was creating for somebody, or removing, goes. */
+  recover(): void {
+    for (const record of this.#store.all()) {
+      const keeper = this.#keep(record);
+      if (record.phase === 'open') keeper.begin();
+      else this.#removeInBackground(keeper, record.keepAcquired ?? true);
+    }
+  }
+
+  /** Begins nothing any more, and resolves once nothing is under way. What is ready stays for whoever comes next. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const reason = new VivError('cancelled', 'The engine is being closed');
+    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.halt(reason)));
+    await Promise.allSettled(this.#removals.values());
+    for (const { log } of this.#keepers.values()) log.end();
+  }
+
+  abandon(): void {
+    this.#closed = true;
+    for (const keeper of this.#keepers.values()) keeper.abandon();
+  }
+
+  #keep(record: PoolRecord): PoolKeeper {
+    const keeper = new PoolKeeper(this.#context, record, this.#clock);
+    this.#keepers.set(record.name, keeper);
+    keeper.log.add('created', { size: record.size, stage: keeper.info.stage });
+    return keeper;
+  }
+
+  #handle(keeper: PoolKeeper): EnginePool {
+    return new EnginePool(this.#context, keeper, {
+      gone: () => this.#keepers.get(keeper.record.name) !== keeper,
+      remove: (keepAcquired) => this.#remove(keeper, keepAcquired),
+    });
+  }
+
+  /** Waits for the first VM. When there is none nothing is left of the pool. */
+  async #open(keeper: PoolKeeper, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await until(keeper.first.promise, signal);
+      keeper.record = { ...keeper.record, phase: 'open' };
+      this.#store.save(keeper.record);
+    } catch (error) {
+      // The next process takes back what a closing one leaves.
+      if (!this.#closed)
+        await this.#remove(keeper, true).catch((cause: unknown) => notRemoved(keeper, cause));
+      throw error;
+    }
+  }
+
+  #removeInBackground(keeper: PoolKeeper, keepAcquired: boolean): void {
+    this.#remove(keeper, keepAcquired).catch((error: unknown) => notRemoved(keeper, error));
+  }
+
+  #remove(keeper: PoolKeeper, keepAcquired: boolean): Promise<void> {
+    const underWay = this.#removals.get(keeper);
+    if (underWay !== undefined) return underWay;
+    const removal = this.#removeNow(keeper, keepAcquired).finally(() => this.#removals.delete(keeper));
+    this.#removals.set(keeper, removal);
+    return removal;
+  }
+
+  async #removeNow(keeper: PoolKeeper, keepAcquired: boolean): Promise<void> {
+    const { name, id } = keeper.record;
+    if (this.#keepers.get(name) !== keeper) return;
+    this.#refuseClosed();
+    const record: PoolRecord = { ...keeper.record, phase: 'removing', keepAcquired };
+    this.#store.save(record);
+    keeper.record = record;
+    keeper.log.add('closing', { keepAcquired });
+    await keeper.halt(new VivError('cancelled', `The pool ${name} is being removed`));
+    const doomed = keeper.instances().filter(({ record: { pool } }) => !keepAcquired || !pool?.acquiredAt);
+    await discardAll(this.#context, doomed);
+    this.#store.drop(id);
+    this.#keepers.delete(name);
+    keeper.log.add('closed');
+    keeper.log.end();
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new VivError('cancelled', 'The engine is being closed');
+  }
+}
+
+function notRemoved({ record, log }: PoolKeeper, thrown: unknown): void {
+  const { code, message } = VivError.from(thrown);
+  // It is listed still, and removing it again is up to whoever sees it there.
+  log.add('closing', { error: { code, message } });
+  process.emitWarning(`The pool ${record.name} could not be removed: ${message}`);
+}
+
+async function until(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(abortReason(signal));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
