@@ -34,7 +34,7 @@ let engine: Engine;
 async function open(): Promise<Engine> {
   driver = new MortalDriver(new SimulatedDriver(host));
   const parts = await simulatedParts(driver);
-  engine = await openEngine({ home, mode: 'daemon', driver: parts });
+  engine = await openEngine({ home, mode: 'daemon', driver: parts, templates: false });
   return engine;
 }
 

@@ -48,6 +48,7 @@ export class Engine implements Vivarium {
   readonly pools: EnginePools;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
+  readonly #templates: TemplateRoom;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
@@ -65,6 +66,7 @@ export class Engine implements Vivarium {
     this.#resources = resources;
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
+    this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
 
@@ -170,6 +172,7 @@ export class Engine implements Vivarium {
   async [abandon](): Promise<void> {
     this.pools.abandon();
     this.#context.door.forgetAll();
+    this.#templates.forgetAll();
     for (const instance of this.#registry.all()) {
       instance.sought = false;
       instance.guest = undefined;

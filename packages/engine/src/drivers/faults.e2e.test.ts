@@ -6,6 +6,7 @@ import { launching } from './provoked/launching.ts';
 import { opening } from './provoked/opening.ts';
 import { ordering } from './provoked/ordering.ts';
 import type { Provocation, Provocations } from './provoked/provocation.ts';
+import { saving } from './provoked/saving.ts';
 import { Stage } from './provoked/stage.ts';
 import { allFaultPoints, type Effect, type FaultPointName, faultPoints } from './simulated/index.ts';
 
@@ -15,6 +16,7 @@ const everything: Provocations<FaultPointName> = {
   ...ordering,
   ...opening,
   ...ending,
+  ...saving,
 };
 
 /** Every fault that the simulated driver can be given, once with a real QEMU. */

@@ -111,6 +111,12 @@ export class TemplateRoom implements TemplateSource, AsyncDisposable {
     for (const { info } of this.#shelf.all()) if (info.image?.digest === digest) await this.remove(info.id);
   }
 
+  /** What is being made goes no step further: a test has killed it. */
+  forgetAll(): void {
+    this.#making.clear();
+    this.#background.clear();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new VivError('cancelled', 'The engine is being closed'));
     await Promise.allSettled([...this.#making.values(), ...this.#background.values()]);

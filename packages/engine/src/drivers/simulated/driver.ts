@@ -1,14 +1,16 @@
 import { VivError } from '@vivarium/model';
-import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec } from '../driver.ts';
+import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec, SavedState } from '../driver.ts';
 import { injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
-import { bootGuest, meetFault, passing, SimulatedMachine } from './machine.ts';
+import { bootGuest, meetFault, never, passing, SimulatedMachine } from './machine.ts';
+import { checkFits, readMemory } from './save.ts';
 import type { SimulatedVmm } from './vmm.ts';
 
 /** Machines without hardware: all of the {@link Driver} contract, in this process, with faults on request. */
 export class SimulatedDriver implements Driver {
   readonly name = 'simulated';
   readonly #host: SimulatedHost;
+  readonly #process = { killed: false };
 
   /** Drivers come and go; the host keeps the machines. */
   constructor(host: SimulatedHost) {
@@ -22,25 +24,32 @@ export class SimulatedDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
-      save: false,
+      save: true,
       networks: ['user', 'none'],
       maxCpus: 16,
     };
+  }
+
+  /** Of the process that drives: what it was doing goes no step further. */
+  die(): void {
+    this.#process.killed = true;
   }
 
   async build(): Promise<string> {
     return 'simulated';
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
+  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
     let vmm: SimulatedVmm | undefined;
     try {
       signal?.throwIfAborted();
+      if (from !== undefined) await checkFits(from, spec);
       await this.#beforeSpawn(spec, signal);
       vmm = this.#host.spawn(spec, this.name);
-      await this.#afterSpawn(vmm, signal);
-      return new SimulatedMachine(this.#host, vmm);
+      await this.#afterSpawn(vmm, signal, from);
+      return new SimulatedMachine(this.#host, vmm, this.#process);
     } catch (error) {
+      if (this.#process.killed) return never;
       if (vmm !== undefined) {
         vmm.end({ signal: 'SIGKILL' });
         this.#host.forget(spec.dir);
@@ -60,8 +69,15 @@ export class SimulatedDriver implements Driver {
     signal?.throwIfAborted();
   }
 
-  async #afterSpawn(vmm: SimulatedVmm, signal?: AbortSignal): Promise<void> {
+  async #afterSpawn(vmm: SimulatedVmm, signal?: AbortSignal, from?: SavedState): Promise<void> {
     await meetFault(this.#host, vmm, 'launch.after-spawn', { signal });
+    if (from !== undefined && vmm.exit === undefined) {
+      await meetFault(this.#host, vmm, 'restore.load', { signal });
+      const memory = await readMemory(from);
+      if (vmm.exit === undefined) vmm.load(memory);
+    }
+    // A fresh VMM runs by itself; one with saved memory is told to.
+    if (from !== undefined && this.#process.killed) await never;
     if (vmm.exit === undefined && vmm.spec.run && vmm.run()) void bootGuest(this.#host, vmm);
     await meetFault(this.#host, vmm, 'launch.before-ready', { signal });
     signal?.throwIfAborted();
@@ -76,6 +92,6 @@ export class SimulatedDriver implements Driver {
     if (vmm === undefined) return undefined;
     if (vmm.exit === undefined)
       await meetFault(this.#host, vmm, 'adopt', { patienceMs: this.#host.answerMs });
-    return vmm.exit ?? new SimulatedMachine(this.#host, vmm);
+    return vmm.exit ?? new SimulatedMachine(this.#host, vmm, this.#process);
   }
 }

@@ -18,7 +18,7 @@ before(async () => {
   home = await mkdtemp(path.join(tmpdir(), 'viv-walk-'));
   host = new SimulatedHost({ logs: 'none', answerMs: 20 });
   const parts = await simulatedParts(new SimulatedDriver(host));
-  engine = await openEngine({ home, mode: 'daemon', driver: parts });
+  engine = await openEngine({ home, mode: 'daemon', driver: parts, templates: false });
 });
 after(async () => {
   await engine.close();

@@ -24,6 +24,18 @@ export const faultPoints = {
   powerdown: { effects: [...always, 'ignore'], meaning: 'the power button; ignore: the guest does nothing' },
   'guest-off': { effects: always, meaning: 'the VMM is told what a power-off does' },
   'grow-disk': { effects: always, meaning: 'a disk of a live machine grows' },
+  'save.memory': { effects: always, meaning: 'memory is copied while the guest runs' },
+  'save.devices': {
+    effects: always,
+    meaning: 'the vCPUs stand still, and the state of the devices is written',
+  },
+  'save.update': {
+    effects: always,
+    meaning: 'memory that has changed meanwhile is written, before the vCPUs run',
+  },
+  'restore.load': { effects: always, meaning: 'the VMM is there and loads what was saved' },
+  'add-layer': { effects: always, meaning: 'a disk of a live machine gets a new top' },
+  'top-layer': { effects: always, meaning: 'the VMM is asked which file it writes' },
   kill: {
     effects: ['error', 'hang', 'delay'],
     meaning: 'the VMM is ended by force; hang: it cannot be proven gone',

@@ -20,6 +20,11 @@ export interface InProcessGuest {
   connect(channel: 'control' | 'bulk'): Duplex;
   /** The power is gone. */
   end(): void;
+  /** The vCPUs run, or stand still. */
+  setRunning?(running: boolean): void;
+  /** All that is in its memory, by value. Without it the machine can't be saved. @throws Error */
+  save?(): Uint8Array;
 }
 
-export type MakeGuest = (hardware: Hardware) => InProcessGuest;
+/** `memory`: what another one was saved as. It stands still until it is told that its vCPUs run. */
+export type MakeGuest = (hardware: Hardware, memory?: Uint8Array) => InProcessGuest;

@@ -31,6 +31,8 @@ export class SimulatedHost {
   readonly ports = new SimulatedPorts();
   readonly answerMs: number;
   readonly bootId = randomUUID();
+  /** Told of every guest before anybody speaks to it: for faults inside of one that is not there yet. */
+  onGuest: ((guest: SimulatedGuest, dir: string) => void) | undefined;
   readonly #options: SimulatedHostOptions;
   readonly #vmms = new Map<string, SimulatedVmm>();
   readonly #guests = new Map<string, SimulatedGuest>();
@@ -70,7 +72,7 @@ export class SimulatedHost {
     };
     const logs = this.#options.logs === 'none' ? undefined : new MachineLogs(spec);
     const vmm = new SimulatedVmm(spec, record, {
-      makeGuest: this.#options.makeGuest ?? ((hardware) => this.#makeGuest(hardware)),
+      makeGuest: this.#options.makeGuest ?? ((hardware, memory) => this.#makeGuest(hardware, memory)),
       log: (name, data) => logs?.append(name, data),
       ended: () => {
         this.ports.release(ports);
@@ -88,14 +90,16 @@ export class SimulatedHost {
     return guest;
   }
 
-  #makeGuest({ spec, powerOff, log }: Hardware): SimulatedGuest {
+  #makeGuest({ spec, powerOff, log }: Hardware, memory?: Uint8Array): SimulatedGuest {
     const guest = new SimulatedGuest({
       ...this.#options.guest,
+      memory,
       memoryBytes: spec.memoryBytes,
       onPowerOff: powerOff,
       onLog: log,
     });
     this.#guests.set(spec.dir, guest);
+    this.onGuest?.(guest, spec.dir);
     return guest;
   }
 

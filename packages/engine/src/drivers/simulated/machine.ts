@@ -1,20 +1,42 @@
 import type { Duplex } from 'node:stream';
 import { VivError } from '@vivarium/model';
-import type { Channel, DiskGrower, ExitRecord, Machine, MachineRecord, MachineStatus } from '../driver.ts';
+import type {
+  Channel,
+  DiskGrower,
+  DiskLayerer,
+  ExitRecord,
+  Machine,
+  MachineRecord,
+  MachineSaver,
+  MachineStatus,
+  SavedStateManifest,
+  SaveTarget,
+} from '../driver.ts';
 import { type Fault, type FaultPointName, injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
+import { saveMachine } from './save.ts';
 import type { SimulatedVmm } from './vmm.ts';
 
+/** Whoever drives machines step by step: once killed it takes no other step, forward or back. */
+export interface DriverProcess {
+  killed: boolean;
+}
+
+export const never = new Promise<never>(() => undefined);
+
 /** One driver's handle of a simulated machine. */
-export class SimulatedMachine implements Machine, DiskGrower {
+export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver {
   readonly #host: SimulatedHost;
   readonly #vmm: SimulatedVmm;
-  readonly #unsubscribe = new Set<() => void>();
+  readonly #process: DriverProcess;
+  readonly #listeners = new Map<(status: MachineStatus) => void, () => void>();
   readonly #streams = new Set<Duplex>();
+  #saving = false;
 
-  constructor(host: SimulatedHost, vmm: SimulatedVmm) {
+  constructor(host: SimulatedHost, vmm: SimulatedVmm, process: DriverProcess = { killed: false }) {
     this.#host = host;
     this.#vmm = vmm;
+    this.#process = process;
   }
 
   get record(): MachineRecord {
@@ -32,11 +54,13 @@ export class SimulatedMachine implements Machine, DiskGrower {
   }
 
   onStatus(listener: (status: MachineStatus) => void): () => void {
-    const unsubscribe = this.#vmm.onStatus(listener);
-    this.#unsubscribe.add(unsubscribe);
+    const unsubscribe = this.#vmm.onStatus((status) => {
+      if (!this.#saving || status === 'exited') listener(status);
+    });
+    this.#listeners.set(listener, unsubscribe);
     return () => {
       unsubscribe();
-      this.#unsubscribe.delete(unsubscribe);
+      this.#listeners.delete(listener);
     };
   }
 
@@ -71,6 +95,35 @@ export class SimulatedMachine implements Machine, DiskGrower {
     }
   }
 
+  async addLayer(serial: string, file: string): Promise<void> {
+    await this.#order('add-layer');
+    this.#vmm.addLayer(serial, file);
+  }
+
+  async topLayer(serial: string): Promise<string> {
+    await this.#order('top-layer');
+    return this.#vmm.topLayer(serial);
+  }
+
+  /** Tells of nothing but the end meanwhile: a save's pause is no pause of the VM. */
+  async save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
+    await this.#order('status');
+    const before = this.#vmm.status;
+    this.#saving = true;
+    try {
+      return await saveMachine(this.#vmm, target, (point) => this.#saveStep(point, target.signal));
+    } finally {
+      this.#saving = false;
+      const { status, exit } = this.#vmm;
+      if (status !== before && exit === undefined) for (const tell of this.#listeners.keys()) tell(status);
+    }
+  }
+
+  async #saveStep(point: FaultPointName, signal?: AbortSignal): Promise<void> {
+    await this.#order(point, signal);
+    if (this.#process.killed) await never;
+  }
+
   async kill(): Promise<ExitRecord> {
     if (this.#vmm.exit !== undefined) return this.#vmm.exit;
     await this.#meet('kill');
@@ -87,8 +140,8 @@ export class SimulatedMachine implements Machine, DiskGrower {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#unsubscribe.clear();
+    for (const unsubscribe of this.#listeners.values()) unsubscribe();
+    this.#listeners.clear();
     for (const stream of this.#streams) stream.destroy();
   }
 

@@ -1,6 +1,6 @@
-import type { Driver, ExitRecord, Machine, MachineSpec, MachineStatus } from '../driver.ts';
-
-const never = new Promise<never>(() => undefined);
+import type { Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
+import type { SimulatedDriver } from './driver.ts';
+import { never } from './machine.ts';
 
 /**
  * A driver as a daemon has it that is killed: from {@link MortalDriver.die} on nothing that was asked is answered, and
@@ -8,24 +8,25 @@ const never = new Promise<never>(() => undefined);
  */
 export class MortalDriver implements Driver {
   readonly name: string;
-  readonly #driver: Driver;
+  readonly #driver: SimulatedDriver;
   #dead = false;
 
-  constructor(driver: Driver) {
+  constructor(driver: SimulatedDriver) {
     this.#driver = driver;
     this.name = driver.name;
   }
 
   die(): void {
     this.#dead = true;
+    this.#driver.die();
   }
 
   capabilities(): ReturnType<Driver['capabilities']> {
     return this.#driver.capabilities();
   }
 
-  build(boot: MachineSpec['boot']): Promise<string> {
-    return this.#driver.build(boot);
+  build(): Promise<string> {
+    return this.#driver.build();
   }
 
   launch(...args: Parameters<Driver['launch']>): Promise<Machine> {

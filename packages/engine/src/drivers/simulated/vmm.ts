@@ -28,6 +28,9 @@ export class SimulatedVmm {
   #guest: InProcessGuest | undefined;
   #guestOff: 'exit' | 'keep' = 'exit';
   #exit: ExitRecord | undefined;
+  readonly #tops = new Map<string, string>();
+  /** It was saved before its guest was up. */
+  #unbooted = false;
 
   constructor(spec: MachineSpec, record: MachineRecord, surroundings: Surroundings) {
     this.spec = spec;
@@ -56,7 +59,8 @@ export class SimulatedVmm {
   /** Lets the vCPUs run. True where that was the first time: the guest is to be booted. */
   run(): boolean {
     if (this.#status === 'running') return false;
-    const first = this.#status === 'created';
+    const first = this.#status === 'created' || this.#unbooted;
+    this.#unbooted = false;
     this.#expect(['created', 'paused'], 'run', 'Resetting the machine is required: launch it anew.');
     this.#become('running');
     return first;
@@ -68,8 +72,41 @@ export class SimulatedVmm {
     this.#become('paused');
   }
 
+  /** The machine that was saved takes the place of one that was never run: it stands still. Without memory its guest is yet to boot. */
+  load(memory: Uint8Array | undefined): void {
+    this.#expect(['created'], 'load saved memory');
+    this.#become('paused');
+    if (memory !== undefined) this.boot(memory);
+    else this.#unbooted = true;
+  }
+
+  /** What the guest has in its memory; undefined where none is up yet. @throws VivError `not_supported`. */
+  guestMemory(): Uint8Array | undefined {
+    this.#expect(['running', 'paused'], 'be saved');
+    if (this.#guest === undefined) return undefined;
+    try {
+      if (this.#guest.save !== undefined) return this.#guest.save();
+    } catch (cause) {
+      throw unsaveable(String(cause), cause);
+    }
+    throw unsaveable('its kind of guest has no memory of its own');
+  }
+
+  /** Puts an empty layer on a disk. */
+  addLayer(serial: string, file: string): void {
+    this.topLayer(serial);
+    this.#tops.set(serial, file);
+  }
+
+  topLayer(serial: string): string {
+    const disk = this.spec.disks.find((one) => one.serial === serial);
+    if (disk === undefined || disk.readOnly)
+      throw new VivError('vmm_failed', `The machine has no disk ${serial} that is written to`);
+    return this.#tops.get(serial) ?? disk.path;
+  }
+
   /** The guest is up: from now on its channels answer. */
-  boot(): void {
+  boot(memory?: Uint8Array): void {
     if (this.#guest !== undefined || this.#exit !== undefined || this.#status === 'panicked') return;
     const hardware: Hardware = {
       spec: this.spec,
@@ -78,8 +115,9 @@ export class SimulatedVmm {
       print: (text) => this.print(text),
       log: (lines) => this.#log('app.log', lines),
     };
-    const guest = this.#surroundings.makeGuest(hardware);
+    const guest = this.#surroundings.makeGuest(hardware, memory);
     this.#guest = guest;
+    if (this.#status !== 'running') guest.setRunning?.(false);
     for (const [channel, opened] of this.#channels) opened.attach(guest.connect(channel));
   }
 
@@ -171,8 +209,13 @@ export class SimulatedVmm {
   #become(status: MachineStatus): void {
     this.#status = status;
     for (const channel of this.#channels.values()) channel.setOpen(status === 'running');
+    if (status === 'running' || status === 'paused') this.#guest?.setRunning?.(status === 'running');
     for (const listener of [...this.#listeners]) listener(status);
   }
+}
+
+function unsaveable(why: string, cause?: unknown): VivError {
+  return new VivError('not_supported', `This machine can't be saved: ${why}`, { cause });
 }
 
 function rebootsOnPanic({ boot }: MachineSpec): boolean {

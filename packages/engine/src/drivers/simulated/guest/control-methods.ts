@@ -1,6 +1,7 @@
 import type { Fields } from '@vivarium/protocol';
 import { Refusal } from './file-tree.ts';
-import type { GuestSystem, StartSpec } from './guest-system.ts';
+import type { GuestSystem } from './guest-system.ts';
+import type { StartSpec } from './session.ts';
 import type { Method, MethodCall } from './simulated-guest.ts';
 
 const none = {};
@@ -83,9 +84,9 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     'exec.list': ({ system }) => ({
       sessions: [...system.sessions.values()].map(({ spec, exit }) => ({
-        execId: spec.execId,
-        target: spec.target,
-        argv: [...spec.argv],
+        execId: spec.start.execId,
+        target: spec.start.target,
+        argv: [...spec.start.argv],
         running: exit === undefined,
         exit,
       })),

@@ -35,9 +35,11 @@ export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<Fil
 
 /** The files of one root, in memory. */
 export class FileTree {
-  readonly root = makeNode('directory', 0o755);
+  readonly root: FileNode;
 
-  constructor() {
+  constructor(root?: FileNode) {
+    this.root = root ?? makeNode('directory', 0o755);
+    if (root !== undefined) return;
     for (const name of ['bin', 'etc', 'home', 'proc', 'root', 'srv', 'tmp', 'usr', 'var']) {
       this.root.children.set(name, makeNode('directory', name === 'tmp' ? 0o1777 : 0o755));
     }

@@ -3,15 +3,23 @@ import type { SimulatedClock } from './clock.ts';
 /** Bytes after which a line of the log port is cut. */
 const maxLineBytes = 16_384;
 
+/** What was printed since the last end of a line. */
+export type LogRest = Record<'stdout' | 'stderr', string>;
+
 /** Writes the output of workloads in the line format of the log port (docs/protocol.md). */
 export class GuestLog {
   readonly #clock: SimulatedClock;
   readonly #write: (lines: string) => void;
-  readonly #rest: Record<'stdout' | 'stderr', string> = { stdout: '', stderr: '' };
+  readonly #rest: LogRest;
 
-  constructor(clock: SimulatedClock, write: (lines: string) => void) {
+  constructor(clock: SimulatedClock, write: (lines: string) => void, rest?: LogRest) {
     this.#clock = clock;
     this.#write = write;
+    this.#rest = rest ?? { stdout: '', stderr: '' };
+  }
+
+  save(): LogRest {
+    return this.#rest;
   }
 
   output(stream: 'stdout' | 'stderr', data: Buffer): void {

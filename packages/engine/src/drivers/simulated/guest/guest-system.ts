@@ -1,10 +1,11 @@
 import type { SimulatedClock } from './clock.ts';
 import { FileTree, Refusal } from './file-tree.ts';
 import { GuestLog } from './guest-log.ts';
+import type { GuestMemory } from './guest-memory.ts';
 import { type ProcessExit, SimulatedProcess } from './process.ts';
 import { builtInPrograms, type Program } from './programs.ts';
-import { SimulatedSession } from './session.ts';
-import { SessionOutput } from './session-output.ts';
+import { type SessionMemory, SimulatedSession, type StartSpec } from './session.ts';
+import { type OutputMemory, SessionOutput } from './session-output.ts';
 
 /** What the inside of a guest needs of its outside. */
 export interface SystemSurroundings {
@@ -16,18 +17,6 @@ export interface SystemSurroundings {
   /** An event on stream 0 of the control port, if a host is there. */
   event(name: string, fields: object): void;
   powerOff(): void;
-}
-
-export interface StartSpec {
-  execId: string;
-  target: string;
-  argv: readonly string[];
-  env: Record<string, string>;
-  cwd?: string;
-  user?: string;
-  tty?: { rows: number; cols: number };
-  stdin: boolean;
-  output: 'retain' | 'ring';
 }
 
 interface Workload {
@@ -68,14 +57,59 @@ export class GuestSystem {
   readonly workloads = new Map<string, Workload>();
   readonly #outside: SystemSurroundings;
   readonly #trees = new Map<string, FileTree>();
-  readonly #startedAt: number;
+  #startedAt: number;
   #log: GuestLog | undefined;
   #nextPid = 100;
   #ended = false;
+  #goesDown = false;
+  #halted = false;
+  readonly #whenItRuns: (() => void)[] = [];
 
   constructor(outside: SystemSurroundings) {
     this.#outside = outside;
     this.#startedAt = outside.clock.now();
+  }
+
+  /** The inside of a guest as another one was. Its vCPUs stand still. */
+  static from(outside: SystemSurroundings, memory: GuestMemory): GuestSystem {
+    const system = new GuestSystem(outside);
+    system.#takeOver(memory);
+    return system;
+  }
+
+  /** @throws Error where a process can't be kept. */
+  save(): Omit<GuestMemory, 'bootId'> {
+    const { hostname, generation, clockNanos, configured, frozen, identities, warmed } = this;
+    const listed = new Set(this.sessions.values());
+    const ofWorkloads = [...this.workloads.values()].flatMap(({ session }) => session ?? []);
+    // The others first: their names may be taken again by those that are listed.
+    const known = [...ofWorkloads.filter((session) => !listed.has(session)), ...listed];
+    return {
+      ...{ hostname, generation, clockNanos, configured, frozen, identities, warmed },
+      nextPid: this.#nextPid,
+      upMs: this.clock.now() - this.#startedAt,
+      goesDown: this.#goesDown,
+      log: this.#log?.save(),
+      trees: new Map([...this.#trees].map(([target, tree]) => [target, tree.root])),
+      sessions: known.map((session) => ({ listed: listed.has(session), memory: session.save() })),
+      workloads: [...this.workloads.values()].map(({ id, stopSignal, session }) => ({
+        ...{ id, stopSignal },
+        session: session && known.indexOf(session),
+      })),
+    };
+  }
+
+  /** The vCPUs stand still: no process takes another step. */
+  halt(): void {
+    this.#halted = true;
+    for (const session of this.sessions.values()) session.process?.hold('vcpus');
+  }
+
+  go(): void {
+    if (!this.#halted) return;
+    this.#halted = false;
+    for (const session of this.sessions.values()) session.process?.letGo('vcpus');
+    for (const goOn of this.#whenItRuns.splice(0)) goOn();
   }
 
   get clock(): SimulatedClock {
@@ -128,12 +162,12 @@ export class GuestSystem {
 
   freeze(): void {
     this.frozen = true;
-    for (const session of this.sessions.values()) session.process?.freeze();
+    for (const session of this.sessions.values()) session.process?.hold('freezer');
   }
 
   thaw(): void {
     this.frozen = false;
-    for (const session of this.sessions.values()) session.process?.thaw();
+    for (const session of this.sessions.values()) session.process?.letGo('freezer');
   }
 
   /** Kills what still runs in a session, and forgets it. */
@@ -146,6 +180,7 @@ export class GuestSystem {
 
   /** Asks the workloads to end, ends them after the grace, and switches off. */
   async shutdown(graceMs: number): Promise<void> {
+    this.#goesDown = true;
     const running = [...this.workloads.values()].filter((workload) => workload.session?.exit === undefined);
     for (const workload of running) workload.session?.process?.signal(workload.stopSignal);
     const gone = Promise.all(running.map((workload) => workload.session?.process?.exited));
@@ -174,6 +209,30 @@ export class GuestSystem {
     for (const session of this.sessions.values()) session.process?.signal('SIGKILL');
   }
 
+  #takeOver(memory: GuestMemory): void {
+    const { hostname, generation, clockNanos, configured, frozen, warmed } = memory;
+    Object.assign(this, { hostname, generation, clockNanos, configured, frozen, warmed });
+    this.identities.push(...memory.identities);
+    this.#nextPid = memory.nextPid;
+    this.#startedAt = this.clock.now() - memory.upMs;
+    this.#halted = true;
+    if (memory.log !== undefined) this.#log = new GuestLog(this.clock, this.#outside.log, memory.log);
+    for (const [target, root] of memory.trees) this.#trees.set(target, new FileTree(root));
+    const sessions = memory.sessions.map(({ listed, memory: session }) => {
+      const { start, logged } = session;
+      const taken = this.#startSession(start, this.#program(start), logged, session);
+      if (!listed) this.sessions.delete(start.execId);
+      return taken;
+    });
+    for (const { id, stopSignal, session: index } of memory.workloads) {
+      const session = index === undefined ? undefined : sessions[index];
+      this.workloads.set(id, { id, stopSignal, session });
+      if (session?.exit === undefined) session?.process?.exited.then((exit) => this.#workloadEnded(id, exit));
+      else if (id === 'root') this.#whenItRuns.push(() => void this.#powerOffUnasked());
+    }
+    if (memory.goesDown) this.#whenItRuns.push(() => void this.shutdown(0));
+  }
+
   #expectTarget(target: string): void {
     if (target !== 'vm' && !this.workloads.has(target))
       throw new Refusal('not_found', `no workload ${target}`);
@@ -191,21 +250,23 @@ export class GuestSystem {
     return program;
   }
 
-  #startSession(start: StartSpec, program: Program, logged: boolean): SimulatedSession {
-    const { execId, target, argv, tty } = start;
+  #startSession(start: StartSpec, program: Program, logged: boolean, from?: SessionMemory): SimulatedSession {
+    const { execId, argv, tty } = start;
     if (this.sessions.has(execId)) throw new Refusal('conflict', `session ${execId} exists already`);
-    const stdout = logged ? this.#loggedOutput('stdout', start.output) : new SessionOutput(start.output);
-    const stderr = logged ? this.#loggedOutput('stderr', start.output) : new SessionOutput(start.output);
-    const session = new SimulatedSession({ execId, target, argv, tty: tty !== undefined, stdout, stderr });
-    session.size = tty;
+    const output = (stream: 'stdout' | 'stderr') =>
+      this.#output(stream, start.output, logged, from?.[stream]);
+    const [stdout, stderr] = [output('stdout'), output('stderr')];
+    const hostname = from?.hostname ?? this.hostname;
+    const session = new SimulatedSession({ start, logged, hostname, stdout, stderr }, from ?? { size: tty });
     session.process = new SimulatedProcess({
-      pid: this.#nextPid++,
+      pid: from?.process?.pid ?? this.#nextPid++,
+      from: from?.process,
       program,
       argv,
       env: start.env,
       cwd: start.cwd ?? '/',
       user: start.user ?? '',
-      hostname: this.hostname,
+      hostname,
       stdin: start.stdin,
       stdout,
       stderr: tty === undefined ? stderr : stdout,
@@ -213,20 +274,29 @@ export class GuestSystem {
       changed: () => session.pump(),
       read: (bytes) => session.stdinRead(bytes),
     });
+    if (this.frozen) session.process.hold('freezer');
+    if (this.#halted) session.process.hold('vcpus');
     this.sessions.set(execId, session);
     session.process.exited.then(() => this.#forgetOldest());
     return session;
   }
 
-  #loggedOutput(stream: 'stdout' | 'stderr', mode: 'retain' | 'ring'): SessionOutput {
+  #output(
+    stream: 'stdout' | 'stderr',
+    mode: 'retain' | 'ring',
+    logged: boolean,
+    from: OutputMemory | undefined,
+  ): SessionOutput {
+    if (!logged) return new SessionOutput(mode, undefined, from);
     this.#log ??= new GuestLog(this.clock, this.#outside.log);
     const log = this.#log;
-    return new SessionOutput(mode, (data) => log.output(stream, data));
+    return new SessionOutput(mode, (data) => log.output(stream, data), from);
   }
 
   #forgetOldest(): void {
     const finished = [...this.sessions.values()].filter((session) => session.exit !== undefined);
-    for (const session of finished.slice(0, -maxFinishedSessions)) this.sessions.delete(session.spec.execId);
+    for (const session of finished.slice(0, -maxFinishedSessions))
+      this.sessions.delete(session.spec.start.execId);
   }
 
   #workloadEnded(id: string, exit: ProcessExit): void {

@@ -1,11 +1,21 @@
 /** The agent keeps at least so many of the last bytes of each output. */
 export const keptBytes = 1_048_576;
 
+/** An output by value. */
+export interface OutputMemory {
+  mode: 'retain' | 'ring';
+  chunks: Buffer[];
+  base: number;
+  end: number;
+  acknowledged: number;
+  closed: boolean;
+}
+
 /** One output of a session: bytes with offsets since its start, of which the oldest are given up. */
 export class SessionOutput {
   readonly #mode: 'retain' | 'ring';
   readonly #tap: ((data: Buffer) => void) | undefined;
-  readonly #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[];
   #base = 0;
   #end = 0;
   #acknowledged = 0;
@@ -13,9 +23,25 @@ export class SessionOutput {
   #roomWaiters: (() => void)[] = [];
 
   /** `tap` sees every byte as it is written. */
-  constructor(mode: 'retain' | 'ring', tap?: (data: Buffer) => void) {
+  constructor(mode: 'retain' | 'ring', tap?: (data: Buffer) => void, from?: OutputMemory) {
     this.#mode = mode;
     this.#tap = tap;
+    this.#chunks = from?.chunks ?? [];
+    this.#base = from?.base ?? 0;
+    this.#end = from?.end ?? 0;
+    this.#acknowledged = from?.acknowledged ?? 0;
+    this.#closed = from?.closed ?? false;
+  }
+
+  save(): OutputMemory {
+    return {
+      mode: this.#mode,
+      chunks: this.#chunks,
+      base: this.#base,
+      end: this.#end,
+      acknowledged: this.#acknowledged,
+      closed: this.#closed,
+    };
   }
 
   /** Offset of the oldest byte held. */
@@ -32,14 +58,18 @@ export class SessionOutput {
     return this.#closed;
   }
 
-  /** Appends what a process wrote. Answers a promise where the process has to wait for a reader. */
-  write(data: Buffer): Promise<void> | undefined {
-    if (this.#closed || data.length === 0) return undefined;
+  /** Appends what a process wrote. */
+  write(data: Buffer): void {
+    if (this.#closed || data.length === 0) return;
     this.#tap?.(data);
     this.#chunks.push(data);
     this.#end += data.length;
     this.#trim();
-    if (this.#mode === 'ring' || this.#end - this.#acknowledged < keptBytes) return undefined;
+  }
+
+  /** A promise where a process that has written has to wait for a reader. */
+  room(): Promise<void> | undefined {
+    if (this.#closed || this.#mode === 'ring' || this.#end - this.#acknowledged < keptBytes) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 

@@ -1,15 +1,43 @@
 import { Channel, maxPayloadBytes, type WireError, type WireStream } from '@vivarium/protocol';
 import type { AgentPort } from './agent-port.ts';
-import type { ProcessExit, SimulatedProcess } from './process.ts';
-import type { SessionOutput } from './session-output.ts';
+import type { ProcessExit, ProcessMemory, SimulatedProcess } from './process.ts';
+import type { OutputMemory, SessionOutput } from './session-output.ts';
 
-export interface SessionSpec {
+/** What a command is started with. */
+export interface StartSpec {
   execId: string;
   target: string;
   argv: readonly string[];
-  tty: boolean;
+  env: Record<string, string>;
+  cwd?: string;
+  user?: string;
+  tty?: { rows: number; cols: number };
+  stdin: boolean;
+  output: 'retain' | 'ring';
+}
+
+export interface SessionSpec {
+  start: StartSpec;
+  /** Its output goes to the log port. */
+  logged: boolean;
+  /** Of the guest when it was started. */
+  hostname: string;
   stdout: SessionOutput;
   stderr: SessionOutput;
+}
+
+/** A session by value. */
+export interface SessionMemory {
+  start: StartSpec;
+  hostname: string;
+  /** Its output goes to the log port. */
+  logged: boolean;
+  size: { rows: number; cols: number } | undefined;
+  stdinReceived: number;
+  stdinRead: number;
+  stdout: OutputMemory;
+  stderr: OutputMemory;
+  process: ProcessMemory | undefined;
 }
 
 interface Attachment {
@@ -30,11 +58,28 @@ export class SimulatedSession {
   process: SimulatedProcess | undefined;
   size: { rows: number; cols: number } | undefined;
   #attachment: Attachment | undefined;
-  #stdinReceived = 0;
-  #stdinRead = 0;
+  #stdinReceived: number;
+  #stdinRead: number;
 
-  constructor(spec: SessionSpec) {
+  constructor(spec: SessionSpec, from: Partial<SessionMemory> = {}) {
     this.spec = spec;
+    this.size = from.size;
+    this.#stdinReceived = from.stdinReceived ?? 0;
+    this.#stdinRead = from.stdinRead ?? 0;
+  }
+
+  /** The stream it is attached to is not part of it: whoever finds it again attaches anew. */
+  save(): SessionMemory {
+    const { start, logged, hostname } = this.spec;
+    return {
+      ...{ start, logged, hostname },
+      size: this.size,
+      stdinReceived: this.#stdinReceived,
+      stdinRead: this.#stdinRead,
+      stdout: this.spec.stdout.save(),
+      stderr: this.spec.stderr.save(),
+      process: this.process?.save(),
+    };
   }
 
   get exit(): ProcessExit | undefined {
@@ -112,7 +157,7 @@ export class SimulatedSession {
       next[channel] += data.length;
       stream.send(channel, data);
     }
-    const over = output.closed || (channel === Channel.stderr && this.spec.tty);
+    const over = output.closed || (channel === Channel.stderr && this.spec.start.tty !== undefined);
     if (!over || ended[channel] || next[channel] < output.end) return;
     ended[channel] = true;
     stream.end(channel);

@@ -7,6 +7,7 @@ import { realClock, type SimulatedClock } from './clock.ts';
 import { controlMethods } from './control-methods.ts';
 import { Refusal } from './file-tree.ts';
 import { type Flood, GuestFaults } from './guest-faults.ts';
+import { decodeMemory, encodeMemory } from './guest-memory.ts';
 import { GuestSystem } from './guest-system.ts';
 import { portPair } from './port-pair.ts';
 import type { Program } from './programs.ts';
@@ -23,6 +24,8 @@ export interface SimulatedGuestOptions {
   /** Default `0.1.0`. */
   agentVersion?: string;
   memoryBytes?: number;
+  /** What {@link SimulatedGuest.save} gave. The guest goes on from there once its vCPUs run. */
+  memory?: Uint8Array;
 }
 
 /** How a method of one port is done. Answers the result, or undefined where it has answered by itself. */
@@ -45,21 +48,34 @@ type PortName = 'control' | 'bulk';
 export class SimulatedGuest {
   readonly faults = new GuestFaults();
   readonly system: GuestSystem;
-  readonly bootId = randomUUID();
+  readonly bootId: string;
   readonly #options: SimulatedGuestOptions;
   readonly #ports: Partial<Record<PortName, AgentPort>> = {};
   #off = false;
 
   constructor(options: SimulatedGuestOptions = {}) {
-    this.#options = options;
-    this.system = new GuestSystem({
+    this.#options = { ...options, memory: undefined };
+    const outside = {
       programs: options.programs ?? {},
       clock: options.clock ?? realClock,
       memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
-      log: (lines) => options.onLog?.(lines),
-      event: (name, fields) => this.#ports.control?.event(0, name, fields),
+      log: (lines: string) => options.onLog?.(lines),
+      event: (name: string, fields: object) => this.#ports.control?.event(0, name, fields),
       powerOff: () => this.#powerOff(),
-    });
+    };
+    const memory = options.memory && decodeMemory(options.memory);
+    this.bootId = memory?.bootId ?? randomUUID();
+    this.system = memory === undefined ? new GuestSystem(outside) : GuestSystem.from(outside, memory);
+  }
+
+  /** All of it, by value. @throws Error where a process can't be kept. */
+  save(): Uint8Array {
+    return encodeMemory({ bootId: this.bootId, ...this.system.save() });
+  }
+
+  setRunning(running: boolean): void {
+    if (running) this.system.go();
+    else this.system.halt();
   }
 
   /** The host's end of a port. */
