@@ -69,7 +69,7 @@ export class SnapshotRoom implements Disposable {
     });
   }
 
-  create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+  async create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
     const { name: pattern = defaultName, expires } = options;
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
     return this.#context.door.run(
@@ -127,7 +127,7 @@ export class SnapshotRoom implements Disposable {
   }
 
   /** The instance becomes what the snapshot holds. */
-  restore(instance: Instance, nameOrId: string, call: CallOptions): Promise<ActionResult> {
+  async restore(instance: Instance, nameOrId: string, call: CallOptions): Promise<ActionResult> {
     const stored = this.#shelf.find(this.of(instance, nameOrId).id);
     return restoreInPlace(this.#context, instance, stored, () => this.#shelf.origin(stored), call);
   }
