@@ -5,6 +5,7 @@
 
 mod access;
 mod boot;
+mod boot_id;
 mod bulk;
 mod bus;
 mod cgroup;
