@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ErrorCode, isVivError } from '@vivarium/model';
 import type { ConnectGuest, Guest } from '../../guest/guest.ts';
-import type { Driver, ExitRecord, Machine, MachineSpec, MachineStatus } from '../driver.ts';
+import type { Driver, ExitRecord, Machine, MachineSpec, MachineStatus, SavedState } from '../driver.ts';
 
 /** What the suite needs to know of the driver under test. */
 export interface ConformanceContext extends AsyncDisposable {
@@ -14,6 +14,10 @@ export interface ConformanceContext extends AsyncDisposable {
    * `detached`, `run`. Every call gives another one.
    */
   spec(overrides?: Partial<MachineSpec>): Promise<MachineSpec>;
+  /** A machine as {@link spec} gives, in whose guest there is {@link counter}. */
+  countingSpec(): Promise<MachineSpec>;
+  /** A command that answers every line of its stdin with how many there were. */
+  readonly counter: readonly string[];
   /** A second driver over the same host, as a restarted daemon has it. */
   restarted(): Driver;
   /** Processes, sockets and locks of machines that this context's specs still have, one line each; at rest: none. */
@@ -41,6 +45,16 @@ export class Bench {
 
   async launchSpec(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
     return this.keep(await this.context.driver.launch(spec, signal));
+  }
+
+  /** In a directory of its own, and otherwise the machine that was saved last time from {@link ConformanceContext.countingSpec}. */
+  async restore(
+    from: SavedState,
+    overrides: Partial<MachineSpec> = {},
+    signal?: AbortSignal,
+  ): Promise<Machine> {
+    const spec = { ...(await this.context.countingSpec()), ...overrides };
+    return this.keep(await this.context.driver.launch(spec, signal, from));
   }
 
   /** Takes over the end of a machine. */

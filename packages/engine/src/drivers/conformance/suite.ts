@@ -4,6 +4,7 @@ import { Bench, type ConformanceContext } from './bench.ts';
 import { channelTests } from './channels.ts';
 import { launchingTests } from './launching.ts';
 import { runningTests } from './running.ts';
+import { savingTests } from './saving.ts';
 
 export type { ConformanceContext } from './bench.ts';
 
@@ -22,5 +23,6 @@ export function driverConformance(name: string, makeContext: () => Promise<Confo
     describe('running', () => runningTests(bench));
     describe('channels', () => channelTests(bench));
     describe('adopting', () => adoptingTests(bench));
+    describe('saving', () => savingTests(bench));
   });
 }

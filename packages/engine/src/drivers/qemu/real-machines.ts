@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectGuest } from '../../guest/index.ts';
-import { type Assets, loadAssets } from '../../host/assets.ts';
+import { type Assets, assetsDir, loadAssets } from '../../host/assets.ts';
+import { cpio, directory, file } from '../../setup/cpio.ts';
 import type { ConformanceContext } from '../conformance/bench.ts';
 import type { MachineSpec } from '../driver.ts';
 import { QemuDriver } from './driver.ts';
@@ -13,6 +14,11 @@ export class RealMachines implements ConformanceContext {
   readonly bootTimeoutMs = 60_000;
   readonly home: string;
   readonly assets: Assets;
+  readonly counter = [
+    ...['/bin/busybox', 'sh', '-c'],
+    'n=0; while read -r line; do n=$((n + 1)); echo $n; done',
+  ];
+  #withShell: Promise<string> | undefined;
   #count = 0;
 
   private constructor(home: string, assets: Assets) {
@@ -56,6 +62,25 @@ export class RealMachines implements ConformanceContext {
       logs: { maxBytes: 1024 * 1024, keep: 1 },
       ...overrides,
     };
+  }
+
+  /** With busybox in its initramfs: there is a shell without any disk. */
+  async countingSpec(): Promise<MachineSpec> {
+    this.#withShell ??= this.#addShell();
+    const spec = await this.spec();
+    if (spec.boot.kind === 'direct') spec.boot.initramfs = await this.#withShell;
+    return spec;
+  }
+
+  async #addShell(): Promise<string> {
+    const names = await readdir(assetsDir());
+    const busybox = names.find((name) => name.startsWith('busybox-'));
+    if (busybox === undefined) throw new Error('set-up has left no busybox');
+    const program = await readFile(path.join(assetsDir(), busybox, 'busybox'));
+    const more = cpio([directory('bin'), file('bin/busybox', program, 0o755)]);
+    const initramfs = path.join(this.home, 'initramfs-with-shell.cpio');
+    await writeFile(initramfs, Buffer.concat([await readFile(this.assets.initramfs.path), more]));
+    return initramfs;
   }
 
   /** Processes that work in one of the directories, and sockets that lie there. */

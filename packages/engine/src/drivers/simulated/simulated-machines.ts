@@ -5,7 +5,16 @@ import { connectGuest } from '../../guest/index.ts';
 import type { ConformanceContext } from '../conformance/bench.ts';
 import type { MachineSpec } from '../driver.ts';
 import { SimulatedDriver } from './driver.ts';
+import type { Program } from './guest/index.ts';
 import { SimulatedHost, type SimulatedHostOptions } from './host.ts';
+
+const counter: Program = async (io) => {
+  let lines = 0;
+  for (let chunk = await io.read(); chunk !== undefined; chunk = await io.read()) {
+    for (const byte of chunk) if (byte === 0x0a) await io.out(`${++lines}\n`);
+  }
+  return 0;
+};
 
 /** For tests: a simulated host, a driver on it, and machines in directories below one that is removed at the end. */
 export class SimulatedMachines implements ConformanceContext {
@@ -14,11 +23,13 @@ export class SimulatedMachines implements ConformanceContext {
   readonly connectGuest = connectGuest;
   readonly bootTimeoutMs = 5000;
   readonly home: string;
+  readonly counter = ['counter'];
   #count = 0;
 
   private constructor(home: string, options: SimulatedHostOptions) {
     this.home = home;
-    this.host = new SimulatedHost(options);
+    const programs = { counter, ...options.guest?.programs };
+    this.host = new SimulatedHost({ ...options, guest: { ...options.guest, programs } });
     this.driver = this.restarted();
   }
 
@@ -28,6 +39,10 @@ export class SimulatedMachines implements ConformanceContext {
 
   restarted(): SimulatedDriver {
     return new SimulatedDriver(this.host);
+  }
+
+  countingSpec(): Promise<MachineSpec> {
+    return this.spec();
   }
 
   async spec(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {
