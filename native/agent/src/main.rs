@@ -26,6 +26,7 @@ mod kmsg;
 mod link;
 mod log_port;
 mod network;
+mod out_port;
 mod out_queue;
 mod poll;
 mod ports;

@@ -1,8 +1,9 @@
 use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Teller, Tunnel};
 use crate::access::guest_error;
 use crate::link::parse_request;
+use crate::out_queue::Flushed;
 use std::sync::Arc;
-use viv_protocol::{Code, Fields, Kind, ReceiveWindow, SendWindow, Value, WireError};
+use viv_protocol::{Code, Fields, Kind, ReceiveWindow, Value, WireError};
 
 /// Copies and tunnels at a time.
 const MOST_STREAMS: usize = 4096;
@@ -92,21 +93,20 @@ impl Bulk {
     fn copy_out(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
         let root = self.targets.root(fields.text("target")?)?;
         let (path, follow) = (fields.text("path")?.to_owned(), fields.flag("follow")?);
-        let (outbox, teller) = (Arc::new(Outbox::default()), self.teller(stream));
+        let outbox = Arc::new(Outbox::new(self.link.speaker(), stream));
+        let teller = self.teller(stream);
         let theirs = Arc::clone(&outbox);
         spawn(move || {
             let tell = |piece: Piece| {
-                if theirs.push(piece)? {
-                    teller.tell(Report::Ready);
+                if theirs.send(piece)? == Flushed::Waiting {
+                    teller.tell(Report::Full);
                 }
                 Ok(())
             };
-            copy_out::run(&root, &path, follow, &theirs, tell);
+            copy_out::run(&root, &path, follow, || theirs.buffer(), tell);
+            teller.tell(Report::Sent);
         })?;
-        Ok(Stream::Out {
-            outbox,
-            window: SendWindow::default(),
-        })
+        Ok(Stream::Out { outbox })
     }
 }
 
