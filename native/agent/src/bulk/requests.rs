@@ -1,7 +1,6 @@
 use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Teller, Tunnel};
 use crate::access::guest_error;
 use crate::link::parse_request;
-use crate::out_queue::Flushed;
 use std::sync::Arc;
 use viv_protocol::{Code, Fields, Kind, ReceiveWindow, Value, WireError};
 
@@ -93,16 +92,13 @@ impl Bulk {
     fn copy_out(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
         let root = self.targets.root(fields.text("target")?)?;
         let (path, follow) = (fields.text("path")?.to_owned(), fields.flag("follow")?);
-        let outbox = Arc::new(Outbox::new(self.link.speaker(), stream));
-        let teller = self.teller(stream);
+        let (full, teller) = (self.teller(stream), self.teller(stream));
+        let outbox = Arc::new(Outbox::new(self.link.speaker(), stream, move || {
+            full.tell(Report::Full)
+        }));
         let theirs = Arc::clone(&outbox);
         spawn(move || {
-            let tell = |piece: Piece| {
-                if theirs.send(piece)? == Flushed::Waiting {
-                    teller.tell(Report::Full);
-                }
-                Ok(())
-            };
+            let tell = |piece: Piece| theirs.send(piece);
             copy_out::run(&root, &path, follow, || theirs.buffer(), tell);
             teller.tell(Report::Sent);
         })?;
