@@ -6,6 +6,7 @@ mod copy_in;
 mod copy_out;
 mod inbox;
 mod outbox;
+mod reports;
 mod requests;
 mod tunnel;
 
@@ -17,6 +18,7 @@ use crate::poll::{Poll, EDGE, READ, WRITE};
 use crate::sys;
 use inbox::Inbox;
 use outbox::{Outbox, Piece};
+pub use reports::{HostLeft, Report, Teller};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -25,7 +27,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tunnel::Tunnel;
-use viv_protocol::{Code, Decoder, Header, Kind, ReceiveWindow, Value, WireError, HEADER_LEN};
+use viv_protocol::{Code, Decoder, Header, Kind, ReceiveWindow, WireError, HEADER_LEN};
 
 const PORT: u64 = u64::MAX;
 const WORKERS: u64 = u64::MAX - 1;
@@ -42,37 +44,6 @@ const ENOUGH_FRAMES: usize = 4;
 const ENOUGH_CREDIT: u64 = 1 << 20;
 /// How long the port is left alone then, at most: a host that cancels or opens another stream waits no longer.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// What a copy's thread tells the loop.
-pub enum Report {
-    /// So many bytes of a copy into the guest have been consumed.
-    Consumed(u64),
-    /// A copy into the guest has ended.
-    Ended(Result<Value, WireError>),
-    /// Nobody will ask for anything any more, or take what was asked for.
-    HostLeft,
-    /// The port took less than it was given.
-    Full,
-    /// A copy out of the guest has said its last.
-    Sent,
-}
-
-/// The way from a copy's thread to the loop.
-#[derive(Clone)]
-pub struct Teller {
-    wake: Arc<OwnedFd>,
-    sender: Sender<(u64, u32, Report)>,
-    conversation: u64,
-    stream: u32,
-}
-
-impl Teller {
-    pub fn tell(&self, report: Report) {
-        // The loop never ends, so there is always somebody to hear it; a full counter is awake already.
-        let _always_heard = self.sender.send((self.conversation, self.stream, report));
-        let _awake = sys::write(self.wake.as_raw_fd(), &1u64.to_ne_bytes());
-    }
-}
 
 enum Stream {
     In {
@@ -112,27 +83,6 @@ struct Bulk {
     reports: Receiver<(u64, u32, Report)>,
     spares: Vec<Vec<u8>>,
     boot_id: String,
-}
-
-/// Says that the host of the present conversation has gone. The port itself may not show it: where the machine was saved
-/// and restored meanwhile, its host end was never seen to close.
-pub struct HostLeft {
-    conversation: Arc<AtomicU64>,
-    wake: Arc<OwnedFd>,
-    sender: Sender<(u64, u32, Report)>,
-}
-
-impl HostLeft {
-    /// Ends the streams of the conversation of this moment; one that begins meanwhile is not meant.
-    pub fn tell(&self) {
-        let teller = Teller {
-            wake: Arc::clone(&self.wake),
-            sender: self.sender.clone(),
-            conversation: self.conversation.load(Ordering::Relaxed),
-            stream: 0,
-        };
-        teller.tell(Report::HostLeft);
-    }
 }
 
 pub fn start(port: OwnedFd, targets: Targets) -> Option<HostLeft> {
