@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { readIdentity } from '../../host/identity.ts';
 import { findQemu } from '../../host/qemu.ts';
 import type { ProcessIdentity } from '../driver.ts';
-import { closed, eventually, isThere, type Stage, saidIn } from './stage.ts';
+import { closed, eventually, type Stage, saidIn } from './stage.ts';
 
 const run = promisify(execFile);
 
@@ -122,9 +122,9 @@ export class ControlLine {
     });
   }
 
-  /** Once QEMU is there. */
+  /** Once QEMU answers: its socket is there a moment before it listens. */
   async mendOnceUp(): Promise<void> {
-    await isThere(hiddenSocket(this.#dir));
+    await eventually('QEMU listens', () => listens(hiddenSocket(this.#dir)));
     await this.mend();
   }
 
@@ -156,4 +156,11 @@ export class ControlLine {
     socket.on('error', () => {}); // 'close' follows
     socket.once('close', () => this.#sockets.delete(socket));
   }
+}
+
+function listens(socketPath: string): Promise<true | undefined> {
+  const { promise, resolve } = Promise.withResolvers<true | undefined>();
+  const socket = connect(socketPath, () => resolve(true));
+  socket.once('error', () => resolve(undefined));
+  return promise.finally(() => socket.destroy());
 }

@@ -86,7 +86,7 @@ async function endsSoon(ended: AbortSignal): Promise<boolean> {
   }
 }
 
-function earlyEnd(exit: ExitRecord | undefined, cause: unknown): VivError {
+export function earlyEnd(exit: ExitRecord | undefined, cause: unknown): VivError {
   const how = exit?.signal ?? `exit code ${exit?.code ?? 'unknown'}`;
   const said = exit?.stderr.trim();
   return new VivError('vmm_failed', `QEMU ended as it started (${how})${said ? `: ${said}` : ''}`, {

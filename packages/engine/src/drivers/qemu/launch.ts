@@ -5,9 +5,10 @@ import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
-import { attach } from './attach.ts';
+import { attach, earlyEnd } from './attach.ts';
 import { type Accelerator, cpuModel, qemuArguments, sockets } from './command-line.ts';
 import { shimDigests } from './digests.ts';
+import { readExit } from './exit-record.ts';
 import type { QemuMachine } from './machine.ts';
 import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
@@ -41,7 +42,7 @@ export async function launch(
     const announced = await shim.announcement(signal);
     vmm = announced.vmm;
     if (!vmm) throw new VivError('vmm_failed', 'The shim started no VMM');
-    client = await ShimClient.connect(spec.dir, signal);
+    client = await reachShim(spec.dir, signal);
     const record = machineRecord(spec.dir, machine, { ...announced, vmm });
     const launched = await attach(record, client, machine, {
       signal,
@@ -60,6 +61,17 @@ export async function launch(
     if (signal?.aborted)
       throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
     throw VivError.from(from ? loadFailure(error, from.manifest, machine.vmmVersion) : error);
+  }
+}
+
+/** A VMM that ends at once takes its shim along before anybody has spoken to it; what it wrote down is the reason. */
+async function reachShim(dir: string, signal?: AbortSignal): Promise<ShimClient> {
+  try {
+    return await ShimClient.connect(dir, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    const exit = await readExit(dir);
+    throw exit === undefined ? error : earlyEnd(exit, error);
   }
 }
 
