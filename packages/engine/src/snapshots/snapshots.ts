@@ -69,7 +69,7 @@ export class SnapshotRoom implements Disposable {
     });
   }
 
-  create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+  async create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
     const { name: pattern = defaultName, expires } = options;
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
     return this.#context.door.run(
@@ -127,17 +127,22 @@ export class SnapshotRoom implements Disposable {
   }
 
   /** The instance becomes what the snapshot holds. */
-  restore(instance: Instance, nameOrId: string, call: CallOptions): Promise<ActionResult> {
+  async restore(instance: Instance, nameOrId: string, call: CallOptions): Promise<ActionResult> {
     const stored = this.#shelf.find(this.of(instance, nameOrId).id);
     return restoreInPlace(this.#context, instance, stored, () => this.#shelf.origin(stored), call);
   }
 
-  /** A restore that a kill has cut off. */
+  /** Finishes a restore that a kill has cut off. Where that can't be done the instance is Error, with the evidence. */
   async resume(instance: Instance): Promise<void> {
     const { restoring } = instance.record;
     if (restoring === undefined) return;
-    const stored = this.#shelf.find(restoring.snapshotId);
-    await putInPlace(this.#context, instance, await this.#shelf.origin(stored), stored.info.id);
+    try {
+      const stored = this.#shelf.find(restoring.snapshotId);
+      await putInPlace(this.#context, instance, await this.#shelf.origin(stored), stored.info.id);
+      this.#context.journal.save(instance.record);
+    } catch (error) {
+      instance.latch(VivError.from(error));
+    }
   }
 
   async fork(id: string, options: ForkOptions & CallOptions): Promise<Instance[]> {
