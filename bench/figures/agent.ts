@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { openEngine } from '@vivarium/engine';
 import { type Figure, type Measured, ms, rate } from '../figure.ts';
 import { rawPort, received, until } from '../floor/port.ts';
-import { median, timed } from '../stats.ts';
+import { interleaved, median, timed } from '../stats.ts';
 
 const image = 'docker.io/library/busybox:latest';
 const pings = 1000;
 const execs = 100;
 const bytes = 64 * 2 ** 20;
-const copies = 5;
+const copies = 9;
 
 type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Vm = Awaited<ReturnType<Engine['get']>>;
@@ -67,13 +67,11 @@ async function warmExec(vm: Vm): Promise<Measured> {
 
 async function bulk(vm: Vm): Promise<Measured[]> {
   const data = randomBytes(bytes);
-  const put: number[] = [];
-  const get: number[] = [];
+  const put = await copyIn(vm, data);
+  // The floor reads nothing from a disk, and writes nothing to it meanwhile.
+  await vm.exec(['sync']);
+  const get = await copyOut(vm);
   const during: number[] = [];
-  for (let n = 0; n < copies; n++) {
-    put.push(await timed(() => vm.files.writeFile('/srv/bulk', data)));
-    get.push(await timed(() => drain(vm.files.getArchive('/srv/bulk'))));
-  }
   const alone: number[] = [];
   for (let n = 0; n < 20; n++) alone.push(await timed(() => vm.exec(['true'])));
   let copying = true;
@@ -82,9 +80,8 @@ async function bulk(vm: Vm): Promise<Measured[]> {
   });
   while (copying) during.push(await timed(() => vm.exec(['true'])));
   await copy;
-  const floorIn = await rawSink(data);
-  const floorOut = await rawSource();
-  const [mineIn, mineOut] = [median(put), median(get)];
+  const [mineIn, mineOut] = [median(put.ours), median(get.ours)];
+  const [floorIn, floorOut] = [median(put.floor), median(get.floor)];
   const [quiet, loaded] = [median(alone), median(during)];
   return [
     {
@@ -115,32 +112,30 @@ async function drain(chunks: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of chunks);
 }
 
-async function rawSink(data: Buffer): Promise<number> {
+async function copyIn(vm: Vm, data: Buffer) {
   await using raw = await rawPort('sink', bytes);
-  const times: number[] = [];
-  for (let n = 0; n < copies; n++) {
-    times.push(
-      await timed(() => {
+  return await interleaved(
+    copies,
+    () => timed(() => vm.files.writeFile('/srv/bulk', data)),
+    () =>
+      timed(() => {
         const written = until(raw.socket, (text) => text.includes('done'));
         raw.socket.write(data);
         return written;
       }),
-    );
-  }
-  return median(times);
+  );
 }
 
-async function rawSource(): Promise<number> {
+async function copyOut(vm: Vm) {
   await using raw = await rawPort('source', bytes);
-  const times: number[] = [];
-  for (let n = 0; n < copies; n++) {
-    times.push(
-      await timed(() => {
+  return await interleaved(
+    copies,
+    () => timed(() => drain(vm.files.getArchive('/srv/bulk'))),
+    () =>
+      timed(() => {
         const all = received(raw.socket, bytes);
         raw.socket.write('go\n');
         return all;
       }),
-    );
-  }
-  return median(times);
+  );
 }

@@ -1,5 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { loadAssets } from '../../packages/engine/src/host/assets.ts';
+import { glob, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { assetsDir, loadAssets } from '../../packages/engine/src/host/assets.ts';
 import { cpio, directory, file } from '../../packages/engine/src/setup/cpio.ts';
 
 /** Opens one port for reading and writing (a second open would be refused) and does what the kernel command line says. */
@@ -25,13 +26,20 @@ esac
 `;
 
 /** The initramfs of our guests with another init: of two entries of one name the later one wins. */
-export async function floorInitramfs(path: string): Promise<void> {
+export async function floorInitramfs(target: string): Promise<void> {
   const { initramfs } = await loadAssets();
-  const busybox = await readFile('/bin/busybox');
+  const busybox = await readFile(await setUpBusybox());
   const over = cpio([
     directory('bin'),
     file('bin/busybox', busybox, 0o755),
     file('init', Buffer.from(init), 0o755),
   ]);
-  await writeFile(path, Buffer.concat([await readFile(initramfs.path), over]));
+  await writeFile(target, Buffer.concat([await readFile(initramfs.path), over]));
+}
+
+/** The program that set-up unpacked for the image of that name; the host need not have one. */
+async function setUpBusybox(): Promise<string> {
+  const found = await Array.fromAsync(glob('busybox-*/busybox', { cwd: assetsDir() }));
+  if (found[0] === undefined) throw new Error('Set-up left no busybox');
+  return path.join(assetsDir(), found[0]);
 }

@@ -57,11 +57,11 @@ export function until(socket: Socket, enough: (text: string) => boolean): Promis
   const read = (chunk: Buffer) => {
     text += chunk;
     if (!enough(text)) return;
-    socket.off('data', read);
+    socket.off('data', read).off('close', fail);
     resolve();
   };
-  socket.on('data', read);
-  socket.once('close', () => reject(new Error(`The guest ended after ${JSON.stringify(text)}`)));
+  const fail = () => reject(new Error(`The guest ended after ${JSON.stringify(text)}`));
+  socket.on('data', read).once('close', fail);
   return promise;
 }
 

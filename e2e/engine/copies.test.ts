@@ -17,10 +17,12 @@ const busy = [
 
 const read = async (vm: Vm, file: string): Promise<string> => (await vm.exec(['cat', file])).stdout.trim();
 const countOf = async (vm: Vm): Promise<number> => Number(await read(vm, '/count')) || 0;
+const bootIdOf = (vm: Vm): Promise<string> => read(vm, '/proc/sys/kernel/random/boot_id');
 const identityOf = async (vm: Vm): Promise<Record<string, string>> => ({
   hostname: await read(vm, '/proc/sys/kernel/hostname'),
   file: await read(vm, '/etc/hostname'),
   machineId: await read(vm, '/etc/machine-id'),
+  bootId: await bootIdOf(vm),
   mac: await read(vm, '/sys/class/net/eth0/address'),
   address: (await vm.exec(['ip', '-4', 'addr', 'show', 'eth0'])).stdout.match(/inet (\S+)/)?.[1] ?? '',
 });
@@ -48,7 +50,7 @@ describe('copies of a real VM', () => {
     const all = [source, ...copies];
     for (const vm of all) await until(`${vm.name} counts`, async () => (await countOf(vm)) > known);
     const identities = await Promise.all(all.map(identityOf));
-    for (const key of ['hostname', 'file', 'machineId', 'mac', 'address']) {
+    for (const key of ['hostname', 'file', 'machineId', 'bootId', 'mac', 'address']) {
       const values = identities.map((identity) => identity[key]);
       assert.equal(new Set(values).size, all.length, `${key}: ${values}`);
       assert.ok(values.every(Boolean), `${key}: ${values}`);

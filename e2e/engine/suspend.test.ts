@@ -44,9 +44,12 @@ describe('a real VM whose memory is saved', () => {
   test('has the right time, its name and its address afterwards', async () => {
     const address = async () =>
       (await vm.exec(['ip', 'addr', 'show', 'eth0'])).stdout.match(/inet (\S+)/)?.[1];
+    const bootId = async () => (await vm.exec(['cat', '/proc/sys/kernel/random/boot_id'])).stdout;
     const was = await address();
+    const boot = await bootId();
     await vm.suspend();
     await vm.start();
+    assert.equal(await bootId(), boot, 'it has not booted since');
     const told = Number((await vm.exec(['date', '+%s'])).stdout);
     assert.ok(Math.abs(told - Date.now() / 1000) <= 2);
     assert.equal((await vm.exec(['hostname'])).stdout, 'sleeper\n');

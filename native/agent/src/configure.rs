@@ -1,6 +1,7 @@
 //! `configure`: from a bare kernel to a root that workloads can live in. Each stage is timed and named when it fails.
 
 use crate::access::guest_error;
+use crate::boot_id;
 use crate::bus::Bus;
 use crate::disks;
 use crate::generation;
@@ -104,6 +105,7 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     stage(&mut stages, "network", || identity.connect(&mut bus))?;
     stage(&mut stages, "identity", || {
         identity.name(Some(MERGED_ROOT))?;
+        told("boot id", boot_id::renew())?;
         generation::set(identity.generation());
         generation::tell_in(MERGED_ROOT);
         Ok(())

@@ -1,15 +1,24 @@
 //! One framed conversation over one port: greeting, epoch, resynchronisation. Used by both ports.
 
-use crate::out_queue::{Flushed, OutQueue};
+use crate::out_port::OutPort;
+use crate::out_queue::Flushed;
 use crate::sys;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use viv_protocol::{encode, Code, Decoder, Fields, Header, Kind, Value, WireError, VERSION};
 
 pub struct Link {
-    port: OwnedFd,
+    port: Arc<OwnedFd>,
     decoder: Decoder,
+    pub out: OutPort,
+    speaker: Speaker,
+}
+
+/// Says things in one conversation. Once there is a newer one the host drops them.
+#[derive(Clone)]
+pub struct Speaker {
+    pub out: OutPort,
     epoch: Option<u64>,
-    pub out: OutQueue,
 }
 
 /// What a host said, beyond what the link answers by itself.
@@ -21,12 +30,19 @@ pub enum Incoming {
 
 impl Link {
     pub fn new(port: OwnedFd) -> Link {
+        let port = Arc::new(port);
+        let out = OutPort::new(Arc::clone(&port));
         Link {
             port,
             decoder: Decoder::new(),
-            epoch: None,
-            out: OutQueue::default(),
+            out: out.clone(),
+            speaker: Speaker { out, epoch: None },
         }
+    }
+
+    /// For another thread that says something in the current conversation.
+    pub fn speaker(&self) -> Speaker {
+        self.speaker.clone()
     }
 
     pub fn fd(&self) -> i32 {
@@ -34,7 +50,7 @@ impl Link {
     }
 
     pub fn epoch(&self) -> Option<u64> {
-        self.epoch
+        self.speaker.epoch
     }
 
     /// Whether the host's end is open right now.
@@ -67,7 +83,7 @@ impl Link {
     fn accept(&mut self, spare: &mut dyn FnMut() -> Vec<u8>) -> Option<Incoming> {
         let frame = self.decoder.frame()?;
         let header = frame.header;
-        let current = self.epoch == Some(header.epoch);
+        let current = self.speaker.epoch == Some(header.epoch);
         match Kind::from_byte(header.kind) {
             Some(Kind::Hello) => {
                 let greeted = Value::decode(frame.payload)
@@ -106,10 +122,10 @@ impl Link {
         let spoken = matches!(body.get("versions"), Some(Value::Array(versions)) if versions.contains(&ours));
         self.out.clear();
         if spoken {
-            self.epoch = Some(epoch);
+            self.speaker.epoch = Some(epoch);
             return Some(Incoming::Hello);
         }
-        self.epoch = None;
+        self.speaker.epoch = None;
         let mut frame = Vec::new();
         encode(
             &mut frame,
@@ -128,8 +144,38 @@ impl Link {
         self.send(Kind::Welcome, 0, 0, &body);
     }
 
+    pub fn send(&self, kind: Kind, channel: u8, stream: u32, payload: &[u8]) {
+        self.speaker.send(kind, channel, stream, payload);
+    }
+
+    pub fn send_buffer(&self, kind: Kind, channel: u8, stream: u32, buffer: Vec<u8>) {
+        self.speaker.send_buffer(kind, channel, stream, buffer);
+    }
+
+    pub fn respond(&self, stream: u32, answer: &Result<Value, WireError>) {
+        self.speaker.respond(stream, answer);
+    }
+
+    pub fn reset(&self, stream: u32, error: &WireError) {
+        self.speaker.reset(stream, error);
+    }
+
+    pub fn flush(&self) -> Flushed {
+        self.out.flush()
+    }
+}
+
+impl Speaker {
+    #[cfg(test)]
+    pub fn over(port: OwnedFd) -> Speaker {
+        Speaker {
+            out: OutPort::new(Arc::new(port)),
+            epoch: Some(1),
+        }
+    }
+
     /// Says something in the current conversation; without one nobody would listen.
-    pub fn send(&mut self, kind: Kind, channel: u8, stream: u32, payload: &[u8]) {
+    pub fn send(&self, kind: Kind, channel: u8, stream: u32, payload: &[u8]) {
         if let Some(epoch) = self.epoch {
             let mut frame = Vec::new();
             encode(&mut frame, kind, channel, epoch, stream, payload);
@@ -138,7 +184,7 @@ impl Link {
     }
 
     /// Sends a buffer whose first 28 bytes are room for the header.
-    pub fn send_buffer(&mut self, kind: Kind, channel: u8, stream: u32, mut buffer: Vec<u8>) {
+    pub fn send_buffer(&self, kind: Kind, channel: u8, stream: u32, mut buffer: Vec<u8>) {
         if let (Some(epoch), Some(room)) = (
             self.epoch,
             buffer.len().checked_sub(viv_protocol::HEADER_LEN),
@@ -149,7 +195,7 @@ impl Link {
         }
     }
 
-    pub fn respond(&mut self, stream: u32, answer: &Result<Value, WireError>) {
+    pub fn respond(&self, stream: u32, answer: &Result<Value, WireError>) {
         let body = match answer {
             Ok(result) => Value::map(vec![("ok", true.into()), ("r", result.clone())]),
             Err(error) => Value::map(vec![("ok", false.into()), ("e", error.to_value())]),
@@ -168,13 +214,8 @@ impl Link {
         }
     }
 
-    pub fn reset(&mut self, stream: u32, error: &WireError) {
+    pub fn reset(&self, stream: u32, error: &WireError) {
         self.send(Kind::Reset, 0, stream, &error.to_value().encode());
-    }
-
-    pub fn flush(&mut self) -> Flushed {
-        let fd = self.fd();
-        self.out.flush(fd)
     }
 }
 

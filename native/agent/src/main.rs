@@ -5,6 +5,7 @@
 
 mod access;
 mod boot;
+mod boot_id;
 mod bulk;
 mod bus;
 mod cgroup;
@@ -25,6 +26,7 @@ mod kmsg;
 mod link;
 mod log_port;
 mod network;
+mod out_port;
 mod out_queue;
 mod poll;
 mod ports;

@@ -1,6 +1,6 @@
 //! What a workload finds mounted in its root. Runs in the new process, inside its new mount namespace.
 
-use crate::{generation, sys};
+use crate::{boot_id, generation, sys};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -33,11 +33,15 @@ pub fn enter(root: &str, init: bool) -> io::Result<()> {
     // SAFETY: no pointers.
     sys::check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })?;
     // pivot_root refuses an initramfs as the old root; moving the new root over it is what the kernel's documents advise.
+    let boot_id = boot_id::open()?;
     std::env::set_current_dir(root)?;
     sys::mount(".", Path::new("/"), "", libc::MS_MOVE, "")?;
     std::os::unix::fs::chroot(".")?;
     std::env::set_current_dir("/")?;
     api_file_systems()?;
+    if let Some(boot_id) = boot_id {
+        boot_id::show(&boot_id)?;
+    }
     devices(init)?;
     if init {
         mount_at(

@@ -7,6 +7,9 @@
 #[path = "../../agent/src/link.rs"]
 mod link;
 #[allow(dead_code)]
+#[path = "../../agent/src/out_port.rs"]
+mod out_port;
+#[allow(dead_code)]
 #[path = "../../agent/src/out_queue.rs"]
 mod out_queue;
 #[allow(dead_code)]

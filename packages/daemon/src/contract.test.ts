@@ -1,4 +1,4 @@
-import { vivariumContract } from '@vivarium/client/contract';
+import { vivariumContract, vivariumRooms } from '@vivarium/client/contract';
 import { openHouse } from './testing/house.ts';
 
 vivariumContract('the SDK over the daemon', async () => {
@@ -10,3 +10,21 @@ vivariumContract('the engine', async () => {
   const house = await openHouse();
   return { viv: house.engine, end: () => house[Symbol.asyncDispose]() };
 });
+
+vivariumRooms(
+  'the SDK over the daemon',
+  async () => {
+    const house = await openHouse();
+    return { viv: house.viv, end: () => house[Symbol.asyncDispose]() };
+  },
+  { disks: false },
+);
+
+vivariumRooms(
+  'the engine',
+  async () => {
+    const house = await openHouse();
+    return { viv: house.engine, end: () => house[Symbol.asyncDispose]() };
+  },
+  { disks: false },
+);

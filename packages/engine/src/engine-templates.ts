@@ -40,7 +40,9 @@ export class EngineTemplates implements Templates {
       const { memoryBytes, diskBytes, ...rest } = sizesOf(options);
       const subject = { ...rest, memoryBytes: machineMemory(memoryBytes) };
       const made = await this.#room.warm(
-        image === undefined ? subject : { ...subject, image: await this.#image(image, call), diskBytes },
+        image === undefined
+          ? subject
+          : { ...subject, image: await this.#image(image, call), diskBytes, network: 'user' as const },
         call,
       );
       return made.map(({ info }) => info);

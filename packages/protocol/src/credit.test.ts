@@ -44,6 +44,14 @@ test('grants come in steps of a quarter of the window', () => {
   assert.equal(window.consume(1), grantStepBytes);
 });
 
+test('a widened window is granted in quarters of what it has become', () => {
+  const window = new ReceiveWindow();
+  window.widen(3 * initialWindowBytes);
+  window.receive(4 * initialWindowBytes);
+  assert.equal(window.consume(initialWindowBytes - 1), 0);
+  assert.equal(window.consume(1), initialWindowBytes);
+});
+
 test('absurd grants neither overflow nor count as acknowledged bytes', () => {
   const window = new SendWindow();
   for (let n = 0; n < 10_000; n += 1) window.grant(0xffffffff);

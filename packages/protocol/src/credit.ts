@@ -2,7 +2,7 @@ import { ProtocolError } from './protocol-error.ts';
 
 /** Bytes that may be sent on a (stream, channel) before the first CREDIT. */
 export const initialWindowBytes = 262_144;
-/** A receiver grants in steps of at least this many bytes. */
+/** A receiver grants in steps of at least a quarter of its window: so many bytes, unless it was widened. */
 export const grantStepBytes = initialWindowBytes / 4;
 
 /** What we may still send on one channel. */
@@ -44,15 +44,20 @@ export class SendWindow {
 export class ReceiveWindow {
   #available = initialWindowBytes;
   #consumed = 0;
+  #stepBytes = grantStepBytes;
 
   /** Bytes that may still come. */
   get available(): number {
     return this.#available;
   }
 
-  /** Lets so many bytes more be under way; whoever calls this sends the credit. */
+  /**
+   * Lets so many bytes more be under way; whoever calls this sends the credit. The steps grow with it: each interrupts the
+   * sender.
+   */
   widen(bytes: number): void {
     this.#available += bytes;
+    this.#stepBytes += bytes / 4;
   }
 
   /** Accounts for bytes that came. @throws ProtocolError `window_overrun`. */
@@ -66,7 +71,7 @@ export class ReceiveWindow {
   /** Accounts for bytes the reader took. Answers the credit to send now; 0: not yet worth a frame. */
   consume(bytes: number): number {
     this.#consumed += bytes;
-    if (this.#consumed < grantStepBytes) return 0;
+    if (this.#consumed < this.#stepBytes) return 0;
     const grant = this.#consumed;
     this.#consumed = 0;
     this.#available += grant;

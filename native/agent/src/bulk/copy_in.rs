@@ -286,7 +286,7 @@ impl Unpacker {
             }
             Err(error) => return Err(failed(error)),
         };
-        let filled = fill(&file, reader).map_err(|error| error.into_wire(name));
+        let filled = fill(&file, entry.size, reader).map_err(|error| error.into_wire(name));
         let placed = filled.and_then(|()| {
             self.describe_file(&file, entry).map_err(failed)?;
             if written_as == *last {

@@ -1,6 +1,6 @@
 //! `copy.out`: a file or a tree as a tar stream. What changes while it is read can make a copy stale, never malformed.
 
-use super::outbox::{Cancelled, Outbox, Piece};
+use super::outbox::{Cancelled, Piece};
 use crate::access::{guest_error, path_error};
 use crate::files;
 use crate::sys;
@@ -18,7 +18,7 @@ use viv_protocol::{Value, WireError, HEADER_LEN, MAX_PAYLOAD};
 /// Files up to this size are read before their header is written: their size may be a lie, as in `/proc`.
 const READ_FIRST: u64 = 256 * 1024;
 /// Header and payload of a full frame: two writes of the size that the kernel takes at once, and no third of a few bytes.
-const FRAME: usize = MAX_PAYLOAD;
+const FRAME: usize = MAX_PAYLOAD / 2;
 /// Files with several names whose first name is remembered.
 const MOST_LINKED: usize = 200_000;
 
@@ -34,19 +34,20 @@ impl From<Cancelled> for Stop {
     }
 }
 
-/// Says everything through `tell`: the answer, the archive, its end; or what went wrong.
+/// Says everything through `tell`: the answer, the archive, its end; or what went wrong. `empty` gives buffers for frames,
+/// with nothing in them but room for the header.
 pub fn run(
     root: &OwnedFd,
     path: &str,
     follow: bool,
-    outbox: &Outbox,
+    empty: impl Fn() -> Vec<u8>,
     tell: impl FnMut(Piece) -> Result<(), Cancelled>,
 ) {
     let flags = libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW };
     let mut packer = Packer {
-        outbox,
+        buffer: empty(),
+        empty,
         tell,
-        buffer: outbox.buffer(),
         linked: HashMap::new(),
     };
     let opened = sys::open_in_root(root.as_fd(), Path::new(path), flags, 0)
@@ -72,8 +73,8 @@ pub fn run(
     }
 }
 
-struct Packer<'a, T> {
-    outbox: &'a Outbox,
+struct Packer<E, T> {
+    empty: E,
     tell: T,
     /// The frame being filled, behind room for its header.
     buffer: Vec<u8>,
@@ -92,7 +93,7 @@ fn failed(name: &[u8], error: &io::Error) -> Stop {
     Stop::Failed(guest_error(&String::from_utf8_lossy(name), error))
 }
 
-impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
+impl<E: Fn() -> Vec<u8>, T: FnMut(Piece) -> Result<(), Cancelled>> Packer<E, T> {
     fn archive(&mut self, top: &OwnedFd, name: &[u8], about: &libc::stat) -> Result<(), Stop> {
         let mut levels: Vec<Level> = self.entry(top, name, about)?.into_iter().collect();
         while let Some(level) = levels.last_mut() {
@@ -223,7 +224,7 @@ impl<T: FnMut(Piece) -> Result<(), Cancelled>> Packer<'_, T> {
         if self.buffer.len() == HEADER_LEN {
             return Ok(());
         }
-        let full = std::mem::replace(&mut self.buffer, self.outbox.buffer());
+        let full = std::mem::replace(&mut self.buffer, (self.empty)());
         (self.tell)(Piece::Data(full)).map_err(Stop::from)
     }
 }
@@ -299,9 +300,9 @@ mod tests {
         follow: bool,
     ) -> (Option<Result<Value, WireError>>, Vec<u8>, bool) {
         let said = Mutex::new((None, Vec::new(), false));
-        let outbox = Outbox::default();
+        let empty = || vec![0; HEADER_LEN];
         let open = File::open(root).expect("root");
-        run(&open.into(), path, follow, &outbox, |piece| {
+        run(&open.into(), path, follow, empty, |piece| {
             let mut said = said.lock().expect("one thread");
             match piece {
                 Piece::Answer(answer) => said.0 = Some(answer),

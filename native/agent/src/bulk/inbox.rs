@@ -33,6 +33,11 @@ impl Inbox {
         }
     }
 
+    /// Frames that have not been taken out.
+    pub fn len(&self) -> usize {
+        self.lock().frames.len()
+    }
+
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_one();

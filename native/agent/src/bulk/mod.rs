@@ -6,6 +6,7 @@ mod copy_in;
 mod copy_out;
 mod inbox;
 mod outbox;
+mod reports;
 mod requests;
 mod tunnel;
 
@@ -17,16 +18,16 @@ use crate::poll::{Poll, EDGE, READ, WRITE};
 use crate::sys;
 use inbox::Inbox;
 use outbox::{Outbox, Piece};
+pub use reports::{HostLeft, Report, Teller};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tunnel::Tunnel;
-use viv_protocol::{
-    Code, Decoder, Header, Kind, ReceiveWindow, SendWindow, Value, WireError, HEADER_LEN,
-};
+use viv_protocol::{Code, Decoder, Header, Kind, ReceiveWindow, WireError, HEADER_LEN};
 
 const PORT: u64 = u64::MAX;
 const WORKERS: u64 = u64::MAX - 1;
@@ -37,35 +38,12 @@ const UNREAD: usize = 1 << 20;
 /// Used buffers that are kept for the next frames.
 const SPARES: usize = 8;
 const FRAMES_A_ROUND: usize = 32;
-
-/// What a copy's thread tells the loop.
-pub enum Report {
-    /// So many bytes of a copy into the guest have been consumed.
-    Consumed(u64),
-    /// A copy into the guest has ended.
-    Ended(Result<Value, WireError>),
-    /// There is something in the outbox.
-    Ready,
-    /// Nobody will ask for anything any more, or take what was asked for.
-    HostLeft,
-}
-
-/// The way from a copy's thread to the loop.
-#[derive(Clone)]
-pub struct Teller {
-    wake: Arc<OwnedFd>,
-    sender: Sender<(u64, u32, Report)>,
-    conversation: u64,
-    stream: u32,
-}
-
-impl Teller {
-    pub fn tell(&self, report: Report) {
-        // The loop never ends, so there is always somebody to hear it; a full counter is awake already.
-        let _always_heard = self.sender.send((self.conversation, self.stream, report));
-        let _awake = sys::write(self.wake.as_raw_fd(), &1u64.to_ne_bytes());
-    }
-}
+/// With so much to do, all copies of this moment can do without the port for a while: frames to be unpacked,
+const ENOUGH_FRAMES: usize = 4;
+/// and bytes that may be sent.
+const ENOUGH_CREDIT: u64 = 1 << 20;
+/// How long the port is left alone then, at most: a host that cancels or opens another stream waits no longer.
+const PAUSE: Duration = Duration::from_millis(2);
 
 enum Stream {
     In {
@@ -74,7 +52,6 @@ enum Stream {
     },
     Out {
         outbox: Arc<Outbox>,
-        window: SendWindow,
     },
     Tunnel(Tunnel),
 }
@@ -84,7 +61,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         match self {
             Stream::In { inbox, .. } => inbox.cancel(),
-            Stream::Out { outbox, .. } => outbox.cancel(),
+            Stream::Out { outbox } => outbox.cancel(),
             Stream::Tunnel(_) => {}
         }
     }
@@ -99,32 +76,13 @@ struct Bulk {
     told_conversation: Arc<AtomicU64>,
     streams: BTreeMap<u32, Stream>,
     last_served: u32,
+    /// What epoll watches of the port.
+    watched: u32,
     wake: Arc<OwnedFd>,
     sender: Sender<(u64, u32, Report)>,
     reports: Receiver<(u64, u32, Report)>,
     spares: Vec<Vec<u8>>,
     boot_id: String,
-}
-
-/// Says that the host of the present conversation has gone. The port itself may not show it: where the machine was saved
-/// and restored meanwhile, its host end was never seen to close.
-pub struct HostLeft {
-    conversation: Arc<AtomicU64>,
-    wake: Arc<OwnedFd>,
-    sender: Sender<(u64, u32, Report)>,
-}
-
-impl HostLeft {
-    /// Ends the streams of the conversation of this moment; one that begins meanwhile is not meant.
-    pub fn tell(&self) {
-        let teller = Teller {
-            wake: Arc::clone(&self.wake),
-            sender: self.sender.clone(),
-            conversation: self.conversation.load(Ordering::Relaxed),
-            stream: 0,
-        };
-        teller.tell(Report::HostLeft);
-    }
 }
 
 pub fn start(port: OwnedFd, targets: Targets) -> Option<HostLeft> {
@@ -157,13 +115,13 @@ impl Bulk {
             told_conversation: Arc::default(),
             streams: BTreeMap::new(),
             last_served: 0,
+            watched: 0,
             wake: Arc::new(sys::event_fd()?),
             sender,
             reports,
             spares: Vec::new(),
             boot_id: boot_id.trim().to_owned(),
         };
-        bulk.poll.add(bulk.link.fd(), PORT, READ | WRITE | EDGE)?;
         bulk.poll.add(bulk.wake.as_raw_fd(), WORKERS, READ)?;
         Ok(bulk)
     }
@@ -174,7 +132,8 @@ impl Bulk {
             self.listen();
             self.serve();
             self.watch_tunnels();
-            self.poll.wait(None, &mut ready);
+            let until = self.watch_port();
+            self.poll.wait(until, &mut ready);
             for (token, _) in &ready {
                 match *token {
                     PORT => {}
@@ -198,12 +157,8 @@ impl Bulk {
             }
         }
         // There may be more, and an edge is only told once: ask for it again.
-        if self
-            .poll
-            .change(self.link.fd(), PORT, READ | WRITE | EDGE)
-            .is_err()
-        {
-            kmsg::fail("the bulk port left the epoll set");
+        if self.watched != 0 {
+            self.watch(self.watched);
         }
     }
 
@@ -272,7 +227,7 @@ impl Bulk {
 
     fn credit(&mut self, stream: u32, bytes: u32) {
         match self.streams.get_mut(&stream) {
-            Some(Stream::Out { window, .. }) => window.grant(bytes),
+            Some(Stream::Out { outbox }) => outbox.grant(bytes),
             Some(Stream::Tunnel(tunnel)) => tunnel.grant(bytes),
             _ => {}
         }
@@ -303,6 +258,7 @@ impl Bulk {
                     self.link.respond(stream, &answer);
                     self.streams.remove(&stream);
                 }
+                (Report::Sent, Some(Stream::Out { .. })) => drop(self.streams.remove(&stream)),
                 _ => {}
             }
         }
@@ -313,20 +269,50 @@ impl Bulk {
         loop {
             while self.link.out.len() < AHEAD && self.serve_next() {}
             let before = self.link.out.len();
-            if self.flush() == Flushed::Waiting || before == 0 {
+            if self.link.flush() == Flushed::Waiting || before == 0 {
                 return;
             }
         }
     }
 
-    fn flush(&mut self) -> Flushed {
+    /// Watches the port for exactly what matters now; where that is nothing, answers until when. Each buffer that comes or
+    /// goes would wake the loop, in the middle of what a copy's thread does on the one vCPU that they share.
+    fn watch_port(&mut self) -> Option<Instant> {
+        let wanted = match (self.link.out.is_empty(), self.copies_are_busy()) {
+            (false, _) => READ | WRITE | EDGE,
+            (true, false) => READ | EDGE,
+            (true, true) => 0,
+        };
+        if wanted != self.watched {
+            self.watch(wanted);
+        }
+        (wanted == 0).then(|| Instant::now() + PAUSE)
+    }
+
+    fn watch(&mut self, wanted: u32) {
         let fd = self.link.fd();
-        let spares = &mut self.spares;
-        self.link.out.flush_into(fd, |piece| {
-            if spares.len() < SPARES && piece.capacity() >= Decoder::BUFFER_LEN {
-                spares.push(piece);
+        let done = match (self.watched, wanted) {
+            (_, 0) => {
+                self.poll.remove(fd);
+                Ok(())
             }
-        })
+            (0, _) => self.poll.add(fd, PORT, wanted),
+            _ => self.poll.change(fd, PORT, wanted),
+        };
+        if done.is_err() {
+            kmsg::fail("the bulk port left the epoll set");
+        }
+        self.watched = wanted;
+    }
+
+    /// Nobody waits for anything that the host may have said.
+    fn copies_are_busy(&self) -> bool {
+        let busy = |stream: &Stream| match stream {
+            Stream::In { inbox, .. } => inbox.len() >= ENOUGH_FRAMES,
+            Stream::Out { outbox } => outbox.credit() >= ENOUGH_CREDIT,
+            Stream::Tunnel(_) => false,
+        };
+        !self.streams.is_empty() && self.streams.values().all(busy)
     }
 
     fn serve_next(&mut self) -> bool {
@@ -339,7 +325,6 @@ impl Bulk {
             .collect();
         for stream in order {
             let piece = match self.streams.get_mut(&stream) {
-                Some(Stream::Out { outbox, window }) => outbox.take(window, &mut self.spares),
                 Some(Stream::Tunnel(tunnel)) => tunnel.next_piece(),
                 _ => None,
             };
@@ -361,12 +346,7 @@ impl Bulk {
                 }
             }
             Piece::Data(buffer) => self.link.send_buffer(Kind::Data, 0, stream, buffer),
-            Piece::End => {
-                self.link.send(Kind::Eof, 0, stream, &[]);
-                if matches!(self.streams.get(&stream), Some(Stream::Out { .. })) {
-                    self.streams.remove(&stream);
-                }
-            }
+            Piece::End => self.link.send(Kind::Eof, 0, stream, &[]),
             Piece::Credit(bytes) => self
                 .link
                 .send(Kind::Credit, 0, stream, &bytes.to_le_bytes()),

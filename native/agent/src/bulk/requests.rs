@@ -2,7 +2,7 @@ use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Telle
 use crate::access::guest_error;
 use crate::link::parse_request;
 use std::sync::Arc;
-use viv_protocol::{Code, Fields, Kind, ReceiveWindow, SendWindow, Value, WireError};
+use viv_protocol::{Code, Fields, Kind, ReceiveWindow, Value, WireError};
 
 /// Copies and tunnels at a time.
 const MOST_STREAMS: usize = 4096;
@@ -92,21 +92,17 @@ impl Bulk {
     fn copy_out(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Stream, WireError> {
         let root = self.targets.root(fields.text("target")?)?;
         let (path, follow) = (fields.text("path")?.to_owned(), fields.flag("follow")?);
-        let (outbox, teller) = (Arc::new(Outbox::default()), self.teller(stream));
+        let (full, teller) = (self.teller(stream), self.teller(stream));
+        let outbox = Arc::new(Outbox::new(self.link.speaker(), stream, move || {
+            full.tell(Report::Full)
+        }));
         let theirs = Arc::clone(&outbox);
         spawn(move || {
-            let tell = |piece: Piece| {
-                if theirs.push(piece)? {
-                    teller.tell(Report::Ready);
-                }
-                Ok(())
-            };
-            copy_out::run(&root, &path, follow, &theirs, tell);
+            let tell = |piece: Piece| theirs.send(piece);
+            copy_out::run(&root, &path, follow, || theirs.buffer(), tell);
+            teller.tell(Report::Sent);
         })?;
-        Ok(Stream::Out {
-            outbox,
-            window: SendWindow::default(),
-        })
+        Ok(Stream::Out { outbox })
     }
 }
 

@@ -6,6 +6,7 @@ use super::jobs::Outcome;
 use super::methods::nothing;
 use super::Agent;
 use crate::access::guest_error;
+use crate::boot_id;
 use crate::bus::Bus;
 use crate::configure::MERGED_ROOT;
 use crate::identity::Identity;
@@ -55,6 +56,10 @@ impl Agent {
         let identity = Identity::read(fields)?;
         identity.seed()?;
         identity.name(self.configured.as_ref().map(|_| MERGED_ROOT))?;
+        // Where nothing of the user's has begun yet this start is its boot.
+        if self.configured.is_some() && (identity.copy || self.workloads.is_empty()) {
+            boot_id::renew().map_err(|error| guest_error("boot id", &error))?;
+        }
         let mut steps = VecDeque::from([Step::Connect, Step::Generation]);
         if identity.copy && self.configured.is_some() {
             steps.push_front(Step::Keys);

@@ -17,6 +17,12 @@ export interface Subject {
   end(): Promise<void>;
 }
 
+/** What a subject is like. */
+export interface Traits {
+  /** Files outlive the end of a VM. Not those of simulated ones. */
+  disks: boolean;
+}
+
 /** How a group of the contract gets at its subject, which exists only while its tests run. */
 export type Given = () => Vivarium;
 
@@ -35,11 +41,15 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
 }
 
 /** What every Vivarium does with saved memory: suspended instances, copies, snapshots, templates, pools. */
-export function vivariumRooms(name: string, make: () => Promise<Subject>): void {
+export function vivariumRooms(
+  name: string,
+  make: () => Promise<Subject>,
+  traits: Traits = { disks: true },
+): void {
   contract(`${name} keeps the contract of saved memory:`, make, [
-    suspendContract,
+    (given) => suspendContract(given, traits),
     copiesContract,
-    snapshotContract,
+    (given) => snapshotContract(given, traits),
     templateContract,
     poolContract,
   ]);

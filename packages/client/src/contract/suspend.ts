@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { LogLine } from '@vivarium/model';
 import { collect, failure, read } from './expect.ts';
-import type { Given } from './index.ts';
+import type { Given, Traits } from './index.ts';
 
 /** Says once that it has begun, and goes on. */
 const cmd = ['sh', '-c', 'echo begun; sleep 100000'];
 
 const texts = (lines: LogLine[]): string[] => lines.map(({ text }) => text);
 
-export function suspendContract(given: Given): void {
+export function suspendContract(given: Given, { disks }: Traits): void {
   describe('suspended instances', () => {
     it('have no VMM, and go on without a boot', async () => {
       await using vm = await given().run('busybox', { cmd });
@@ -44,7 +44,8 @@ export function suspendContract(given: Given): void {
       assert.equal((await vm.exec(['echo', 'up'])).stdout, 'up\n');
     });
 
-    it('are Stopped once their memory is given up, and keep their disk', async () => {
+    const itKeepsDisks = disks ? it : () => undefined;
+    itKeepsDisks('are Stopped once their memory is given up, and keep their disk', async () => {
       await using vm = await given().run('busybox');
       await vm.files.writeFile('/root/kept', 'on disk');
       // What has not been written out yet is memory too, and goes with it.

@@ -39,7 +39,8 @@ export async function writeCopy(
     reset: (error) => fail(guestError(error)),
     lost: fail,
   });
-  const gate = new CreditGate(stream, Channel.stdin);
+  // Frames that are whole: what a large chunk holds is then written in the guest in whole pages.
+  const gate = new CreditGate(stream, Channel.stdin, maxPayloadBytes);
   let ended = false;
   const abort = () => fail(abortError(signal as AbortSignal));
   signal?.addEventListener('abort', abort, { once: true });

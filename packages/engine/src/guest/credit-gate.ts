@@ -6,10 +6,16 @@ export class CreditGate {
   readonly #channel: ChannelCode;
   #waiting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #error: unknown;
+  readonly #least: number;
 
-  constructor(stream: WireStream, channel: ChannelCode) {
+  /**
+   * `leastBytes`: waits for credit for so many, or for all that is left, rather than send fewer. At most 64 KiB, for which
+   * a guest that has consumed everything has left credit (docs/protocol.md). Default: whatever there is credit for.
+   */
+  constructor(stream: WireStream, channel: ChannelCode, leastBytes = 1) {
     this.#stream = stream;
     this.#channel = channel;
+    this.#least = leastBytes;
   }
 
   /** More may be sent: to be called on the stream's `credit`. */
@@ -31,8 +37,9 @@ export class CreditGate {
   async send(data: Uint8Array): Promise<void> {
     for (let at = 0; at < data.byteLength; ) {
       if (this.#error !== undefined) throw this.#error;
-      const size = Math.min(this.#stream.sendable(this.#channel), maxPayloadBytes, data.byteLength - at);
-      if (size === 0) {
+      const left = data.byteLength - at;
+      const size = Math.min(this.#stream.sendable(this.#channel), maxPayloadBytes, left);
+      if (size < Math.min(this.#least, left)) {
         await new Promise<void>((resolve, reject) => {
           this.#waiting = { resolve, reject };
         });

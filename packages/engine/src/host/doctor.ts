@@ -5,6 +5,7 @@ import { checkAccelerator } from './checks/accelerator.ts';
 import { checkAssets } from './checks/assets.ts';
 import { checkCgroups, checkDiskSpace, checkMemory } from './checks/capacity.ts';
 import { checkNode, checkQemu, toolChecks } from './checks/programs.ts';
+import { checkSavedMemory } from './checks/saved-memory.ts';
 
 export type HostCheck = DoctorReport['checks'][number];
 
@@ -36,6 +37,7 @@ export async function hostChecks(options: HostCheckOptions): Promise<HostCheck[]
     ['disk space', () => checkDiskSpace(options.home)],
     ['memory', () => checkMemory()],
     ['cgroups', () => checkCgroups()],
+    ['saved memory', () => checkSavedMemory(options.home)],
   ];
   return Promise.all(checks.map(([name, check]) => guarded(name, check)));
 }

@@ -34,7 +34,10 @@ export async function stopInstance(
   const { check, ...rest } = request(instance, 'stop', options, {
     force,
     parameters: { timeoutMs, force },
-    hint: 'Only a forced stop (`viv stop --force`) or a delete leads out of this state.',
+    hint:
+      instance.state === 'Suspended'
+        ? 'It has no VMM; to give its saved memory up, discard it (`viv discard`).'
+        : 'Only a forced stop (`viv stop --force`) or a delete leads out of this state.',
   });
   return context.door.run(
     instance,

@@ -40,6 +40,7 @@ export class PoolKeeper implements MemberListener, FillListener {
   readonly #waiters = new Waiters();
   #begun = false;
   #dead = false;
+  #halted: VivError | undefined;
   #full = false;
 
   constructor(context: Context, record: PoolRecord, clock: PoolClock) {
@@ -120,7 +121,7 @@ export class PoolKeeper implements MemberListener, FillListener {
   }
 
   async acquire({ signal }: CallOptions): Promise<Vm> {
-    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+    if (this.#halted !== undefined) throw this.#halted;
     const waiter = this.#waiters.join(signal);
     this.tend();
     if (this.#waiters.includes(waiter)) {
@@ -244,8 +245,9 @@ export class PoolKeeper implements MemberListener, FillListener {
     this.tend();
   }
 
-  /** Begins nothing any more, sends away whoever waits, and takes back what is being made. */
-  async halt(reason: VivError): Promise<void> {
+  /** Begins nothing any more, sends away whoever waits, and takes back what is being made. `later`: what is told to those who come now. */
+  async halt(reason: VivError, later: VivError = reason): Promise<void> {
+    this.#halted = later;
     this.#stop.abort(reason);
     this.#members.unwatch();
     this.#waiters.rejectAll(reason);

@@ -132,7 +132,7 @@ describe('a pool', () => {
     await nothingBut(house, 0);
     assert.equal((await failure(house.engine.pools.get('p'))).code, 'not_found');
     assert.equal((await failure(pool.refresh())).code, 'not_found');
-    assert.equal((await failure(pool.acquire())).code, 'cancelled');
+    assert.equal((await failure(pool.acquire())).code, 'not_found');
     await fullPool(house);
   });
 

@@ -129,7 +129,8 @@ export class EnginePools implements Pools {
     this.#store.save(record);
     keeper.record = record;
     keeper.log.add('closing', { keepAcquired });
-    await keeper.halt(new VivError('cancelled', `The pool ${name} is being removed`));
+    const gone = new VivError('not_found', `No pool is called ${JSON.stringify(name)}: it has been removed`);
+    await keeper.halt(new VivError('cancelled', `The pool ${name} is being removed`), gone);
     const doomed = keeper.instances().filter(({ record: { pool } }) => !keepAcquired || !pool?.acquiredAt);
     await discardAll(this.#context, doomed);
     this.#store.drop(id);

@@ -144,7 +144,7 @@ describe('after the daemon was killed', () => {
     await struck;
     await house.reopen();
     const again = await poolAgain(house);
-    assert.equal((await failure(again.acquire())).code, 'cancelled');
+    assert.equal((await failure(again.acquire())).code, 'not_found');
     for await (const _event of again.events({ since: 0 }));
     assert.deepEqual(
       (await members(house)).map((info) => info.id),

@@ -11,7 +11,7 @@ import type { TemplateSubject } from './key.ts';
 import type { Template } from './template.ts';
 
 /** What making a template takes of an engine. */
-export type Workshop = Pick<Context, 'driver' | 'images' | 'disks' | 'connectGuest' | 'boot'>;
+export type Workshop = Pick<Context, 'driver' | 'images' | 'disks' | 'network' | 'connectGuest' | 'boot'>;
 
 /** Nobody's: every start tells the guest its own. */
 const nobody = { hostname: 'vivarium', machineId: '0'.repeat(32), generation: 0 };
@@ -47,7 +47,7 @@ export async function makeTemplate(
 
 async function machineSpecOf(
   shop: Workshop,
-  { level, cpus, memoryBytes, image, diskBytes = 0 }: TemplateSubject,
+  { level, cpus, memoryBytes, image, diskBytes = 0, network }: TemplateSubject,
   dir: string,
   signal: AbortSignal,
 ): Promise<MachineSpec> {
@@ -60,14 +60,17 @@ async function machineSpecOf(
       { serial: rootSerial, path: shop.disks.path(dir), format: 'qcow2', readOnly: false },
     );
   }
+  const instanceId = `template-${path.basename(path.dirname(dir)).slice(-16)}`;
   return {
-    instanceId: `template-${path.basename(path.dirname(dir)).slice(-16)}`,
+    instanceId,
     dir,
     cpus,
     memoryBytes,
     boot: bootSpec(shop.boot),
     guest: 'agent',
     disks,
+    // Nobody's address: each start brings its own, and the card is found already.
+    ...(level === 'image' && network === 'user' ? { nic: shop.network.allocate(instanceId, []) } : {}),
     publish: [],
     run: true,
     detached: false,

@@ -208,5 +208,6 @@ function imageSubject({ record: { spec } }: Instance): TemplateSubject {
     memoryBytes: machineMemory(spec.memoryBytes),
     image: spec.image,
     diskBytes: spec.diskBytes,
+    network: spec.network,
   };
 }

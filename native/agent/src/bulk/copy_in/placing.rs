@@ -109,7 +109,16 @@ pub fn rename(parent: &OwnedFd, from: &CString, to: &CString) -> io::Result<()> 
     .map(drop)
 }
 
-pub fn fill(file: &File, reader: &mut Reader<impl Source>) -> Result<(), Failed> {
+/// Files from this size on are given it before they are filled.
+const SIZE_FIRST: u64 = 256 * 1024;
+
+/// Writes the present entry's content, of so many bytes as its header says.
+pub fn fill(file: &File, size: u64, reader: &mut Reader<impl Source>) -> Result<(), Failed> {
+    if size >= SIZE_FIRST {
+        // Ext4 journals the inode for every page by which a file grows. No block is taken by this; where the size is beyond
+        // what there can be, the writes or the archive's end will say so.
+        let _only_faster = file.set_len(size);
+    }
     loop {
         let chunk = reader
             .content()

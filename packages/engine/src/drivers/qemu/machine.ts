@@ -18,7 +18,7 @@ import type {
 import { sockets } from './command-line.ts';
 import { addLayer, topLayer, topNode } from './disk-layers.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
-import type { SavedShape } from './memory.ts';
+import { placeMemory, type SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';
 import { removeSockets } from './record.ts';
 import { saveMachine } from './save.ts';
@@ -221,7 +221,11 @@ export class QemuMachine implements Machine, DiskGrower, DiskLayerer, MachineSav
     const told = await this.#shim.exit;
     if (!told && this.#released) return new Promise(() => {}); // nobody watches any more
     const exit = told ?? (await settleExit(this.record));
-    if (told) await waitUntilGone(this.record.shim, orphanTimeoutMs);
+    if (told) {
+      await waitUntilGone(this.record.shim, orphanTimeoutMs);
+      // Nobody maps it any more: a template that was removed since is gone from the disk now.
+      await placeMemory(this.record.dir, undefined);
+    }
     this.#exit = exit;
     this.#watch.ended();
     const qmp = await this.#qmp.catch(() => undefined);
@@ -247,6 +251,7 @@ export async function settleExit({ dir, shim, vmm }: Ended): Promise<ExitRecord>
   if (!(await waitUntilGone(shim, orphanTimeoutMs)) && !(await killProcess(shim))) throw undead(shim);
   if (vmm && !(await waitUntilGone(vmm, orphanTimeoutMs)) && !(await killProcess(vmm))) throw undead(vmm);
   await removeSockets(dir);
+  await placeMemory(dir, undefined);
   return (await readExit(dir)) ?? (await recordUnobservedExit(dir));
 }
 
