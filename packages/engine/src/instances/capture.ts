@@ -13,6 +13,7 @@ import { writeManifest } from '../saved-states/manifest.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { rootSerial } from './machine-spec.ts';
+import { unlessEnded } from './standstill.ts';
 
 /** Where the memory of a suspended instance lies. */
 export const savedDir = (instance: Instance): string => path.join(instance.dir, 'saved');
@@ -67,7 +68,8 @@ export async function capture(
         }
       : {}),
   });
-  if (afterwards === 'stay') operation.undo('let the vCPUs run', () => machine.resume());
+  if (afterwards === 'stay' && manifest.guest.was === 'running')
+    operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
   await writeManifest(making, manifest, { durable });
   await rm(dir, { recursive: true, force: true });
   await rename(making, dir);

@@ -1,4 +1,5 @@
 import { VivError } from '@vivarium/model';
+import type { Machine } from '../drivers/driver.ts';
 import type { GuestAtRest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Instance } from './instance.ts';
@@ -33,12 +34,12 @@ export async function standStill(
     if (!frozen && !unsafe) throw unsafeIdentity(instance);
     return { ...asItWas, frozen };
   }
-  const { guest } = instance;
+  const { guest, machine } = instance;
   try {
     if (guest === undefined) throw new VivError('agent_unreachable', 'nobody speaks to its agent');
     const signal = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
     const still = atRest(await guest.standStill({ freeze: true }, signal));
-    operation.undo('let the workloads run', () => still.goOn());
+    operation.undo('let the workloads run', () => unlessEnded(machine, () => still.goOn()));
     return still;
   } catch (cause) {
     operation.signal.throwIfAborted();
@@ -58,6 +59,15 @@ export function atRest(guest: GuestAtRest): Standstill {
         signal: AbortSignal.timeout(answerMs),
       }),
   };
+}
+
+/** A step back in a machine that may have ended: then there is nothing left that could go on. */
+export async function unlessEnded(machine: Machine | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (machine === undefined || (await machine.status()) !== 'exited') throw error;
+  }
 }
 
 function unsafeIdentity(instance: Instance, cause?: unknown): VivError {

@@ -6,7 +6,7 @@ import { setGuestClock } from './clock.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { greet } from './reconnect.ts';
-import { standStill } from './standstill.ts';
+import { standStill, unlessEnded } from './standstill.ts';
 import { watchGuest } from './watch.ts';
 
 /** Milliseconds. */
@@ -26,7 +26,7 @@ export function pauseInstance(
     if (machine === undefined) throw invalidState(instance, 'pause');
     const still = await standStill(instance, operation, { unsafe: true });
     operation.step('freeze the vCPUs');
-    operation.undo('let the vCPUs run', () => machine.resume());
+    operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
     await machine.pause();
     instance.observeMachine(machine, 'paused');
     instance.still = still;

@@ -28,6 +28,17 @@ export async function checkFiles(state: SavedState, digests: Digests): Promise<v
   await compare(dir, known ? small : [...small, { name: stateFiles.memory, ...memory }], digests);
 }
 
+/** Why a launch has failed where what it was to be made from was removed under its hands: not for its own reasons. */
+export async function goneMeanwhile({ dir, manifest }: SavedState, error: unknown): Promise<unknown> {
+  const names = [stateFiles.memory, stateFiles.devices, ...(manifest.delta ? [stateFiles.delta] : [])];
+  try {
+    for (const name of names) await stat(path.join(dir, name));
+    return error;
+  } catch {
+    return damaged(dir, 'it was removed while it was being loaded', error);
+  }
+}
+
 async function isAsSaved({ dir, manifest }: SavedState): Promise<boolean> {
   const found = await measure(dir, stateFiles.memory, manifest.memory.bytes);
   return (

@@ -132,12 +132,17 @@ export class SnapshotRoom implements Disposable {
     return restoreInPlace(this.#context, instance, stored, () => this.#shelf.origin(stored), call);
   }
 
-  /** A restore that a kill has cut off. */
+  /** Finishes a restore that a kill has cut off. Where that can't be done the instance is Error, with the evidence. */
   async resume(instance: Instance): Promise<void> {
     const { restoring } = instance.record;
     if (restoring === undefined) return;
-    const stored = this.#shelf.find(restoring.snapshotId);
-    await putInPlace(this.#context, instance, await this.#shelf.origin(stored), stored.info.id);
+    try {
+      const stored = this.#shelf.find(restoring.snapshotId);
+      await putInPlace(this.#context, instance, await this.#shelf.origin(stored), stored.info.id);
+      this.#context.journal.save(instance.record);
+    } catch (error) {
+      instance.latch(VivError.from(error));
+    }
   }
 
   async fork(id: string, options: ForkOptions & CallOptions): Promise<Instance[]> {

@@ -197,6 +197,7 @@ async function counting(bench: Bench): Promise<Machine & MachineSaver> {
   const { counter } = bench.context;
   const session = await guest.exec({ execId, target: 'vm', argv: counter, env: {}, stdin: true });
   await hear(session, '1\n');
+  await guest[Symbol.asyncDispose]();
   return machine;
 }
 

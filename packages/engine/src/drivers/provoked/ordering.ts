@@ -10,9 +10,9 @@ import type { Provocation, Provocations } from './provocation.ts';
 import { removeAtEnd, type Stage } from './stage.ts';
 import { alteredQemu, ControlLine, qemuBehindLine } from './stand-ins.ts';
 
-type Call = (machine: Machine) => Promise<unknown>;
+export type Call = (machine: Machine) => Promise<unknown>;
 
-interface Order {
+export interface Order {
   call: Call;
   /** What the machine needs for it. */
   needs?: (stage: Stage) => Promise<Partial<MachineSpec>>;
@@ -87,7 +87,7 @@ async function isLate(stage: Stage, { call, needs }: Order): Promise<void> {
   assert.notEqual(await machine.status(), 'exited');
 }
 
-function order(order: Order, error: Provocation): Record<EffectAt<'status'>, Provocation> {
+export function order(order: Order, error: Provocation): Record<EffectAt<'status'>, Provocation> {
   return {
     error,
     hang: (stage) => hangs(stage, order),

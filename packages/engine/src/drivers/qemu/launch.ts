@@ -3,6 +3,7 @@ import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
+import { goneMeanwhile } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach, earlyEnd } from './attach.ts';
@@ -60,7 +61,8 @@ export async function launch(
     if (!isVivError(error, 'conflict')) await removeTraces(spec.dir);
     if (signal?.aborted)
       throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
-    throw VivError.from(from ? loadFailure(error, from.manifest, machine.vmmVersion) : error);
+    if (from === undefined) throw VivError.from(error);
+    throw VivError.from(loadFailure(await goneMeanwhile(from, error), from.manifest, machine.vmmVersion));
   }
 }
 

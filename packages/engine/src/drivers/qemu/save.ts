@@ -40,10 +40,11 @@ export async function saveMachine(
   const memory = await prepare(machine, target.dir, range);
   target.signal?.throwIfAborted();
   const began = performance.now();
-  await machine.execute('stop', {}, haltTimeoutMs);
   let complete = false;
   let ended: number;
   try {
+    // A QEMU that answers too late stops all the same; what follows lets it run again.
+    await machine.execute('stop', {}, haltTimeoutMs);
     await machine.execute(
       'xen-save-devices-state',
       { filename: path.join(target.dir, stateFiles.devices), live: true },

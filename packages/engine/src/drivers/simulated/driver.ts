@@ -1,4 +1,5 @@
 import { VivError } from '@vivarium/model';
+import { goneMeanwhile } from '../../saved-states/check.ts';
 import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec, SavedState } from '../driver.ts';
 import { injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
@@ -54,7 +55,7 @@ export class SimulatedDriver implements Driver {
         vmm.end({ signal: 'SIGKILL' });
         this.#host.forget(spec.dir);
       }
-      if (!signal?.aborted) throw error;
+      if (!signal?.aborted) throw from === undefined ? error : await goneMeanwhile(from, error);
       throw new VivError('cancelled', `The launch of ${spec.instanceId} was cancelled`, { cause: error });
     }
   }

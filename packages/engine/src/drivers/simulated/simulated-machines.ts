@@ -8,7 +8,8 @@ import { SimulatedDriver } from './driver.ts';
 import type { Program } from './guest/index.ts';
 import { SimulatedHost, type SimulatedHostOptions } from './host.ts';
 
-const counter: Program = async (io) => {
+/** Answers each line with how many there were. */
+export const counter: Program = async (io) => {
   let lines = 0;
   for (let chunk = await io.read(); chunk !== undefined; chunk = await io.read()) {
     for (const byte of chunk) if (byte === 0x0a) await io.out(`${++lines}\n`);
