@@ -28,7 +28,10 @@ const mostDeltaPages = 8192;
 /** Where more differ before the pause there may be too many in it. */
 const likelyDeltaPages = 4096;
 
-/** Saves a running or paused machine. It is as it was before when this rejects, and unless `then` is `stay` when it resolves. */
+/**
+ * Saves a running or paused machine. It is as it was before when this rejects, and unless `afterwards` is `stay` when it
+ * resolves.
+ */
 export async function saveMachine(
   machine: Saveable,
   target: SaveTarget,
@@ -39,27 +42,35 @@ export async function saveMachine(
   const range = { address: await ramAddress(machine), bytes: machine.shape.memoryBytes };
   const memory = await prepare(machine, target.dir, range);
   target.signal?.throwIfAborted();
+  let halted = was === 'running';
+  const letRun = async () => {
+    if (halted) await machine.execute('cont', {}, haltTimeoutMs);
+    halted = false;
+  };
   const began = performance.now();
-  await machine.execute('stop', {}, haltTimeoutMs);
-  let complete = false;
-  let ended: number;
   try {
-    await machine.execute(
-      'xen-save-devices-state',
-      { filename: path.join(target.dir, stateFiles.devices), live: true },
-      devicesTimeoutMs,
-    );
-    await target.atPause?.();
+    await machine.execute('stop', {}, haltTimeoutMs);
+    await saveDevices(machine, target.dir);
     await memory.finish();
-    complete = true;
-  } finally {
-    if (was === 'running' && !(complete && target.afterwards === 'stay'))
-      await machine.execute('cont', {}, haltTimeoutMs);
-    ended = performance.now();
+    // Last: a layer that was put on a disk is not taken off again.
+    await target.atPause?.();
+    if (target.afterwards === 'continue') await letRun();
+    const pauseMilliseconds = performance.now() - began;
+    await memory.keep();
+    return { manifest: await describe(machine, target, was), pauseMilliseconds };
+  } catch (error) {
+    await letRun();
+    throw error;
   }
-  await memory.keep();
-  const manifest = await describe(machine, target, was);
-  return { manifest, pauseMilliseconds: ended - began };
+}
+
+/**
+ * Not `live`: that would give up the disks, as for another QEMU to take them over. They are still this one's, and where a
+ * machine that is paused is saved twice QEMU 7.2 would not survive the second time.
+ */
+async function saveDevices({ execute }: Saveable, dir: string): Promise<void> {
+  const params = { filename: path.join(dir, stateFiles.devices), live: false };
+  await execute('xen-save-devices-state', params, devicesTimeoutMs);
 }
 
 interface Range {
