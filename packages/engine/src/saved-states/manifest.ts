@@ -11,6 +11,30 @@ export const stateFiles = {
   devices: 'devices',
 } as const;
 
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** What a load goes by; a manifest without one of them was not written by us. */
+const required: Readonly<Record<string, (value: unknown) => boolean>> = {
+  driver: isText,
+  bootId: isText,
+  'vmm.version': isText,
+  'vmm.machine': isText,
+  'vmm.accelerator': isText,
+  'vmm.cpu': isText,
+  'shape.cpus': isCount,
+  'shape.memoryBytes': isCount,
+  'shape.devices': (value) => Array.isArray(value) && value.every(isText),
+  'boot.kernel': isText,
+  'boot.initramfs': isText,
+  'guest.generation': isCount,
+  'memory.bytes': isCount,
+  'memory.digest': isText,
+  'devices.bytes': isCount,
+  'devices.digest': isText,
+  delta: (value) => value === undefined || (isCount(at(value, 'bytes')) && isText(at(value, 'digest'))),
+};
+
 /** Makes the directory a saved state. `durable`: all of it is on the disk when this resolves. */
 export async function writeManifest(
   dir: string,
@@ -48,9 +72,9 @@ export async function readSavedState(dir: string): Promise<SavedState | undefine
 }
 
 function parseManifest(dir: string, text: string): SavedStateManifest {
-  let manifest: SavedStateManifest;
+  let manifest: SavedStateManifest | null;
   try {
-    manifest = JSON.parse(text) as SavedStateManifest;
+    manifest = JSON.parse(text) as SavedStateManifest | null;
   } catch (cause) {
     throw damaged(dir, 'its manifest is no JSON', cause);
   }
@@ -59,14 +83,15 @@ function parseManifest(dir: string, text: string): SavedStateManifest {
       hint: 'It was made by another version of Vivarium.',
     });
   }
-  const whole =
-    typeof manifest.vmm?.version === 'string' &&
-    Array.isArray(manifest.shape?.devices) &&
-    Number.isSafeInteger(manifest.memory?.bytes) &&
-    Number.isSafeInteger(manifest.devices?.bytes);
-  if (!whole) throw damaged(dir, 'its manifest is incomplete');
+  const wrong = Object.entries(required).find(([place, holds]) => !holds(at(manifest, place)));
+  if (wrong !== undefined) throw damaged(dir, `its manifest does not say ${wrong[0]}`);
   return manifest;
 }
+
+const at = (value: unknown, place: string): unknown =>
+  place
+    .split('.')
+    .reduce<unknown>((found, name) => (found as Record<string, unknown> | undefined)?.[name], value);
 
 export function damaged(dir: string, why: string, cause?: unknown): VivError {
   return new VivError('saved_state_damaged', `The saved state ${dir} is damaged: ${why}`, {

@@ -19,7 +19,7 @@ const machine = {
 
 /** Directories as they are found after a crash, without a shim that lives. */
 /** Nothing is saved here. */
-const unused = async () => [];
+const unused = { digests: async () => [], readMemory: 'shim' } as const;
 
 describe('adoption', () => {
   let dir: string;

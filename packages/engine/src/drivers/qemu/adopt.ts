@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
 import { isAlive } from '../../host/identity.ts';
-import type { Digests } from '../../saved-states/check.ts';
 import type { ExitRecord } from '../driver.ts';
 import { attach } from './attach.ts';
 import { readExit } from './exit-record.ts';
 import { type QemuMachine, settleExit } from './machine.ts';
 import { hasLaunchFile, machineRecord, readMachineFile, readShimFile, type ShimFile } from './record.ts';
+import type { SavingMeans } from './save.ts';
 import { ShimClient } from './shim-client.ts';
 import { isNotListening } from './unix-socket.ts';
 
@@ -16,7 +16,7 @@ const startingTimeoutMs = 1_000;
 const spawningTimeoutMs = 10_000;
 
 /** The machine of a directory: alive, ended, or never there. Processes are never started, and only those of the record ended. */
-export async function adopt(dir: string, digests: Digests): Promise<QemuMachine | ExitRecord | undefined> {
+export async function adopt(dir: string, means: SavingMeans): Promise<QemuMachine | ExitRecord | undefined> {
   const machine = await readMachineFile(dir);
   if (!machine || !(await hasLaunchFile(dir))) return undefined;
   const found = await findShim(dir);
@@ -27,7 +27,7 @@ export async function adopt(dir: string, digests: Digests): Promise<QemuMachine 
     const shim = await withVmm(dir, found);
     if (!shim) return await settleAfter(client, dir, found);
     const record = machineRecord(dir, machine, shim);
-    return await attach(record, client, machine, { digests });
+    return await attach(record, client, machine, { means });
   } catch (error) {
     const ended = await Promise.race([client.exit, Promise.resolve(undefined)]);
     client.close();

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
-import type { Digests } from '../../saved-states/check.ts';
 import type { ExitRecord, MachineRecord, SavedState } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { relayPorts } from './forwarding.ts';
@@ -8,6 +7,7 @@ import { QemuMachine } from './machine.ts';
 import { QmpClient } from './qmp.ts';
 import type { MachineFile } from './record.ts';
 import { finishLoading } from './restore.ts';
+import type { SavingMeans } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { statusFrom } from './status.ts';
 import { isNotListening } from './unix-socket.ts';
@@ -25,7 +25,7 @@ export async function attach(
   record: MachineRecord,
   shim: ShimClient,
   { guestPorts, shape }: Pick<MachineFile, 'guestPorts' | 'shape'>,
-  { signal, from, digests }: { signal?: AbortSignal; from?: SavedState; digests: Digests },
+  { signal, from, means }: { signal?: AbortSignal; from?: SavedState; means: SavingMeans },
 ): Promise<QemuMachine> {
   const ended = new AbortController();
   let exit: ExitRecord | undefined;
@@ -43,7 +43,7 @@ export async function attach(
     await relayPorts(qmp, shim, guestPorts);
     if (from) await finishLoading(speakers(qmp, shim), from, signal);
     return new QemuMachine(
-      { record, shape, digests },
+      { record, shape, ...means },
       shim,
       qmp,
       statusFrom(await qmp.execute('query-status')),

@@ -7,6 +7,7 @@ import { adopt } from './adopt.ts';
 import { type Accelerator, cpuModel } from './command-line.ts';
 import { shimDigests } from './digests.ts';
 import { launch } from './launch.ts';
+import type { ReadMemory } from './save.ts';
 import { checkSpec, maxCpus } from './spec.ts';
 
 export interface QemuDriverOptions {
@@ -18,6 +19,8 @@ export interface QemuDriverOptions {
   accelerator?: Accelerator;
   /** Where that proof is kept for as long as the host is up. Without it there is none, and TCG is used. */
   cacheDir?: string;
+  /** Default `shim`. `vmm`, for diagnosis: as on a host that lets nobody look into QEMU. */
+  readMemory?: ReadMemory;
 }
 
 /** Machines that are QEMU processes, each below a shim of its own. */
@@ -61,11 +64,15 @@ export class QemuDriver implements Driver {
     const qemu = await findQemu(qemuPath);
     const accelerator = await this.#accelerator(qemu, spec.boot);
     cancelled();
-    return launch(spec, { shimPath, qemu, accelerator }, { signal, from });
+    return launch(spec, { shimPath, qemu, accelerator, readMemory: this.#readMemory }, { signal, from });
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
-    return adopt(dir, shimDigests(this.#options.shimPath));
+    return adopt(dir, { digests: shimDigests(this.#options.shimPath), readMemory: this.#readMemory });
+  }
+
+  get #readMemory(): ReadMemory {
+    return this.#options.readMemory ?? 'shim';
   }
 
   /** Asked once: the first launch waits for the proof, and a failed probe is tried again by the next. */

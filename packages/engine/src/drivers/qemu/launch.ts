@@ -14,6 +14,7 @@ import type { QemuMachine } from './machine.ts';
 import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
 import { checkFits, loadFailure, whenLoaded } from './restore.ts';
+import type { ReadMemory } from './save.ts';
 import { ShimClient } from './shim-client.ts';
 import { ShimProcess } from './shim-process.ts';
 
@@ -21,6 +22,7 @@ export interface LaunchContext {
   shimPath: string;
   qemu: QemuInfo;
   accelerator: Accelerator;
+  readMemory: ReadMemory;
 }
 
 /** Starts the shim and through it QEMU, from what was saved where there is something. All or nothing: on any failure no process, socket or record is left. */
@@ -30,7 +32,8 @@ export async function launch(
   { signal, from }: { signal?: AbortSignal; from?: SavedState } = {},
 ): Promise<QemuMachine> {
   const machine = machineFile(spec, context);
-  if (from) await checkFits(from, spec, machine, shimDigests(context.shimPath));
+  const digests = shimDigests(context.shimPath);
+  if (from) await checkFits(from, spec, machine, digests);
   let shim: ShimProcess | undefined;
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
@@ -48,7 +51,7 @@ export async function launch(
     const launched = await attach(record, client, machine, {
       signal,
       from,
-      digests: shimDigests(context.shimPath),
+      means: { digests, readMemory: context.readMemory },
     });
     if (from && spec.run) await launched.resume();
     shim.release();

@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { isVivError, VivError } from '@vivarium/model';
 import { isAlive, killProcess, waitUntilGone } from '../../host/identity.ts';
-import type { Digests } from '../../saved-states/check.ts';
 import type {
   Channel,
   DiskGrower,
@@ -21,7 +20,7 @@ import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { placeMemory, type SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';
 import { removeSockets } from './record.ts';
-import { saveMachine } from './save.ts';
+import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
 import { connectUnix, isNotListening } from './unix-socket.ts';
@@ -35,10 +34,9 @@ const betweenResetsMs = 400;
 const orphanTimeoutMs = 2_000;
 
 /** What is known of a machine beside its processes. */
-export interface Particulars {
+export interface Particulars extends SavingMeans {
   record: MachineRecord;
   shape: SavedShape;
-  digests: Digests;
 }
 
 /** A machine whose VMM is a QEMU below a shim. */

@@ -1,4 +1,4 @@
-import { link, rm } from 'node:fs/promises';
+import { access, chmod, constants, link, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
@@ -31,11 +31,32 @@ export async function placeMemory(dir: string, from: SavedState | undefined): Pr
     return;
   }
   const memory = path.join(from.dir, stateFiles.memory);
+  await letOpen(memory);
   for (const name of names) await replaceLink(memory, name);
+}
+
+/** QEMU 7.2 opens what it maps privately for writing too, and refuses where it may not: all but root may not at 0400. It never writes to it. */
+async function letOpen(memory: string): Promise<void> {
+  try {
+    await access(memory, constants.W_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    await chmod(memory, 0o600);
+  }
 }
 
 /** The name is another one of the file's from here on. */
 export async function replaceLink(file: string, name: string): Promise<void> {
   await rm(name, { force: true });
   await link(file, name);
+}
+
+export async function exists(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
+  );
 }

@@ -6,7 +6,7 @@ import { type Assets, assetsDir, loadAssets } from '../../host/assets.ts';
 import { cpio, directory, file } from '../../setup/cpio.ts';
 import type { ConformanceContext } from '../conformance/bench.ts';
 import type { MachineSpec } from '../driver.ts';
-import { QemuDriver } from './driver.ts';
+import { QemuDriver, type QemuDriverOptions } from './driver.ts';
 
 /** For tests with real VMs: machines of the smallest useful size, in directories below one that is removed at the end. */
 export class RealMachines implements ConformanceContext {
@@ -34,8 +34,8 @@ export class RealMachines implements ConformanceContext {
   readonly connectGuest = connectGuest;
 
   /** Always TCG: the same on every host. */
-  restarted(): QemuDriver {
-    return new QemuDriver({ shimPath: this.assets.shim.path, accelerator: 'tcg' });
+  restarted(options: Partial<QemuDriverOptions> = {}): QemuDriver {
+    return new QemuDriver({ shimPath: this.assets.shim.path, accelerator: 'tcg', ...options });
   }
 
   async spec(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {

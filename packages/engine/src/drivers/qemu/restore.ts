@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VivError } from '@vivarium/model';
+import { isVivError, VivError } from '@vivarium/model';
 import { checkFiles, type Digests } from '../../saved-states/check.ts';
 import { mismatch, stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
 import { type Incoming, incomingUri } from './command-line.ts';
+import { ramAddress } from './ram.ts';
 import type { MachineFile } from './record.ts';
-import { ramAddress } from './save.ts';
 
 /** QEMU reads 120 KB of device state; a loaded host may take its time. Milliseconds. */
 const loadTimeoutMs = 30_000;
@@ -68,8 +68,8 @@ export async function finishLoading(
   signal?: AbortSignal,
 ): Promise<void> {
   if (manifest.delta !== undefined) {
-    const range = { address: await ramAddress({ execute }), bytes: manifest.memory.bytes };
-    await shim('memory_apply', { ...range, delta: path.join(dir, stateFiles.delta) }, applyTimeoutMs);
+    const range = { address: await ramAddress(execute), bytes: manifest.memory.bytes };
+    await applyDelta(shim, range, path.join(dir, stateFiles.delta));
     await execute('migrate-incoming', { uri: incomingUri });
   }
   const deadline = performance.now() + loadTimeoutMs;
@@ -80,6 +80,18 @@ export async function finishLoading(
     if (performance.now() > deadline)
       throw new VivError('vmm_failed', 'QEMU did not load the saved state in time');
     await sleep(2, undefined, { signal });
+  }
+}
+
+async function applyDelta(shim: Restoring['shim'], range: object, delta: string): Promise<void> {
+  try {
+    await shim('memory_apply', { ...range, delta }, applyTimeoutMs);
+  } catch (cause) {
+    if (!isVivError(cause, 'not_supported')) throw cause;
+    throw new VivError('not_supported', cause.message, {
+      hint: 'Let the parent of a process look into it (`kernel.yama.ptrace_scope` 0 or 1, or CAP_SYS_PTRACE), or start it cold.',
+      cause,
+    });
   }
 }
 

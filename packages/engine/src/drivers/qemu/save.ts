@@ -1,34 +1,46 @@
-import { chmod, link, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { isVivError, VivError } from '@vivarium/model';
+import { VivError } from '@vivarium/model';
 import { bootId } from '../../host/identity.ts';
 import { type Digests, identityOf } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
-import { memoryFiles, replaceLink, type SavedShape } from './memory.ts';
+import { fullOr } from './disk-full.ts';
+import { exists, type SavedShape } from './memory.ts';
+import { prepareMemory } from './prepare-memory.ts';
 import { statusFrom } from './status.ts';
 
+/** What saves are made with, whatever the machine. */
+export interface SavingMeans {
+  digests: Digests;
+  readMemory: ReadMemory;
+}
+
 /** What a save needs of a machine. */
-export interface Saveable {
+export interface Saveable extends SavingMeans {
   record: MachineRecord;
   shape: SavedShape;
   execute(command: string, args?: object, timeoutMs?: number): Promise<unknown>;
   shim(method: string, params: object, timeoutMs: number): Promise<unknown>;
-  digests: Digests;
 }
 
-/** Gigabytes onto a slow disk. Milliseconds. */
-const copyTimeoutMs = 30 * 60_000;
+/**
+ * How the guest's memory is read when a machine is saved. `shim`: by the shim, and by QEMU where the host does not let the shim.
+ * `vmm`: by QEMU, whose pause is longer (docs/saved-state.md).
+ */
+export type ReadMemory = 'shim' | 'vmm';
+
 /** QEMU waits for its disks before it stops, and a loaded host for everything. Milliseconds. */
 const haltTimeoutMs = 60_000;
 /** Of the device state: 2 ms as a rule; QEMU may wait for a disk before. */
 const devicesTimeoutMs = 60_000;
-/** A delta is worth it up to this many pages (32 MiB): it is written into each copy, where a memory file is only mapped. */
-const mostDeltaPages = 8192;
-/** Where more differ before the pause there may be too many in it. */
-const likelyDeltaPages = 4096;
+/** 120 KB as a rule. */
+const mostDeviceBytes = 2 ** 20;
 
-/** Saves a running or paused machine. It is as it was before when this rejects, and unless `then` is `stay` when it resolves. */
+/**
+ * Saves a running or paused machine. It is as it was before when this rejects, and unless `afterwards` is `stay` when it
+ * resolves.
+ */
 export async function saveMachine(
   machine: Saveable,
   target: SaveTarget,
@@ -36,94 +48,42 @@ export async function saveMachine(
   const was = statusFrom(await machine.execute('query-status'));
   if (was !== 'running' && was !== 'paused')
     throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
-  const range = { address: await ramAddress(machine), bytes: machine.shape.memoryBytes };
-  const memory = await prepare(machine, target.dir, range);
+  const memory = await prepareMemory(machine, target);
   target.signal?.throwIfAborted();
+  let halted = was === 'running';
+  const letRun = async () => {
+    if (halted) await machine.execute('cont', {}, haltTimeoutMs);
+    halted = false;
+  };
   const began = performance.now();
-  let complete = false;
-  let ended: number;
   try {
     // A QEMU that answers too late stops all the same; what follows lets it run again.
     await machine.execute('stop', {}, haltTimeoutMs);
-    await machine.execute(
-      'xen-save-devices-state',
-      { filename: path.join(target.dir, stateFiles.devices), live: true },
-      devicesTimeoutMs,
-    );
-    await target.atPause?.();
+    await saveDevices(machine, target.dir);
     await memory.finish();
-    complete = true;
-  } finally {
-    if (was === 'running' && !(complete && target.afterwards === 'stay'))
-      await machine.execute('cont', {}, haltTimeoutMs);
-    ended = performance.now();
+    // Last: a layer that was put on a disk is not taken off again.
+    await target.atPause?.();
+    if (target.afterwards === 'continue') await letRun();
+    const pauseMilliseconds = performance.now() - began;
+    await memory.keep();
+    return { manifest: await describe(machine, target, was), pauseMilliseconds };
+  } catch (error) {
+    await letRun();
+    throw error;
   }
-  await memory.keep();
-  const manifest = await describe(machine, target, was);
-  return { manifest, pauseMilliseconds: ended - began };
 }
 
-interface Range {
-  address: number;
-  bytes: number;
-}
-
-/** Memory that was copied while the guest ran, and what is left to do once it stands still. */
-interface Prepared {
-  finish(): Promise<void>;
-  /** Remembers what was saved, so that the next save may be a delta to it. */
-  keep(): Promise<void>;
-}
-
-async function prepare(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
-  const last = path.join(machine.record.dir, memoryFiles.last);
-  if (await exists(last)) {
-    const differ = await machine.shim(
-      'memory_differ',
-      { ...range, base: last, most_pages: likelyDeltaPages },
-      copyTimeoutMs,
-    );
-    if ((differ as { pages: number }).pages <= likelyDeltaPages) return delta(machine, dir, range, last);
+/**
+ * Not `live`: that would give up the disks, as for another QEMU to take them over. They are still this one's, and where a
+ * machine that is paused is saved twice QEMU 7.2 would not survive the second time.
+ */
+async function saveDevices({ execute }: Saveable, dir: string): Promise<void> {
+  const params = { filename: path.join(dir, stateFiles.devices), live: false };
+  try {
+    await execute('xen-save-devices-state', params, devicesTimeoutMs);
+  } catch (error) {
+    throw await fullOr(error, dir, mostDeviceBytes);
   }
-  return whole(machine, dir, range);
-}
-
-async function whole(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
-  const into = path.join(dir, stateFiles.memory);
-  const base = path.join(machine.record.dir, memoryFiles.base);
-  await machine.shim(
-    'memory_copy',
-    { ...range, into, ...((await exists(base)) ? { base } : {}) },
-    copyTimeoutMs,
-  );
-  return {
-    finish: async () => {
-      await machine.shim('memory_update', { ...range, into }, copyTimeoutMs);
-    },
-    keep: () => replaceLink(into, path.join(machine.record.dir, memoryFiles.last)),
-  };
-}
-
-async function delta(machine: Saveable, dir: string, range: Range, base: string): Promise<Prepared> {
-  const into = path.join(dir, stateFiles.delta);
-  const memory = path.join(dir, stateFiles.memory);
-  return {
-    finish: async () => {
-      try {
-        const params = { ...range, base, into, most_pages: mostDeltaPages };
-        await machine.shim('memory_delta', params, copyTimeoutMs);
-        await link(base, memory);
-      } catch (error) {
-        if (!isVivError(error, 'conflict')) throw error;
-        // The guest has written much since it was looked at: the pause is as long as a copy takes.
-        const copy = await whole(machine, dir, range);
-        await copy.finish();
-      }
-    },
-    keep: async () => {
-      if (!(await exists(into))) await replaceLink(memory, base);
-    },
-  };
 }
 
 async function describe(
@@ -134,8 +94,6 @@ async function describe(
   const deltaFile = path.join(dir, stateFiles.delta);
   const hasDelta = await exists(deltaFile);
   const memoryFile = path.join(dir, stateFiles.memory);
-  // QEMU 7.2 opens what it maps privately for writing too, and refuses where it may not. It never writes to it.
-  if (process.getuid?.() !== 0) await chmod(memoryFile, 0o600);
   const files = [memoryFile, path.join(dir, stateFiles.devices), ...(hasDelta ? [deltaFile] : [])];
   const [memory, devices, delta] = await digests(files);
   if (memory === undefined || devices === undefined) throw new VivError('internal', 'Digests are missing');
@@ -170,22 +128,3 @@ const pick = ({ bytes, digest }: { bytes: number; digest: string }) => ({ bytes,
 
 /** A header of 16 bytes, then 8 and 4096 bytes a page. */
 const deltaPages = (bytes: number): number => (bytes - 16) / 4104;
-
-/** Where the guest's RAM begins in QEMU's memory. QEMU 7.2 tells it only in its human monitor. */
-export async function ramAddress(machine: Pick<Saveable, 'execute'>): Promise<number> {
-  const said = await machine.execute('human-monitor-command', { 'command-line': 'gpa2hva 0x0' });
-  const address = /\(ram\) is (0x[0-9a-f]+)/.exec(String(said))?.[1];
-  if (address === undefined)
-    throw new VivError('vmm_failed', `QEMU does not say where its RAM is: ${String(said).trim()}`);
-  return Number(address);
-}
-
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false;
-      throw error;
-    },
-  );
-}

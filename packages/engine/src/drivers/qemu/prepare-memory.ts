@@ -1,0 +1,99 @@
+import { link } from 'node:fs/promises';
+import path from 'node:path';
+import { isVivError } from '@vivarium/model';
+import { stateFiles } from '../../saved-states/manifest.ts';
+import type { SaveTarget } from '../driver.ts';
+import { exists, memoryFiles, replaceLink } from './memory.ts';
+import { writeMemory } from './memory-pieces.ts';
+import { ramAddress } from './ram.ts';
+import type { Saveable } from './save.ts';
+
+/** Gigabytes onto a slow disk. Milliseconds. */
+const copyTimeoutMs = 30 * 60_000;
+/** A delta is worth it up to this many pages (32 MiB): it is written into each copy, where a memory file is only mapped. */
+const mostDeltaPages = 8192;
+/** Where more differ before the pause there may be too many in it. */
+const likelyDeltaPages = 4096;
+
+interface Range {
+  address: number;
+  bytes: number;
+}
+
+/** Memory that was copied while the guest ran, and what is left to do once it stands still. */
+interface Prepared {
+  finish(): Promise<void>;
+  /** Remembers what was saved, so that the next save may be a delta to it. */
+  keep(): Promise<void>;
+}
+
+/** While the guest may run: as much as can be done before it stands still. */
+export async function prepareMemory(machine: Saveable, target: SaveTarget): Promise<Prepared> {
+  if (machine.readMemory === 'vmm') return byVmm(machine, target);
+  try {
+    return await byShim(machine, target.dir);
+  } catch (error) {
+    if (!isVivError(error, 'not_supported')) throw error;
+    return byVmm(machine, target);
+  }
+}
+
+/** There is nothing that could be done before the pause, and nothing that a delta could be compared with. */
+function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepared {
+  return {
+    finish: () => writeMemory(execute, path.join(dir, stateFiles.memory), shape.memoryBytes, signal),
+    keep: async () => {},
+  };
+}
+
+async function byShim(machine: Saveable, dir: string): Promise<Prepared> {
+  const range = { address: await ramAddress(machine.execute), bytes: machine.shape.memoryBytes };
+  const last = path.join(machine.record.dir, memoryFiles.last);
+  if (await exists(last)) {
+    const differ = await machine.shim(
+      'memory_differ',
+      { ...range, base: last, most_pages: likelyDeltaPages },
+      copyTimeoutMs,
+    );
+    if ((differ as { pages: number }).pages <= likelyDeltaPages) return delta(machine, dir, range, last);
+  }
+  return whole(machine, dir, range);
+}
+
+async function whole(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
+  const into = path.join(dir, stateFiles.memory);
+  const base = path.join(machine.record.dir, memoryFiles.base);
+  await machine.shim(
+    'memory_copy',
+    { ...range, into, ...((await exists(base)) ? { base } : {}) },
+    copyTimeoutMs,
+  );
+  return {
+    finish: async () => {
+      await machine.shim('memory_update', { ...range, into }, copyTimeoutMs);
+    },
+    keep: () => replaceLink(into, path.join(machine.record.dir, memoryFiles.last)),
+  };
+}
+
+async function delta(machine: Saveable, dir: string, range: Range, base: string): Promise<Prepared> {
+  const into = path.join(dir, stateFiles.delta);
+  const memory = path.join(dir, stateFiles.memory);
+  return {
+    finish: async () => {
+      try {
+        const params = { ...range, base, into, most_pages: mostDeltaPages };
+        await machine.shim('memory_delta', params, copyTimeoutMs);
+        await link(base, memory);
+      } catch (error) {
+        if (!isVivError(error, 'conflict')) throw error;
+        // The guest has written much since it was looked at: the pause is as long as a copy takes.
+        const copy = await whole(machine, dir, range);
+        await copy.finish();
+      }
+    },
+    keep: async () => {
+      if (!(await exists(into))) await replaceLink(memory, base);
+    },
+  };
+}
