@@ -61,11 +61,12 @@ async function boot(
   }
   const prepared = instance.state === 'Created' ? instance.machine : undefined;
   const left = instance.state === 'Shutdown' ? instance.machine : undefined;
-  instance.enter('Starting');
+  // Also cold it goes back to Suspended, as nothing but a restore does.
+  instance.enter(suspended === undefined ? 'Starting' : 'Restoring');
   const template =
     cold || prepared !== undefined ? undefined : await context.templates.forStart(instance, operation);
   const machine = await machineToBoot(context, instance, operation, { prepared, left, template });
-  instance.enter('Initializing');
+  if (suspended === undefined) instance.enter('Initializing');
   const guest = await bringUp(context, instance, machine.machine, operation, machine.template);
   if (suspended !== undefined) {
     operation.undo('keep the saved memory', () => instance.change({ suspended }));

@@ -33,6 +33,13 @@ const moves = {
   shutdown: (vm: Vm) => vm.shutdown(),
   pause: (vm: Vm) => vm.pause(),
   resume: (vm: Vm) => vm.resume(),
+  suspend: (vm: Vm) => vm.suspend(),
+  discard: (vm: Vm) => vm.discard(),
+  'start --cold': (vm: Vm) => vm.start({ cold: true }),
+  snapshot: async (vm: Vm) => void (await vm.snapshots.create()),
+  fork: async (vm: Vm) => {
+    for (const copy of await vm.fork()) await copy.delete({ force: true });
+  },
   crash: async (vm: Vm) => {
     host.crash(path.join(home, 'instances', vm.id));
     await vm.waitFor(['Stopped', 'Error'], { timeoutMs: 200 });
@@ -44,16 +51,25 @@ const moves = {
   },
   'failing launch': (vm: Vm) =>
     failing(() => host.faults.inject('launch.after-spawn', { effect: 'crash' }), vm),
+  'failing save': (vm: Vm) =>
+    failing(() => host.faults.inject('save.update', { effect: 'error' }), vm, 'suspend'),
+  'crash in a save': (vm: Vm) =>
+    failing(() => host.faults.inject('save.devices', { effect: 'crash' }), vm, 'suspend'),
+  'failing load': (vm: Vm) => failing(() => host.faults.inject('restore.load', { effect: 'error' }), vm),
   'failing boot': (vm: Vm) => failing(() => host.faults.inject('boot.init', { effect: 'panic' }), vm),
   'failing kill': (vm: Vm) => failing(() => host.faults.inject('kill', { effect: 'error' }), vm, 'stop'),
 } satisfies Record<string, (vm: Vm) => PromiseLike<unknown>>;
 
 type Move = keyof typeof moves;
 
-async function failing(plan: () => void, vm: Vm, then: 'start' | 'stop' = 'start'): Promise<void> {
+async function failing(
+  plan: () => void,
+  vm: Vm,
+  then: 'start' | 'stop' | 'suspend' = 'start',
+): Promise<void> {
   plan();
   try {
-    await (then === 'start' ? vm.start() : vm.stop({ force: true }));
+    await (then === 'stop' ? vm.stop({ force: true }) : vm[then]());
   } finally {
     host.faults.clear();
   }

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { isMachine, until, withCode } from '../conformance/bench.ts';
-import type { Channel, Machine, MachineSpec } from '../driver.ts';
+import {
+  type Channel,
+  type DiskLayerer,
+  isDiskLayerer,
+  isMachineSaver,
+  type Machine,
+  type MachineSpec,
+} from '../driver.ts';
 import { allFaultPoints, type FaultPointName, Faults, faultPoints } from './faults.ts';
 import { SimulatedMachines } from './simulated-machines.ts';
 
@@ -14,13 +21,26 @@ before(async () => {
   machines = await SimulatedMachines.open({ answerMs: 20 });
 });
 beforeEach(async () => {
-  spec = await machines.spec();
+  const root = { serial: 'root', path: '/root.qcow2', format: 'qcow2', readOnly: false } as const;
+  spec = await machines.spec({ disks: [root] });
 });
 afterEach(async () => {
   machines.host.faults.clear();
   machines.host.reboot();
 });
 after(() => machines[Symbol.asyncDispose]());
+
+async function save(machine: Machine): Promise<void> {
+  assert(isMachineSaver(machine));
+  const dir = await mkdtemp(path.join(machines.home, 'saved-'));
+  const guest = { hostname: 'saved', machineId: '0'.repeat(32), generation: 1 };
+  await machine.save({ dir, guest, afterwards: 'continue' });
+}
+
+function layerer(machine: Machine): Machine & DiskLayerer {
+  assert(isDiskLayerer(machine));
+  return machine;
+}
 
 /** The call that meets each point of a live machine. */
 const calls: Partial<Record<FaultPointName, (machine: Machine) => Promise<unknown>>> = {
@@ -32,6 +52,11 @@ const calls: Partial<Record<FaultPointName, (machine: Machine) => Promise<unknow
   'open.control': (machine) => machine.open('control'),
   'open.bulk': (machine) => machine.open('bulk'),
   'open.console': (machine) => machine.open('console'),
+  'save.memory': save,
+  'save.devices': save,
+  'save.update': save,
+  'add-layer': (machine) => layerer(machine).addLayer('root', '/root.next.qcow2'),
+  'top-layer': (machine) => layerer(machine).topLayer('root'),
   adopt: () => machines.restarted().adopt(spec.dir),
 };
 
