@@ -8,6 +8,7 @@ import {
   flattenRoot,
   growRootDisk,
   newLayerFor,
+  planMerge,
   settleLayer,
   shareLayers,
 } from './disks/index.ts';
@@ -57,8 +58,9 @@ export async function qemuParts(home: string): Promise<Parts> {
       abandonLayer,
       settleLayer,
       dropTop,
-      flatten: async (dir) => {
-        await flattenRoot(dir);
+      planMerge,
+      flatten: async (dir, signal) => {
+        await flattenRoot(dir, { signal });
       },
       copy: (from, to) => shareLayers(from, to, { top: 'new' }),
     },
@@ -88,6 +90,7 @@ export async function simulatedParts(
       abandonLayer: async () => undefined,
       settleLayer: async () => undefined,
       dropTop: async () => undefined,
+      planMerge: async () => undefined,
       flatten: async () => undefined,
       copy: async () => undefined,
     },

@@ -9,6 +9,7 @@ export {
   type PreparedLayer,
   settleLayer,
 } from './layers.ts';
+export { planMerge } from './merge-plan.ts';
 export {
   checkRootSize,
   createRootDisk,

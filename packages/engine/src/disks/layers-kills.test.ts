@@ -11,6 +11,7 @@ import {
   dropTop,
   flattenRoot,
   newLayerFor,
+  planMerge,
   rootLayers,
   settleLayer,
   shareLayers,
@@ -167,8 +168,10 @@ const steps: ((model: Model, room: Room, step: Step) => Promise<void>)[] = [
     layered(model);
   },
   async (model) => {
-    if (!(await flattenRoot(model.dir, { maxLayers: 2 }))) return;
-    model.stack = [last(model)];
+    const plan = await planMerge(model.dir, 2);
+    assert.equal(await flattenRoot(model.dir, { maxLayers: 2 }), plan !== undefined);
+    if (plan === undefined) return;
+    model.stack = [...model.stack.slice(0, plan.kept), last(model)];
     layered(model);
   },
 ];

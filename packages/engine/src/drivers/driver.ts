@@ -151,6 +151,28 @@ export interface DiskLayerer {
   topLayer(serial: string): Promise<string>;
 }
 
+/** Which layers of a disk become one. */
+export interface LayerMerge {
+  /** File name of what the top stands on afterwards. */
+  base: string;
+  /** How many layers lie between the top and the base of all. */
+  layers: number;
+  /** How many of them, the lowest, are left alone. */
+  kept: number;
+}
+
+/** Optional: merges layers of a disk of a live machine into its top, while the guest goes on. */
+export interface DiskMerger {
+  /**
+   * Resolves once the VMM has let go of what was merged. When it rejects the disk is as it was.
+   *
+   * @throws VivError `disk_full`, `vmm_failed`, or the signal's reason.
+   */
+  mergeLayers(serial: string, merge: LayerMerge, signal: AbortSignal): Promise<void>;
+  /** Ends a merge that a process which is no more has begun, or takes it as done where it is. */
+  settleMerge(serial: string): Promise<void>;
+}
+
 /**
  * `control`: exec, stats, shutdown. `bulk`: file copies and TCP tunnels. `console`: the serial line, raw, from now on.
  * Control and bulk take one reader at a time; a console takes many.
@@ -229,4 +251,8 @@ export function isMachineSaver(machine: Machine): machine is Machine & MachineSa
 
 export function isDiskLayerer(machine: Machine): machine is Machine & DiskLayerer {
   return 'addLayer' in machine;
+}
+
+export function isDiskMerger(machine: Machine): machine is Machine & DiskMerger {
+  return 'mergeLayers' in machine;
 }

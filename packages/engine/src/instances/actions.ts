@@ -22,6 +22,7 @@ export const deadlines = {
   delete: 120_000,
   rename: 10_000,
   resize: 60_000,
+  flatten: 1_800_000,
   acquire: 10_000,
 } as const;
 

@@ -5,6 +5,7 @@ import type { JournalEntry, Outcome } from '../store/journal.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import { removeFiles } from './delete.ts';
+import { takeBackMerge } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { endMachine, lookForMachine } from './look.ts';
 import { takeBackRestore, takeBackSave } from './take-back.ts';
@@ -78,6 +79,8 @@ async function takeUp(
     await endMachine(instance);
   } else if (saves.has(action ?? '')) {
     await takeBackSave(context, instance);
+  } else if (action === 'flatten') {
+    await takeBackMerge(context, instance);
   } else if (action === 'start' && instance.record.suspended !== undefined) {
     await takeBackRestore(context, instance);
   } else if (action === 'shutdown' && instance.machine !== undefined && instance.state !== 'Shutdown') {
@@ -95,7 +98,7 @@ const saves: ReadonlySet<string> = new Set(['suspend', 'fork', 'snapshot', 'paus
 function outcomeOf(action: string | undefined, instance: Instance): Outcome {
   if (action === 'start') return instance.guest === undefined ? 'undone' : 'done';
   if (action === 'suspend') return instance.state === 'Suspended' ? 'done' : 'undone';
-  return action === 'fork' || action === 'snapshot' ? 'undone' : 'done';
+  return action === 'fork' || action === 'snapshot' || action === 'flatten' ? 'undone' : 'done';
 }
 
 function finish(

@@ -1,5 +1,5 @@
 import type { DoctorReport, VmSnapshots } from '@vivarium/model';
-import type { Driver } from '../drivers/driver.ts';
+import type { Driver, LayerMerge } from '../drivers/driver.ts';
 import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
@@ -28,8 +28,10 @@ export interface RootDisks {
   settleLayer(dir: string, liveTop?: string): Promise<void>;
   /** Gives up what was written above the topmost read-only layer. */
   dropTop(dir: string): Promise<void>;
-  /** Merges read-only layers of a disk that no VMM has open, where there are many. */
-  flatten(dir: string): Promise<void>;
+  /** What is to be merged, where there are more than `most` layers (default 8) under the top. */
+  planMerge(dir: string, most?: number): Promise<LayerMerge | undefined>;
+  /** Merges read-only layers of a disk that no VMM has open, where there are many. Cut off, it leaves the disk as it was. */
+  flatten(dir: string, signal?: AbortSignal): Promise<void>;
   /** A disk in `to` that goes on from what is read-only of the one in `from`; nothing is copied. One that is there already is replaced. */
   copy(from: string, to: string): Promise<void>;
 }

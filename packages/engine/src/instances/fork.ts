@@ -6,6 +6,7 @@ import { type CallOptions, type ForkOptions, type ForkState, VivError } from '@v
 import { deadlines, invalidState } from './actions.ts';
 import type { Context } from './context.ts';
 import { checkForkOptions, makeCopies } from './copies.ts';
+import { flattenSoon } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { type Origin, takeOrigin } from './origin.ts';
 
@@ -26,6 +27,7 @@ export async function forkInstance(
     return await makeCopies(context, origin, options, { call });
   } finally {
     await rm(dir, { recursive: true, force: true });
+    void flattenSoon(context, source);
   }
 }
 

@@ -68,6 +68,11 @@ export class Instance implements Holdable {
     this.#announced = this.state;
   }
 
+  /** The operation that others have to wait for. */
+  get held(): Operation | undefined {
+    return this.operation?.yields ? undefined : this.operation;
+  }
+
   get id(): string {
     return this.record.id;
   }

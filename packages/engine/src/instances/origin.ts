@@ -7,6 +7,7 @@ import { damaged, readSavedState, stateFiles, sync } from '../saved-states/manif
 import type { InstanceRecord } from '../store/record.ts';
 import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
+import { makeRoom } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { standStill } from './standstill.ts';
 
@@ -34,6 +35,7 @@ export async function takeOrigin(
 ): Promise<Origin> {
   const { record } = instance;
   operation.undo('remove the copy', () => rm(dir, { recursive: true, force: true }));
+  if (instance.state !== 'Suspended') await makeRoom(context, instance, operation);
   if (instance.state === 'Stopped') {
     operation.step('copy the disk');
     await mkdir(dir, { recursive: true, mode: 0o700 });

@@ -4,6 +4,7 @@ import type { Machine } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
+import { flattenSoon } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { checkStopTimeout } from './times.ts';
 import { letRun } from './vcpus.ts';
@@ -39,7 +40,7 @@ export async function stopInstance(
         ? 'It has no VMM; to give its saved memory up, discard it (`viv discard`).'
         : 'Only a forced stop (`viv stop --force`) or a delete leads out of this state.',
   });
-  return context.door.run(
+  const result = await context.door.run<ActionResult>(
     instance,
     {
       ...rest,
@@ -52,6 +53,8 @@ export async function stopInstance(
     },
     (operation) => stopNow(context, instance, operation, { timeoutMs, force }),
   );
+  void flattenSoon(context, instance);
+  return result;
 }
 
 /** The stop itself, for whoever holds the instance. */

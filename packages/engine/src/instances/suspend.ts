@@ -4,19 +4,21 @@ import { writeRecord } from '../store/record.ts';
 import { changed, invalidState, request } from './actions.ts';
 import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
+import { flattenSoon, makeRoom } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { standStill } from './standstill.ts';
 
 /** Running or Paused -> Suspending -> Suspended: the memory is on disk, and there is no VMM. */
-export function suspendInstance(
+export async function suspendInstance(
   context: Context,
   instance: Instance,
   call: CallOptions = {},
 ): Promise<ActionResult> {
-  return context.door.run(instance, request(instance, 'suspend', call), async (operation) => {
+  const result = await context.door.run(instance, request(instance, 'suspend', call), async (operation) => {
     const { machine } = instance;
     if (machine === undefined) throw invalidState(instance, 'suspend');
     const was = instance.state === 'Paused' ? 'paused' : 'running';
+    await makeRoom(context, instance, operation);
     const { frozen } = await standStill(instance, operation, { unsafe: true });
     instance.enter('Suspending');
     await capture(context, instance, operation, {
@@ -41,6 +43,8 @@ export function suspendInstance(
     instance.leave();
     return changed(instance);
   });
+  void flattenSoon(context, instance);
+  return result;
 }
 
 /**

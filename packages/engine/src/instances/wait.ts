@@ -20,7 +20,7 @@ export function waitForInstance(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const wanted = states.join(' or ');
   const began = mayHaveVmm(instance.state);
-  let moved = began || instance.operation !== undefined;
+  let moved = began || instance.held !== undefined;
   const look = () => {
     const { state } = instance;
     moved ||= mayHaveVmm(state);
@@ -36,9 +36,8 @@ export function waitForInstance(
     // What has ended does not begin again by itself. One that nobody has started yet may still be started.
     const resting = state === 'Stopped' && moved && !states.includes('Deleted');
     // The operation that brought it here may still bring it on (a restart); its end changes no state and tells nobody.
-    if (resting && instance.operation !== undefined)
-      void instance.operation.ended.then(() => setImmediate(look));
-    const ended = state === 'Error' || (resting && instance.operation === undefined);
+    if (resting && instance.held !== undefined) void instance.held.ended.then(() => setImmediate(look));
+    const ended = state === 'Error' || (resting && instance.held === undefined);
     if (ended) {
       const why = instance.stateError?.message ?? instance.record.exit?.message;
       reject(

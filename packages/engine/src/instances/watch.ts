@@ -5,6 +5,7 @@ import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import { deleteInstance } from './delete.ts';
 import { exitInfo } from './exit-info.ts';
+import { flattenSoon } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { reconnect } from './reconnect.ts';
 
@@ -77,6 +78,8 @@ async function machineExited(
   instance.observeMachine(undefined);
   await guest?.[Symbol.asyncDispose]();
   await removeAfterExit(context, instance);
+  // Where somebody has ended it, they are not done yet, and come back to this themselves.
+  void flattenSoon(context, instance);
 }
 
 /** The record first: whoever sees Stopped finds the exit there. Where it can't be written, it is looked for again. */
@@ -112,7 +115,7 @@ export async function removeAfterExit(context: Context, instance: Instance): Pro
   if (!instance.record.spec.autoRemove) return;
   for (;;) {
     // A start that failed is undone by whoever started it; a stop has to be over before its instance may go.
-    await instance.operation?.ended;
+    await instance.held?.ended;
     const { gone, machine, restarts, record } = instance;
     if (gone || machine !== undefined || restarts > 0 || record.exit === undefined) return;
     try {

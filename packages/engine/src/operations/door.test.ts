@@ -27,6 +27,9 @@ class Held implements Holdable {
 
 const deadlineMs = 10_000;
 
+const untilCut = ({ signal }: Operation) =>
+  new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
 describe('the operation door', () => {
   let home: string;
   let database: Database;
@@ -177,6 +180,18 @@ describe('the operation door', () => {
     await assert.rejects(second, (error) => isVivError(error, 'cancelled'));
     assert.equal(undone, 1);
     assert.equal(held.operation, undefined);
+  });
+
+  it('lets everybody in before one that yields, which waits for nobody', async () => {
+    const yielding = { action: 'flatten', yields: true, deadlineMs };
+    const first = door.run(held, yielding, untilCut);
+    await assert.rejects(door.run(held, yielding, untilCut), (error) => isVivError(error, 'busy'));
+    await door.run(held, { action: 'rename', deadlineMs }, async () => undefined);
+    await assert.rejects(first, (error) => isVivError(error, 'cancelled') && /rename/.test(error.message));
+    const second = door.run(held, yielding, untilCut);
+    door.admitOnly('stop');
+    await assert.rejects(second, (error) => isVivError(error, 'cancelled'));
+    await door.quiet();
   });
 
   it('ends with timeout when the deadline passes', async () => {

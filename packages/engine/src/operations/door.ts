@@ -24,6 +24,8 @@ export interface Request<T> extends Caller {
   joins?: boolean;
   /** Actions that give way to this one. */
   interrupts?: readonly string[];
+  /** It is of use to nobody in particular, and gives way to whatever else is asked for. Default false. */
+  yields?: boolean;
   /** Milliseconds. */
   deadlineMs: number;
   /** Judged with the instance in hand: throws to refuse, or answers what the call answers when nothing is to be done. */
@@ -52,6 +54,8 @@ export class OperationDoor {
   /** From here on nothing else is let in: the engine is being closed. */
   admitOnly(...actions: string[]): void {
     this.#admits = (action) => actions.includes(action);
+    for (const operation of this.#running)
+      if (operation.yields) operation.interrupt('shutdown of the engine');
   }
 
   /** Ends what is under way; each is undone as far as it has come. */
@@ -83,7 +87,8 @@ export class OperationDoor {
       // One that has been cancelled is only taking its steps back: the way is free as soon as it has.
       if (!holder.signal.aborted) {
         if (request.joins && holder.key === key) return holder.join<T>(request);
-        if (!request.interrupts?.includes(holder.action)) throw busy(instance, holder);
+        const givesWay = holder.yields ? !request.yields : request.interrupts?.includes(holder.action);
+        if (!givesWay) throw busy(instance, holder);
         holder.interrupt(request.action);
       }
       await holder.ended;
@@ -96,7 +101,7 @@ export class OperationDoor {
     if (nothing !== undefined) return nothing.answer;
     if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
 
-    const operation = new Operation(request.action, key, request.deadlineMs);
+    const operation = new Operation(request.action, key, request.deadlineMs, request.yields);
     instance.operation = operation;
     this.#running.add(operation);
     operation.settle(this.#drive(instance, operation, body));

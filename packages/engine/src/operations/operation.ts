@@ -15,6 +15,8 @@ export class Operation {
   readonly action: string;
   /** Two requests with the same key do the same thing. */
   readonly key: string;
+  /** It gives way to every other one. */
+  readonly yields: boolean;
   readonly startedAt = new Date().toISOString();
   readonly reverter = new Reverter();
   readonly #abort = new AbortController();
@@ -23,9 +25,10 @@ export class Operation {
   readonly #deadline: NodeJS.Timeout;
   #step: string | undefined;
 
-  constructor(action: string, key: string, deadlineMs: number) {
+  constructor(action: string, key: string, deadlineMs: number, yields = false) {
     this.action = action;
     this.key = key;
+    this.yields = yields;
     this.#deadline = setTimeout(
       () => this.#abort.abort(new VivError('timeout', `${action} did not end within ${deadlineMs / 1000} s`)),
       deadlineMs,

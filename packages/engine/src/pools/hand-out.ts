@@ -45,7 +45,7 @@ async function markAcquired(
   signal?: AbortSignal,
 ): Promise<void> {
   // A rename that somebody happens to make is no reason to send anybody away.
-  while (instance.operation !== undefined) await instance.operation.ended;
+  while (instance.held !== undefined) await instance.held.ended;
   const check = () => {
     if (instance.state !== ready || instance.record.pool?.acquiredAt !== undefined) {
       throw invalidState(instance, 'acquire');

@@ -135,7 +135,7 @@ export class PoolKeeper implements MemberListener, FillListener {
   #serve(): void {
     const free = this.#members.ready();
     // One that is being renamed is as good as the others, later.
-    const held = ({ instance }: Member) => Number(instance.operation !== undefined);
+    const held = ({ instance }: Member) => Number(instance.held !== undefined);
     for (const member of free.toSorted((a, b) => held(a) - held(b))) {
       const waiter = this.#waiters.take();
       if (waiter === undefined) return;

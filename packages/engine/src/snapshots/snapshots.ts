@@ -13,6 +13,7 @@ import {
 import { deadlines, invalidState } from '../instances/actions.ts';
 import type { Context } from '../instances/context.ts';
 import { checkForkOptions, makeCopies } from '../instances/copies.ts';
+import { flattenSoon } from '../instances/flatten.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkName } from '../instances/names.ts';
 import { takeOrigin } from '../instances/origin.ts';
@@ -70,6 +71,12 @@ export class SnapshotRoom implements Disposable {
   }
 
   async create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+    const info = await this.#take(instance, options);
+    void flattenSoon(this.#context, instance);
+    return info;
+  }
+
+  async #take(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
     const { name: pattern = defaultName, expires } = options;
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
     return this.#context.door.run(

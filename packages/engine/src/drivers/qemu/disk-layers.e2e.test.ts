@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -9,6 +9,7 @@ import {
   createRootDisk,
   minimumRootBytes,
   newLayerFor,
+  planMerge,
   rootDiskInfo,
   rootLayers,
   settleLayer,
@@ -17,8 +18,16 @@ import {
 import type { Guest } from '../../guest/guest.ts';
 import { createImageStore } from '../../images/index.ts';
 import { isMachine, withCode } from '../conformance/bench.ts';
-import { type DiskSpec, isDiskGrower, isDiskLayerer, type Machine, type MachineSpec } from '../driver.ts';
-import { streamArguments } from './disk-layers.ts';
+import {
+  type DiskSpec,
+  isDiskGrower,
+  isDiskLayerer,
+  isDiskMerger,
+  type LayerMerge,
+  type Machine,
+  type MachineSpec,
+} from '../driver.ts';
+import { topNode } from './disk-layers.ts';
 import { QmpClient } from './qmp.ts';
 import { RealMachines } from './real-machines.ts';
 
@@ -168,31 +177,79 @@ describe('a root disk of a running QEMU machine', () => {
     assert.equal(await shell(guest, 'echo on > /word; sync; cat /word'), 'on\n');
   });
 
-  test('is merged while the guest writes', async () => {
-    const spec = await newDisk();
+  /** A file of its own in each of so many layers, the first one large. */
+  const layered = async (spec: MachineSpec, count: number) => {
     const { machine, guest } = await boot(spec);
-    for (const word of ['one', 'two', 'three']) {
-      await shell(guest, `echo ${word} > /${word}; sync`);
+    await shell(guest, 'head -c 6000000 /dev/urandom > /large; md5sum /large > /sum; sync');
+    for (let number = 1; number <= count; number++) {
       const { next } = await newLayerFor(spec.dir);
       await machine.addLayer('root', next);
       await commitLayer(spec.dir);
+      await shell(guest, `echo ${number} > /word-${number}; sync`);
     }
+    return { machine, guest };
+  };
+  const words = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\n`).join('');
+  const seen = 'md5sum -c -s /sum && cat $(ls /word-* | sort -t- -k2n)';
+  const openFiles = async (machine: Machine) => {
+    const dir = `/proc/${machine.record.vmm.pid}/fd`;
+    const files = await Promise.all(
+      (await readdir(dir)).map((fd) => readlink(path.join(dir, fd)).catch(() => '')),
+    );
+    return files.filter((file) => /root\..*qcow2|root\.qcow2/.test(file)).length;
+  };
+
+  test('is merged while the guest writes, down to what is large, and nothing that was merged stays open', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await layered(spec, 9);
+    assert(isDiskMerger(machine));
+    const plan = await planMerge(spec.dir);
+    assert.deepEqual([plan?.layers, plan?.kept], [9, 1]);
+    const writing = shell(guest, 'i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo $i > /now; sync; done');
+    await machine.mergeLayers('root', plan as LayerMerge, AbortSignal.timeout(60_000));
+    await settleLayer(spec.dir, await machine.topLayer('root'));
+    assert.equal((await rootLayers(spec.dir)).length, 2);
+    assert.equal(await openFiles(machine), 2);
+    await writing;
+    assert.equal(await shell(guest, `${seen}; cat /now`), `${words(9)}20\n`);
+    // And it goes on taking layers.
+    const { next } = await newLayerFor(spec.dir);
+    await machine.addLayer('root', next);
+    await commitLayer(spec.dir);
+    await machine.growDisk('root', 2 * minimumRootBytes);
+    await shell(guest, 'sync');
+    await machine.kill();
+    for (const name of await rootLayers(spec.dir))
+      await run('qemu-img', ['check', path.join(spec.dir, name)]);
+    assert.equal(await shell((await boot(spec)).guest, seen), words(9));
+  });
+
+  test('is as it was when a merge is cut off, also by a kill of whoever began it', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await layered(spec, 9);
+    assert(isDiskMerger(machine));
+    const plan = { base: 'root.base.raw', layers: 9, kept: 0 };
+    const before = await rootLayers(spec.dir);
+    await assert.rejects(machine.mergeLayers('root', plan, AbortSignal.abort()), { name: 'AbortError' });
+    assert.deepEqual(await rootLayers(spec.dir), before);
     await machine[Symbol.asyncDispose]();
     await guest[Symbol.asyncDispose]();
+
+    // As slow as can be: it is still under way when the next one comes.
     const qmp = await QmpClient.connect(spec.dir, 'qmp.sock');
-    const execute = (command: string, args?: object) => qmp.execute(command, args);
-    const what = await streamArguments(execute, 'root', 'root.base.raw');
-    assert.equal(what?.['backing-file'], 'root.base.raw');
-    const done = qmp.waitFor('BLOCK_JOB_COMPLETED', 30_000);
-    await execute('block-stream', { 'job-id': 'merge', ...what });
-    assert.equal((await done)?.data.error, undefined);
-    assert.equal(await streamArguments(execute, 'root', 'root.base.raw'), undefined);
+    const device = await topNode((command, args) => qmp.execute(command, args), 'root');
+    await qmp.execute('block-stream', { 'job-id': 'merge-root', device, speed: 1, 'auto-dismiss': false });
     qmp.close();
     const found = await real.restarted().adopt(spec.dir);
-    assert(found && isMachine(found) && isDiskLayerer(found));
+    assert(found && isMachine(found) && isDiskMerger(found) && isDiskLayerer(found));
     keep(found);
+    await found.settleMerge('root');
+    await settleLayer(spec.dir, await found.topLayer('root'));
+    assert.deepEqual(await rootLayers(spec.dir), before);
+    await found.mergeLayers('root', plan, AbortSignal.timeout(60_000));
     await settleLayer(spec.dir, await found.topLayer('root'));
     assert.deepEqual(await rootLayers(spec.dir), ['root.qcow2']);
-    assert.equal(await shell(await connect(found), 'cat /one /two /three'), 'one\ntwo\nthree\n');
+    assert.equal(await openFiles(found), 1);
+    assert.equal(await shell(await connect(found), seen), words(9));
   });
 });

@@ -8,25 +8,9 @@ export type Execute = (command: string, args?: object) => Promise<unknown>;
 /** Bytes; a serial has 20 at most. */
 const longestNodeName = 31;
 
-interface Image {
-  filename: string;
-  'backing-image'?: Image;
-}
-
 interface Inserted {
   'node-name': string;
   file: string;
-  /** `qcow2`, `raw`, `file`, … */
-  drv: string;
-  image: Image;
-}
-
-/** What `block-stream` is to be told so that all layers of a disk end up in its top. */
-export interface StreamArguments {
-  device: string;
-  'base-node': string;
-  /** How the top names its base afterwards. */
-  'backing-file': string;
 }
 
 /**
@@ -68,26 +52,6 @@ export async function addLayer(execute: Execute, serial: string, file: string): 
     await execute('blockdev-del', { 'node-name': overlay });
     throw error;
   }
-}
-
-/**
- * Undefined where the top stands on the base alone, or on nothing. After the job the merged layers' nodes are still there.
- *
- * @param baseName File name of the base beside the top.
- */
-export async function streamArguments(
-  execute: Execute,
-  serial: string,
-  baseName: string,
-): Promise<StreamArguments | undefined> {
-  const { 'node-name': device, image } = await inserted(execute, serial);
-  const below = image['backing-image'];
-  let base = below;
-  while (base?.['backing-image']) base = base['backing-image'];
-  if (!base || base === below) return undefined;
-  const found = (await nodes(execute)).find((node) => node.file === base.filename && node.drv === 'raw');
-  if (!found) throw new VivError('vmm_failed', `QEMU does not tell the base of the disk ${serial}`);
-  return { device, 'base-node': found['node-name'], 'backing-file': baseName };
 }
 
 /** Of the file that a layer's node stands on. As long as that, which is as long as can be. */

@@ -5,7 +5,9 @@ import type {
   Channel,
   DiskGrower,
   DiskLayerer,
+  DiskMerger,
   ExitRecord,
+  LayerMerge,
   Machine,
   MachineRecord,
   MachineSaver,
@@ -16,6 +18,7 @@ import type {
 } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { addLayer, topLayer, topNode } from './disk-layers.ts';
+import { mergeLayers, settleMerge } from './disk-merge.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { placeMemory, type SavedShape } from './memory.ts';
 import { QmpClient } from './qmp.ts';
@@ -40,7 +43,7 @@ export interface Particulars extends SavingMeans {
 }
 
 /** A machine whose VMM is a QEMU below a shim. */
-export class QemuMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver {
+export class QemuMachine implements Machine, DiskGrower, DiskLayerer, DiskMerger, MachineSaver {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
@@ -105,6 +108,14 @@ export class QemuMachine implements Machine, DiskGrower, DiskLayerer, MachineSav
 
   topLayer(serial: string): Promise<string> {
     return topLayer(this.#execute, serial);
+  }
+
+  mergeLayers(serial: string, merge: LayerMerge, signal: AbortSignal): Promise<void> {
+    return mergeLayers(this.#execute, serial, merge, signal);
+  }
+
+  async settleMerge(serial: string): Promise<void> {
+    await settleMerge(this.#execute, serial);
   }
 
   save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
