@@ -106,6 +106,11 @@ impl Identity {
         Ok(())
     }
 
+    /// Whether the card, where one is wanted, needs no looking for.
+    pub fn is_at_hand(&self) -> bool {
+        self.network.as_ref().is_none_or(Network::is_at_hand)
+    }
+
     /// Brings the card up under its address. What has to be cut off is cut off while it is down.
     pub fn connect(&self, bus: &mut Bus) -> Result<(), WireError> {
         crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;

@@ -76,6 +76,11 @@ impl Network {
         })
     }
 
+    /// Whether its card is there already.
+    pub fn is_at_hand(&self) -> bool {
+        self.find_card().is_some()
+    }
+
     /// `while_down` runs between the old identity and the new one: nothing it makes the kernel say reaches the wire.
     pub fn apply(
         &self,

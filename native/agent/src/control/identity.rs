@@ -76,7 +76,13 @@ impl Agent {
             let waiting = match renaming.steps.pop_front() {
                 None => return self.end_identity(nothing()),
                 Some(Step::Keys) => self.renew_keys(&identity),
-                Some(Step::Connect) => return self.connect(identity),
+                Some(Step::Connect) if identity.is_at_hand() => {
+                    match identity.connect(&mut Bus::default()) {
+                        Ok(()) => false,
+                        Err(error) => return self.end_identity(Err(error)),
+                    }
+                }
+                Some(Step::Connect) => return self.look_for_card(identity),
                 Some(Step::Generation) => {
                     self.tell_generation(&identity);
                     false
@@ -95,8 +101,9 @@ impl Agent {
         }
     }
 
-    /// On a thread: the bus and the card may take their time.
-    fn connect(&mut self, identity: Arc<Identity>) {
+    /// On a thread: the bus and the card may take their time. A card that is there is not worth one: the first thread costs
+    /// 20 ms where code is translated cold.
+    fn look_for_card(&mut self, identity: Arc<Identity>) {
         let job = move || Outcome::Connected(identity.connect(&mut Bus::default()));
         if let Err(error) = self.jobs.spawn(self.conversation, 0, job) {
             self.end_identity(Err(guest_error("a thread", &error)));
