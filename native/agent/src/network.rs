@@ -192,6 +192,9 @@ impl Interface {
         // SAFETY: the answer to this request is the flags.
         let flags = unsafe { request.ifr_ifru.ifru_flags };
         let bit = libc::IFF_UP as libc::c_short;
+        if (flags & bit != 0) == up {
+            return Ok(());
+        }
         request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
         self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
     }

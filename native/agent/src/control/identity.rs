@@ -8,6 +8,7 @@ use super::Agent;
 use crate::access::guest_error;
 use crate::bus::Bus;
 use crate::configure::MERGED_ROOT;
+use crate::etc_files::Way;
 use crate::identity::Identity;
 use crate::{generation, hooks, kmsg, ssh_keys};
 use std::collections::VecDeque;
@@ -54,7 +55,7 @@ impl Agent {
         self.no_errand()?;
         let identity = Identity::read(fields)?;
         identity.seed()?;
-        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT))?;
+        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), self.way())?;
         let mut steps = VecDeque::from([Step::Connect, Step::Generation]);
         if identity.copy && self.configured.is_some() {
             steps.push_front(Step::Keys);
@@ -117,18 +118,27 @@ impl Agent {
         }
     }
 
+    /// Before the workload there is nobody who could be reading.
+    fn way(&self) -> Way {
+        match self.workloads.is_empty() {
+            true => Way::InPlace,
+            false => Way::Anew,
+        }
+    }
+
     fn tell_generation(&mut self, identity: &Identity) {
-        generation::set(identity.generation());
+        let way = self.way();
+        generation::set(identity.generation(), way);
         if self.configured.is_none() {
             return;
         }
-        generation::tell_in(MERGED_ROOT);
+        generation::tell_in(MERGED_ROOT, way);
         let root = match self.image_root() {
             Ok(root) => root,
             Err(error) => return self.warn(&error.message),
         };
         if self.root_workload().is_some() {
-            generation::tell(root.as_fd(), "the root workload");
+            generation::tell(root.as_fd(), "the root workload", way);
         }
         if identity.copy {
             match hooks::list(root.as_fd()) {

@@ -231,6 +231,7 @@ mod tests {
             null,
             jobs,
             targets: Default::default(),
+            bulk: None,
         };
         let (port, _host) = UnixStream::pair().expect("sockets");
         Agent::assemble(parts, port.into(), None)
