@@ -42,14 +42,14 @@ describe('a guest that was configured for nobody', () => {
   };
 
   test('is warmed before and after its root is stacked, and has no session or workload of it', async () => {
-    await guest.warm();
+    await guest.warm([]);
     const nobody = {
       ...identity('template', 0),
       root: { layers: 1, layersSerial: 'layers', overlaySerial: 'root' },
     };
     await guest.configure(nobody);
-    await guest.warm();
-    await guest.warm();
+    await guest.warm([]);
+    await guest.warm(['/bin/sh', '/etc', '/no/such/file']);
     assert.deepEqual(await guest.sessions(), []);
     await assert.rejects(guest.workloadExit('viv:warm'), { code: 'not_found' });
     await assert.rejects(guest.stat('vm', '/sys/fs/cgroup/viv/viv:warm', false), { code: 'path_not_found' });

@@ -101,11 +101,6 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Takes it away once it is empty.
-    pub fn remove(self) -> io::Result<()> {
-        fs::remove_dir(&self.path)
-    }
-
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }

@@ -4,6 +4,7 @@ use crate::access::guest_error;
 use crate::boot_id;
 use crate::bus::Bus;
 use crate::disks;
+use crate::etc_files::Way;
 use crate::generation;
 use crate::identity::Identity;
 use crate::kmsg;
@@ -104,10 +105,10 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     })?;
     stage(&mut stages, "network", || identity.connect(&mut bus))?;
     stage(&mut stages, "identity", || {
-        identity.name(Some(MERGED_ROOT))?;
+        identity.name(Some(MERGED_ROOT), Way::Anew)?;
         told("boot id", boot_id::renew())?;
-        generation::set(identity.generation());
-        generation::tell_in(MERGED_ROOT);
+        generation::set(identity.generation(), Way::Anew);
+        generation::tell_in(MERGED_ROOT, Way::Anew);
         Ok(())
     })?;
     kmsg::announce(&format!(

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub fn hosts(hostname: &str, address: Option<Ipv4Addr>) -> String {
@@ -22,24 +23,74 @@ pub fn resolv_conf(servers: &[IpAddr]) -> String {
         .collect()
 }
 
-/// Replaces `/etc/NAME` below `root`, whatever it was: a link is not followed.
-pub fn write(root: &str, name: &str, text: &str) {
-    let written = File::open(root).and_then(|root| replace(root.as_fd(), "etc", name, text));
+/// How a file gets its new text.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// The file is another one afterwards, and its text is never half there.
+    Anew,
+    /// For what nobody reads yet, and is written again at the next start should it be half written: to make a file and rename
+    /// it costs 30 ms where code is translated cold. A file that can't be written to is made anew.
+    InPlace,
+}
+
+/// Writes `/etc/NAME` below `root`, whatever it was: a link is not followed.
+pub fn write(root: &str, name: &str, text: &str, way: Way) {
+    let written = File::open(root).and_then(|root| put(root.as_fd(), "etc", name, text, way));
     if let Err(error) = written {
         kmsg::note(&format!("/etc/{name} of the image: {error}"));
     }
 }
 
-/// Replaces `NAME` in a directory below `root`, which is made where it is missing. No link leads out of the root.
-pub fn replace(root: BorrowedFd<'_>, directory: &str, name: &str, text: &str) -> io::Result<()> {
+/// Makes an empty `/etc/NAME` below `root` where there is none, to be written to in place.
+pub fn make(root: &str, name: &str) {
+    if std::fs::symlink_metadata(format!("{root}/etc/{name}")).is_err() {
+        write(root, name, "", Way::Anew);
+    }
+}
+
+/// Writes `NAME` in a directory below `root`, which is made where it is missing. No link leads out of the root.
+pub fn put(
+    root: BorrowedFd<'_>,
+    directory: &str,
+    name: &str,
+    text: &str,
+    way: Way,
+) -> io::Result<()> {
     let directory = open_or_make(root, directory)?;
+    let written = match way {
+        Way::Anew => false,
+        Way::InPlace => overwrite(directory.as_fd(), name, text).unwrap_or(false),
+    };
+    if written {
+        return Ok(());
+    }
+    replace(directory.as_fd(), name, text)
+}
+
+/// Whether that is possible: for a file with one name.
+fn overwrite(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<bool> {
+    let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = File::from(sys::open_beneath(directory, Path::new(name), flags, 0)?);
+    let about = file.metadata()?;
+    if !about.is_file() || about.nlink() != 1 {
+        return Ok(false);
+    }
+    file.write_all(text.as_bytes())?;
+    let length = text.len() as u64;
+    if about.len() > length {
+        file.set_len(length)?;
+    }
+    Ok(true)
+}
+
+fn replace(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<()> {
     let fresh = format!(".{name}.viv");
     let (new, old) = (
         sys::c_path(Path::new(&fresh))?,
         sys::c_path(Path::new(name))?,
     );
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
-    let file = sys::open_beneath(directory.as_fd(), Path::new(&fresh), flags, 0o644)?;
+    let file = sys::open_beneath(directory, Path::new(&fresh), flags, 0o644)?;
     File::from(file).write_all(text.as_bytes())?;
     let at = directory.as_raw_fd();
     // SAFETY: two live strings.
@@ -81,16 +132,32 @@ mod tests {
         let victim = root.join("victim");
         fs::write(&victim, "untouched").expect("file");
         let at = File::open(&root).expect("open");
-        replace(at.as_fd(), "etc", "hosts", "first").expect("etc is made");
+        let write = |text: &str, way: Way| put(at.as_fd(), "etc", "hosts", text, way);
+        write("first", Way::Anew).expect("etc is made");
         fs::remove_file(root.join("etc/hosts")).expect("there");
         std::os::unix::fs::symlink(&victim, root.join("etc/hosts")).expect("link");
-        replace(at.as_fd(), "etc", "hosts", "second").expect("replaced");
-        let seen = (
-            fs::read_to_string(&victim).ok(),
-            fs::read_to_string(root.join("etc/hosts")).ok(),
-        );
+        write("second", Way::InPlace).expect("replaced");
+        let told = || fs::read_to_string(root.join("etc/hosts")).ok();
+        let mut seen = vec![told()];
+        let inode = || fs::metadata(root.join("etc/hosts")).expect("there").ino();
+        let before = inode();
+        write("3rd", Way::InPlace).expect("written");
+        seen.push(told());
+        let same = before == inode();
+        fs::hard_link(root.join("etc/hosts"), root.join("other")).expect("linked");
+        write("fourth", Way::InPlace).expect("replaced");
+        seen.push(told());
+        let others = [&victim, &root.join("other")].map(|path| fs::read_to_string(path).ok());
         fs::remove_dir_all(&root).expect("cleaned up");
-        assert_eq!(seen, (Some("untouched".into()), Some("second".into())));
+        assert_eq!(
+            seen,
+            ["second", "3rd", "fourth"].map(|text| Some(text.to_owned()))
+        );
+        assert_eq!(
+            others,
+            ["untouched", "3rd"].map(|text| Some(text.to_owned()))
+        );
+        assert!(same, "a file of our own is written to where it is");
     }
 
     #[test]
@@ -99,7 +166,7 @@ mod tests {
         fs::create_dir_all(root.join("var")).expect("directory");
         std::os::unix::fs::symlink("/var", root.join("run")).expect("link");
         let at = File::open(&root).expect("open");
-        replace(at.as_fd(), "run/vivarium", "generation", "7").expect("made");
+        put(at.as_fd(), "run/vivarium", "generation", "7", Way::Anew).expect("made");
         let seen = fs::read_to_string(root.join("var/vivarium/generation")).ok();
         fs::remove_dir_all(&root).expect("cleaned up");
         assert_eq!(seen, Some("7".into()));

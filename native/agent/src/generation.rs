@@ -1,6 +1,7 @@
 //! How often this machine has been made anew, as the host counts it. Told to whoever wants to know inside, and to every
 //! host that comes: a number that has changed says that the machine was restored or copied.
 
+use crate::etc_files::Way;
 use crate::{etc_files, kmsg};
 use std::fs::{self, File};
 use std::io;
@@ -16,24 +17,24 @@ pub fn get() -> u64 {
 }
 
 /// Also in the agent's own `/run`.
-pub fn set(number: u64) {
+pub fn set(number: u64, way: Way) {
     GENERATION.store(number, Ordering::Relaxed);
-    tell_in("");
+    tell_in("", way);
 }
 
 /// `/run/vivarium/generation` below the directory `root`.
-pub fn tell_in(root: &str) {
+pub fn tell_in(root: &str, way: Way) {
     let root = if root.is_empty() { "/" } else { root };
     match File::open(root) {
-        Ok(directory) => tell(directory.as_fd(), root),
+        Ok(directory) => tell(directory.as_fd(), root, way),
         Err(error) => kmsg::note(&format!("{root}: {error}")),
     }
 }
 
 /// As [`tell_in`], in a root as a process sees it, with all that is mounted there. `whose` is for the log.
-pub fn tell(root: BorrowedFd<'_>, whose: &str) {
+pub fn tell(root: BorrowedFd<'_>, whose: &str, way: Way) {
     let text = format!("{}\n", get());
-    if let Err(error) = etc_files::replace(root, "run/vivarium", "generation", &text) {
+    if let Err(error) = etc_files::put(root, "run/vivarium", "generation", &text, way) {
         kmsg::note(&format!("/run/vivarium/generation of {whose}: {error}"));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::access::guest_error;
 use crate::bus::Bus;
+use crate::etc_files::Way;
 use crate::network::Network;
 use crate::{clock, etc_files, kmsg, sock_diag};
 use std::fs::File;
@@ -85,25 +86,30 @@ impl Identity {
     }
 
     /// Host name and machine id, in the kernel and in the files of the image.
-    pub fn name(&self, root: Option<&str>) -> Result<(), WireError> {
+    pub fn name(&self, root: Option<&str>, way: Way) -> Result<(), WireError> {
         let name = self.hostname.as_bytes();
         // SAFETY: a buffer of the length that is told.
         crate::sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
             .map_err(|error| guest_error("hostname", &error))?;
         if let Some(root) = root {
             let address = self.network.as_ref().map(|network| network.address);
-            etc_files::write(root, "hostname", &format!("{}\n", self.hostname));
-            etc_files::write(root, "hosts", &etc_files::hosts(&self.hostname, address));
-            etc_files::write(
-                root,
+            let write = |name: &str, text: &str| etc_files::write(root, name, text, way);
+            write("hostname", &format!("{}\n", self.hostname));
+            write("hosts", &etc_files::hosts(&self.hostname, address));
+            write(
                 "machine-id",
                 &format!("{}\n", self.machine_id.to_ascii_lowercase()),
             );
             if let Some(network) = &self.network {
-                etc_files::write(root, "resolv.conf", &etc_files::resolv_conf(&network.dns));
+                write("resolv.conf", &etc_files::resolv_conf(&network.dns));
             }
         }
         Ok(())
+    }
+
+    /// Whether the card, where one is wanted, needs no looking for.
+    pub fn is_at_hand(&self) -> bool {
+        self.network.as_ref().is_none_or(Network::is_at_hand)
     }
 
     /// Brings the card up under its address. What has to be cut off is cut off while it is down.

@@ -76,6 +76,11 @@ impl Network {
         })
     }
 
+    /// Whether its card is there already.
+    pub fn is_at_hand(&self) -> bool {
+        self.find_card().is_some()
+    }
+
     /// `while_down` runs between the old identity and the new one: nothing it makes the kernel say reaches the wire.
     pub fn apply(
         &self,
@@ -187,6 +192,9 @@ impl Interface {
         // SAFETY: the answer to this request is the flags.
         let flags = unsafe { request.ifr_ifru.ifru_flags };
         let bit = libc::IFF_UP as libc::c_short;
+        if (flags & bit != 0) == up {
+            return Ok(());
+        }
         request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
         self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
     }

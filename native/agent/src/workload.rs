@@ -32,11 +32,18 @@ pub struct Workload {
     pub exit_logged: bool,
 }
 
+/// A root that was made ahead, for the next workload to live in: its first process, and the cgroup of that.
+pub struct Prepared {
+    pub cgroup: Cgroup,
+    pub first: libc::pid_t,
+}
+
 /// What it takes to make one.
 pub struct Ground<'a> {
     pub spawner: &'a mut Spawner,
     pub targets: &'a Targets,
     pub null: BorrowedFd<'a>,
+    pub prepared: Option<Prepared>,
 }
 
 /// Where systemd is told to power off in an orderly way.
@@ -78,13 +85,26 @@ pub fn start(
     let id = request.target.clone();
     let merged = open_directory(MERGED_ROOT)
         .map_err(|error| guest_error("the root is not mounted", &error))?;
-    let cgroup = Cgroup::create(&id).map_err(|error| guest_error("cgroup", &error))?;
+    let own_init = is_init(&request.argv);
+    let prepared = match ground.prepared {
+        Some(prepared) if own_init => {
+            prepared.give_up();
+            None
+        }
+        other => other,
+    };
+    let (cgroup, ready) = match prepared {
+        Some(Prepared { cgroup, first }) => (cgroup, Some(first)),
+        None => {
+            let made = Cgroup::create(&id).map_err(|error| guest_error("cgroup", &error))?;
+            (made, None)
+        }
+    };
     let (env, cwd, user) = (
         request.env.clone(),
         request.cwd.clone(),
         request.user.clone(),
     );
-    let own_init = is_init(&request.argv);
     let (first, session);
     if own_init {
         environment::set(&mut request.env, "container", "vivarium");
@@ -102,7 +122,10 @@ pub fn start(
         let started = exec::start(ground.spawner, request, around)?;
         (first, session) = (started.pid, Some(started));
     } else {
-        first = start_init(ground.spawner, &cgroup, ground.null)?;
+        first = match ready {
+            Some(first) => first,
+            None => start_init(ground.spawner, &cgroup, ground.null)?,
+        };
         let inside = Namespaces::of(first).and_then(|namespaces| Ok((namespaces, root_of(first)?)));
         session = inside
             .map_err(|error| guest_error("namespaces", &error))
@@ -147,6 +170,15 @@ pub fn start(
 /// The root as the process sees it, with everything that is mounted in it.
 fn root_of(pid: libc::pid_t) -> io::Result<OwnedFd> {
     open_directory(&format!("/proc/{pid}/root"))
+}
+
+impl Prepared {
+    /// Nobody wants to live in it. Its first process is gone, and reaped, when this returns.
+    pub fn give_up(self) {
+        end(self.first);
+        // SAFETY: no pointers.
+        unsafe { libc::waitpid(self.first, std::ptr::null_mut(), 0) };
+    }
 }
 
 fn end(pid: libc::pid_t) {

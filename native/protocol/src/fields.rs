@@ -79,6 +79,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub fn texts_if(&self, key: &str) -> Read<Option<Vec<String>>> {
+        self.find(key).map(|_| self.texts(key)).transpose()
+    }
+
     pub fn texts(&self, key: &str) -> Read<Vec<String>> {
         let Value::Array(items) = Self::need(self.find(key), key)? else {
             return Err(Self::wrong(key, "a list"));

@@ -9,6 +9,7 @@ use crate::access::guest_error;
 use crate::boot_id;
 use crate::bus::Bus;
 use crate::configure::MERGED_ROOT;
+use crate::etc_files::Way;
 use crate::identity::Identity;
 use crate::{generation, hooks, kmsg, ssh_keys};
 use std::collections::VecDeque;
@@ -55,7 +56,7 @@ impl Agent {
         self.no_errand()?;
         let identity = Identity::read(fields)?;
         identity.seed()?;
-        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT))?;
+        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), self.way())?;
         // Where nothing of the user's has begun yet this start is its boot.
         if self.configured.is_some() && (identity.copy || self.workloads.is_empty()) {
             boot_id::renew().map_err(|error| guest_error("boot id", &error))?;
@@ -81,7 +82,13 @@ impl Agent {
             let waiting = match renaming.steps.pop_front() {
                 None => return self.end_identity(nothing()),
                 Some(Step::Keys) => self.renew_keys(&identity),
-                Some(Step::Connect) => return self.connect(identity),
+                Some(Step::Connect) if identity.is_at_hand() => {
+                    match identity.connect(&mut Bus::default()) {
+                        Ok(()) => false,
+                        Err(error) => return self.end_identity(Err(error)),
+                    }
+                }
+                Some(Step::Connect) => return self.look_for_card(identity),
                 Some(Step::Generation) => {
                     self.tell_generation(&identity);
                     false
@@ -100,8 +107,9 @@ impl Agent {
         }
     }
 
-    /// On a thread: the bus and the card may take their time.
-    fn connect(&mut self, identity: Arc<Identity>) {
+    /// On a thread: the bus and the card may take their time. A card that is there is not worth one: the first thread costs
+    /// 20 ms where code is translated cold.
+    fn look_for_card(&mut self, identity: Arc<Identity>) {
         let job = move || Outcome::Connected(identity.connect(&mut Bus::default()));
         if let Err(error) = self.jobs.spawn(self.conversation, 0, job) {
             self.end_identity(Err(guest_error("a thread", &error)));
@@ -115,18 +123,27 @@ impl Agent {
         }
     }
 
+    /// Before the workload there is nobody who could be reading.
+    fn way(&self) -> Way {
+        match self.workloads.is_empty() {
+            true => Way::InPlace,
+            false => Way::Anew,
+        }
+    }
+
     fn tell_generation(&mut self, identity: &Identity) {
-        generation::set(identity.generation());
+        let way = self.way();
+        generation::set(identity.generation(), way);
         if self.configured.is_none() {
             return;
         }
-        generation::tell_in(MERGED_ROOT);
+        generation::tell_in(MERGED_ROOT, way);
         let root = match self.image_root() {
             Ok(root) => root,
             Err(error) => return self.warn(&error.message),
         };
         if self.root_workload().is_some() {
-            generation::tell(root.as_fd(), "the root workload");
+            generation::tell(root.as_fd(), "the root workload", way);
         }
         if identity.copy {
             match hooks::list(root.as_fd()) {

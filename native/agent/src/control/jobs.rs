@@ -17,6 +17,8 @@ pub(super) enum Outcome {
     /// The card of an identity is up, or isn't.
     Connected(Result<(), WireError>),
     Frozen(Freezing, Result<(), WireError>),
+    /// What is to be warm has been read.
+    Read,
 }
 
 struct Done {
@@ -93,6 +95,7 @@ impl Agent {
             match done.outcome {
                 Outcome::Answer(answer) => self.answer(done.conversation, done.stream, &answer),
                 Outcome::Connected(result) => self.connected(result),
+                Outcome::Read => self.begin_warming(done.conversation, done.stream),
                 Outcome::Frozen(freezing, result) => {
                     self.frozen(done.conversation, done.stream, freezing, result)
                 }

@@ -33,7 +33,7 @@ impl Agent {
             "ping" => nothing(),
             "configure" => self.configure(&fields),
             "identity" => return self.identity(stream, &fields),
-            "warm" => return self.warm(stream),
+            "warm" => return self.warm(stream, &fields),
             "clock" => set_clock(&fields),
             "workload.start" => self.workload_start(&fields),
             "workload.status" => self.workload_status(&fields),

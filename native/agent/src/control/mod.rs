@@ -23,7 +23,7 @@ use crate::ports::Ports;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spawn::Spawner;
-use crate::workload::Workload;
+use crate::workload::{Prepared, Workload};
 use errands::Errand;
 use freezing::Settling;
 use jobs::Jobs;
@@ -73,6 +73,8 @@ pub struct Agent {
     targets: Targets,
     configured: Option<Configured>,
     workloads: BTreeMap<String, Workload>,
+    /// The root of the workload that is to come.
+    prepared: Option<Prepared>,
     sessions: BTreeMap<u64, Session>,
     next_session: u64,
     /// Streams of the present conversation that carry a session.
@@ -174,6 +176,7 @@ impl Agent {
             targets: parts.targets,
             configured: None,
             workloads: BTreeMap::new(),
+            prepared: None,
             sessions: BTreeMap::new(),
             next_session: 0,
             streams: BTreeMap::new(),

@@ -23,7 +23,7 @@ impl Agent {
                 self.process_ended(number, pid, Exit::from_status(status));
             }
             self.first_process_ended(pid, Exit::from_status(status));
-            self.warm_root_ended(pid);
+            self.prepared_ended(pid);
         }
         if self.shutdown.is_some() {
             self.try_off();

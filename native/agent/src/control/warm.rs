@@ -1,50 +1,97 @@
-//! `warm`: the whole way of a first start, once, so that a machine saved after it has walked it before.
+//! `warm`: the whole way of a first start, once, so that a machine saved after it has walked it before, and has a root ready
+//! for its workload.
 
 use super::errands::{request, Errand};
+use super::jobs::Outcome;
 use super::methods::nothing;
 use super::Agent;
 use crate::access::guest_error;
 use crate::cgroup::Cgroup;
+use crate::configure::MERGED_ROOT;
+use crate::etc_files;
 use crate::exec::{self, Surroundings};
 use crate::init;
 use crate::spawn::Place;
-use crate::workload::{self, Ground, Workload};
+use crate::sys;
+use crate::workload::{self, Ground, Prepared, Workload};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
-use viv_protocol::{Value, WireError};
+use viv_protocol::{Fields, WireError};
 
-const ID: &str = "viv:warm";
+/// Whose root is made.
+const ROOT: &str = "root";
 /// The agent's file, also where a workload's root is the root.
 const SELF: &str = "/proc/self/exe";
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes of a file that are read: what is cached is part of the saved memory.
+const MOST_READ: u64 = 8 << 20;
+
+/// So that it need not be unpacked from its layer again. What isn't there, or can't be read, is left cold.
+fn read(root: BorrowedFd<'_>, file: &str) {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = sys::open_in_root(root, Path::new(file), flags, 0).map(File::from);
+    if let Ok(opened) = opened {
+        if opened.metadata().is_ok_and(|about| about.is_file()) {
+            let _unreadable_is_cold = io::copy(&mut opened.take(MOST_READ), &mut io::sink());
+        }
+    }
+}
+
 pub(super) struct Warming {
     conversation: u64,
     stream: u32,
-    /// A workload nobody sees. Its root ends after its command.
+    /// A workload nobody sees. Its root outlives its command.
     workload: Option<Workload>,
-    root_ended: bool,
-    command_ended: bool,
 }
 
 impl Agent {
-    pub(super) fn warm(&mut self, stream: u32) {
-        if let Err(error) = self.begin_warming(stream) {
-            self.link.respond(stream, &Err(error));
+    pub(super) fn warm(&mut self, stream: u32, fields: &Fields<'_>) {
+        match self.read_first(stream, fields) {
+            Ok(true) => {}
+            Ok(false) => self.begin_warming(self.conversation, stream),
+            Err(error) => self.link.respond(stream, &Err(error)),
         }
     }
 
-    fn begin_warming(&mut self, stream: u32) -> Result<(), WireError> {
+    /// Whether there is something to be read before, on a thread.
+    fn read_first(&mut self, stream: u32, fields: &Fields<'_>) -> Result<bool, WireError> {
+        let files = fields.texts_if("files")?.unwrap_or_default();
+        if files.is_empty() || self.configured.is_none() {
+            return Ok(false);
+        }
+        let root = self.image_root()?;
+        let work = move || {
+            files.iter().for_each(|file| read(root.as_fd(), file));
+            Outcome::Read
+        };
+        let spawned = self.jobs.spawn(self.conversation, stream, work);
+        spawned.map_err(|error| guest_error("a thread", &error))?;
+        Ok(true)
+    }
+
+    pub(super) fn begin_warming(&mut self, conversation: u64, stream: u32) {
+        if let Err(error) = self.start_warming(conversation, stream) {
+            self.answer(conversation, stream, &Err(error));
+        }
+    }
+
+    fn start_warming(&mut self, conversation: u64, stream: u32) -> Result<(), WireError> {
         self.no_errand()?;
         let mut request = request(&[SELF, init::NOTHING], Vec::new());
         let fresh = self.configured.is_some() && self.workloads.is_empty();
         let (workload, session) = if fresh {
-            request.target = ID.to_owned();
+            etc_files::make(MERGED_ROOT, "resolv.conf");
+            request.target = ROOT.to_owned();
             let ground = Ground {
                 spawner: &mut self.spawner,
                 targets: &self.targets,
                 null: self.null.as_fd(),
+                prepared: self.prepared.take(),
             };
             let (workload, session) = workload::start(ground, request, libc::SIGKILL)?;
             (Some(workload), session)
@@ -62,11 +109,9 @@ impl Agent {
             (None, Some(exec::start(&mut self.spawner, request, around)?))
         };
         self.errand = Some(Errand::Warm(Warming {
-            conversation: self.conversation,
+            conversation,
             stream,
-            root_ended: workload.is_none(),
             workload,
-            command_ended: false,
         }));
         match session {
             Some(session) => drop(self.add_errand(session, PATIENCE)),
@@ -75,43 +120,24 @@ impl Agent {
         Ok(())
     }
 
-    /// The command has come and gone; now its root.
+    /// The command has come and gone. Its root stays for the workload that is to come.
     pub(super) fn warm_ended(&mut self) {
-        if let Some(Errand::Warm(warming)) = &mut self.errand {
-            warming.command_ended = true;
-            if let Some(workload) = &warming.workload {
-                workload.end_rest();
-            }
-        }
-        self.end_warming();
-    }
-
-    pub(super) fn warm_root_ended(&mut self, pid: libc::pid_t) {
-        if let Some(Errand::Warm(warming)) = &mut self.errand {
-            let first = warming.workload.as_ref().map(|workload| workload.first);
-            if first == Some(pid) {
-                warming.root_ended = true;
-                self.end_warming();
-            }
-        }
-    }
-
-    fn end_warming(&mut self) {
-        let over = matches!(&self.errand, Some(Errand::Warm(warming)) if warming.command_ended && warming.root_ended);
-        if !over {
+        let Some(Errand::Warm(warming)) = self.errand.take() else {
             return;
+        };
+        if let Some(Workload { cgroup, first, .. }) = warming.workload {
+            self.targets.remove(ROOT);
+            let prepared = Prepared { cgroup, first };
+            if self.workloads.is_empty() {
+                self.prepared = Some(prepared);
+            } else {
+                prepared.give_up();
+            }
         }
-        if let Some(Errand::Warm(warming)) = self.errand.take() {
-            self.targets.remove(ID);
-            let answer: Result<Value, WireError> = match warming.workload {
-                Some(workload) => workload
-                    .cgroup
-                    .remove()
-                    .map_err(|error| guest_error("cgroup", &error))
-                    .and_then(|()| nothing()),
-                None => nothing(),
-            };
-            self.answer(warming.conversation, warming.stream, &answer);
-        }
+        self.answer(warming.conversation, warming.stream, &nothing());
+    }
+
+    pub(super) fn prepared_ended(&mut self, pid: libc::pid_t) {
+        self.prepared.take_if(|prepared| prepared.first == pid);
     }
 }

@@ -51,6 +51,7 @@ impl Agent {
             spawner: &mut self.spawner,
             targets: &self.targets,
             null: self.null.as_fd(),
+            prepared: self.prepared.take(),
         };
         let (workload, session) = workload::start(ground, request, stop_signal)?;
         let pid = workload.pid.unwrap_or(workload.first);
@@ -103,6 +104,9 @@ impl Agent {
     pub(super) fn begin_shutdown(&mut self, grace: Duration) {
         if self.shutdown.is_none() {
             self.shutdown = Some(Shutdown::default());
+            if let Some(prepared) = self.prepared.take() {
+                prepared.give_up();
+            }
             for workload in self
                 .workloads
                 .values()

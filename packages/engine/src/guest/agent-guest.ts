@@ -91,8 +91,8 @@ export class AgentGuest implements Guest {
     return this.#control.call('clock', { clockNanos: nanos }, nothing, signal);
   }
 
-  warm(signal?: AbortSignal): Promise<void> {
-    return this.#control.call('warm', {}, nothing, signal);
+  warm(files: readonly string[], signal?: AbortSignal): Promise<void> {
+    return this.#control.call('warm', { files }, nothing, signal);
   }
 
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }> {

@@ -37,7 +37,7 @@ test('an identity says whether the guest is a copy and whether its connections e
 
 test('a guest is warmed, also before it is configured', async () => {
   await using setting = await connectedGuest();
-  await setting.guest.warm();
+  await setting.guest.warm([]);
   assert.equal(setting.simulated.system.warmed, 1);
 });
 

@@ -107,8 +107,11 @@ export interface Guest extends AsyncDisposable {
   ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
   /** Answers when hooks have run, which may take 10 s each. `conflict` while another one is under way. Nothing is thawed by it. */
   identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void>;
-  /** Does once what the first start of a process does, so that a guest that is saved afterwards starts it sooner. */
-  warm(signal?: AbortSignal): Promise<void>;
+  /**
+   * Does once what the first start of a process does, and reads these files of the root (those that aren't there are passed over), so
+   * that a guest that is saved afterwards starts its workload sooner.
+   */
+  warm(files: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Sets the wall clock, in nanoseconds since 1970, and nothing else. */
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void>;
   startWorkload(spec: WorkloadSpec, signal?: AbortSignal): Promise<{ pid: number }>;

@@ -100,7 +100,7 @@ export async function bringUp(
   }
 }
 
-/** From a bare kernel to a root; where the template has one already, only who it is. */
+/** From a bare kernel to a root; where the template has one already (of the very size), only who it is. */
 async function introduce(
   context: Context,
   record: Instance['record'],
@@ -113,7 +113,6 @@ async function introduce(
     return;
   }
   await guest.identity({ ...guestIdentity(record), copy: false, resetConnections: false }, signal);
-  await guest.growRoot(signal);
 }
 
 /** `died` rejects when the guest or its VMM ends before the guest is up. */

@@ -69,10 +69,26 @@ export function identityOf({ ino, mtimeNs }: { ino: bigint; mtimeNs: bigint }): 
   return { inode: String(ino), mtimeNs: String(mtimeNs) };
 }
 
+/**
+ * What this process has hashed and found to be right: a template is loaded again and again, and asking the shim's program costs each
+ * start about 6 ms. By inode and time of change: one that is written to, or replaced, is hashed again.
+ */
+const believed = new Set<string>();
+/** Then all of it is forgotten. */
+const mostBelieved = 10_000;
+
 async function compare(dir: string, expected: readonly Expected[], digests: Digests): Promise<void> {
-  for (const { name, bytes } of expected) await measure(dir, name, bytes);
-  const found = await digests(expected.map(({ name }) => path.join(dir, name)));
-  for (const [index, { name, digest }] of expected.entries()) {
+  const doubtful: (Expected & { key: string })[] = [];
+  for (const file of expected) {
+    const { inode, mtimeNs } = await measure(dir, file.name, file.bytes);
+    const key = `${inode} ${mtimeNs} ${file.digest}`;
+    if (!believed.has(key)) doubtful.push({ ...file, key });
+  }
+  if (doubtful.length === 0) return;
+  const found = await digests(doubtful.map(({ name }) => path.join(dir, name)));
+  if (believed.size > mostBelieved) believed.clear();
+  for (const [index, { name, digest, key }] of doubtful.entries()) {
     if (found[index]?.digest !== digest) throw damaged(dir, `${name} is not what was saved`);
+    believed.add(key);
   }
 }
