@@ -131,6 +131,11 @@ export interface SaveTarget {
    * fails.
    */
   atPause?: () => Promise<void>;
+  /**
+   * Bytes of memory that may be kept as a difference from what was saved before, at most 32 MiB. Little is written then, and each
+   * machine restored from it gets so much memory of its own. 0: never. Default 4 MiB.
+   */
+  mostDeltaBytes?: number;
   signal?: AbortSignal;
 }
 

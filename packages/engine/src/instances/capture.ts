@@ -15,6 +15,9 @@ import type { Instance } from './instance.ts';
 import { rootSerial } from './machine-spec.ts';
 import { unlessEnded } from './standstill.ts';
 
+/** Of a suspended instance: less to write out before its VMM may go. */
+const suspendedDeltaBytes = 32 * 2 ** 20;
+
 /** Where the memory of a suspended instance lies. */
 export const savedDir = (instance: Instance): string => path.join(instance.dir, 'saved');
 
@@ -57,6 +60,8 @@ export async function capture(
     dir: making,
     afterwards,
     signal: operation.signal,
+    // One machine will be restored from what is put away, and many from what is copied.
+    ...(afterwards === 'stay' ? { mostDeltaBytes: suspendedDeltaBytes } : {}),
     guest: {
       generation: record.generation,
       hostname: record.spec.hostname,

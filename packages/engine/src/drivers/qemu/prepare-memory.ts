@@ -10,10 +10,10 @@ import type { Saveable } from './save.ts';
 
 /** Gigabytes onto a slow disk. Milliseconds. */
 const copyTimeoutMs = 30 * 60_000;
-/** A delta is worth it up to this many pages (32 MiB): it is written into each copy, where a memory file is only mapped. */
+const defaultDeltaBytes = 4 * 2 ** 20;
+/** What the shim writes at most. */
 const mostDeltaPages = 8192;
-/** Where more differ before the pause there may be too many in it. */
-const likelyDeltaPages = 4096;
+const pageBytes = 4096;
 
 interface Range {
   address: number;
@@ -31,7 +31,7 @@ interface Prepared {
 export async function prepareMemory(machine: Saveable, target: SaveTarget): Promise<Prepared> {
   if (machine.readMemory === 'vmm') return byVmm(machine, target);
   try {
-    return await byShim(machine, target.dir);
+    return await byShim(machine, target);
   } catch (error) {
     if (!isVivError(error, 'not_supported')) throw error;
     return byVmm(machine, target);
@@ -46,16 +46,23 @@ function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepa
   };
 }
 
-async function byShim(machine: Saveable, dir: string): Promise<Prepared> {
+async function byShim(
+  machine: Saveable,
+  { dir, mostDeltaBytes = defaultDeltaBytes }: SaveTarget,
+): Promise<Prepared> {
   const range = { address: await ramAddress(machine.execute), bytes: machine.shape.memoryBytes };
   const last = path.join(machine.record.dir, memoryFiles.last);
-  if (await exists(last)) {
+  const most = Math.min(mostDeltaPages, Math.floor(mostDeltaBytes / pageBytes));
+  if (most > 0 && (await exists(last))) {
+    // Where more than half of that differ before the pause there may be too many in it.
+    const likely = Math.ceil(most / 2);
     const differ = await machine.shim(
       'memory_differ',
-      { ...range, base: last, most_pages: likelyDeltaPages },
+      { ...range, base: last, most_pages: likely },
       copyTimeoutMs,
     );
-    if ((differ as { pages: number }).pages <= likelyDeltaPages) return delta(machine, dir, range, last);
+    if ((differ as { pages: number }).pages <= likely)
+      return delta(machine, dir, { range, base: last, most });
   }
   return whole(machine, dir, range);
 }
@@ -76,13 +83,17 @@ async function whole(machine: Saveable, dir: string, range: Range): Promise<Prep
   };
 }
 
-async function delta(machine: Saveable, dir: string, range: Range, base: string): Promise<Prepared> {
+async function delta(
+  machine: Saveable,
+  dir: string,
+  { range, base, most }: { range: Range; base: string; most: number },
+): Promise<Prepared> {
   const into = path.join(dir, stateFiles.delta);
   const memory = path.join(dir, stateFiles.memory);
   return {
     finish: async () => {
       try {
-        const params = { ...range, base, into, most_pages: mostDeltaPages };
+        const params = { ...range, base, into, most_pages: most };
         await machine.shim('memory_delta', params, copyTimeoutMs);
         await link(base, memory);
       } catch (error) {
