@@ -206,6 +206,20 @@ describe('a suspend that fails', () => {
   }
 
   for (const was of ['Running', 'Paused'] as const) {
+    it(`because it is cancelled when its memory is complete leaves a VM ${was}`, async () => {
+      await using house = await House.open();
+      const vm = await countingVm(house);
+      if (was === 'Paused') await vm.pause();
+      const cancel = new AbortController();
+      const onProgress = ({ stage }: { stage: string }) => void (stage === 'saved' && cancel.abort());
+      assert.equal((await failure(vm.suspend({ signal: cancel.signal, onProgress }))).code, 'cancelled');
+      assert.equal(vm.info.state, was);
+      assert.equal(house.host.find(house.dir(vm.id))?.status, was.toLowerCase());
+      await settled(house);
+      if (was === 'Paused') await vm.resume();
+      await goesOn(vm, 1);
+    });
+
     it(`because its record can not be written leaves a VM ${was}`, async () => {
       await using house = await House.open();
       const vm = await countingVm(house);
