@@ -8,7 +8,7 @@ import type { InstanceRecord } from '../store/record.ts';
 import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
-import { standStill } from './standstill.ts';
+import { letWorkloadsRun, standStill } from './standstill.ts';
 
 /** An instant of an instance, complete in a directory of its own: what forks and snapshots are made from. */
 export interface Origin {
@@ -50,7 +50,7 @@ export async function takeOrigin(
     durable,
     layer: true,
   });
-  await still.goOn();
+  if (was === 'running') await letWorkloadsRun(instance, still);
   await keepDisk(context, instance, dir, durable);
   return { dir, record, was, state, frozen: still.frozen };
 }
