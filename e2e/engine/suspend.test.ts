@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Vm } from '@vivarium/model';
@@ -131,6 +131,26 @@ describe('a real VM whose memory is saved', () => {
     assert.deepEqual(await vm.start({ cold: true }), { changed: true, state: 'Running' });
     assert.equal((await vm.refresh()).suspendedAt, undefined);
     assert.equal((await vm.exec(['cat', '/kept'])).stdout, 'kept\n');
+  });
+
+  test('that this QEMU is too old for stays Suspended, with all that was saved, and goes on with one that is not', async () => {
+    const found = await countOf(vm);
+    await until('it counts', async () => (await countOf(vm)) !== found);
+    const before = await countOf(vm);
+    await vm.suspend();
+    const file = path.join(dir(), 'saved', 'manifest.json');
+    const manifest = await readFile(file, 'utf8');
+    const newer = manifest.replace(/("version": )"[^"]*"/, '$1"99.0.0"');
+    await writeFile(file, newer);
+    const saved = await readdir(path.join(dir(), 'saved'));
+    await assert.rejects(async () => await vm.start(), { code: 'saved_state_mismatch', hint: /--cold/ });
+    assert.equal((await vm.refresh()).state, 'Suspended');
+    assert.deepEqual(await processesBelow(dir()), []);
+    assert.deepEqual(await readdir(path.join(dir(), 'saved')), saved);
+    assert.equal(await readFile(file, 'utf8'), newer);
+    await writeFile(file, manifest);
+    assert.deepEqual(await vm.start(), { changed: true, state: 'Running' });
+    assert.ok((await countOf(vm)) >= before);
   });
 
   test('is found Suspended by the next engine, and goes on there', async () => {

@@ -9,7 +9,7 @@ import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
 import { makeRoom } from './flatten.ts';
 import type { Instance } from './instance.ts';
-import { standStill } from './standstill.ts';
+import { letWorkloadsRun, standStill } from './standstill.ts';
 
 /** An instant of an instance, complete in a directory of its own: what forks and snapshots are made from. */
 export interface Origin {
@@ -52,7 +52,7 @@ export async function takeOrigin(
     durable,
     layer: true,
   });
-  await still.goOn();
+  if (was === 'running') await letWorkloadsRun(instance, still);
   await keepDisk(context, instance, dir, durable);
   return { dir, record, was, state, frozen: still.frozen };
 }

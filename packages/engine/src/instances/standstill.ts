@@ -39,7 +39,9 @@ export async function standStill(
     if (guest === undefined) throw new VivError('agent_unreachable', 'nobody speaks to its agent');
     const signal = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
     const still = atRest(await guest.standStill({ freeze: true }, signal));
-    operation.undo('let the workloads run', () => unlessEnded(machine, () => still.goOn()));
+    operation.undo('let the workloads run', () =>
+      unlessEnded(machine, () => letWorkloadsRun(instance, still)),
+    );
     return still;
   } catch (cause) {
     operation.signal.throwIfAborted();
@@ -47,6 +49,30 @@ export async function standStill(
     instance.emit('warning', { message: `Not frozen: ${VivError.from(cause).message}` });
     return asItWas;
   }
+}
+
+/**
+ * A guest that its VMM has paused meanwhile, because its disk is full, can't be told: it is Paused with its workloads frozen, and
+ * the resume lets them go.
+ */
+export async function letWorkloadsRun(
+  instance: Pick<Instance, 'machine' | 'still' | 'observeMachine' | 'change'>,
+  still: Standstill,
+): Promise<void> {
+  const { machine } = instance;
+  const isPaused = async () => machine !== undefined && (await machine.status()) === 'paused';
+  if (await isPaused()) {
+    instance.still = still;
+  } else {
+    try {
+      await still.goOn();
+      return;
+    } catch (error) {
+      if (!(await isPaused())) throw error;
+    }
+  }
+  instance.observeMachine(machine, 'paused');
+  instance.change({ frozen: still.frozen });
 }
 
 /** Of a guest whose workloads were frozen. */
