@@ -5,6 +5,7 @@ import { bootId } from '../../host/identity.ts';
 import { type Digests, identityOf } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
+import { PauseGuard } from './guard.ts';
 import { memoryFiles, replaceLink, type SavedShape } from './memory.ts';
 import { statusFrom } from './status.ts';
 
@@ -39,11 +40,13 @@ export async function saveMachine(
   const range = { address: await ramAddress(machine), bytes: machine.shape.memoryBytes };
   const memory = await prepare(machine, target.dir, range);
   target.signal?.throwIfAborted();
+  const guard = was === 'running' ? await PauseGuard.take(machine.shim) : undefined;
   const began = performance.now();
-  await machine.execute('stop', {}, haltTimeoutMs);
   let complete = false;
+  let unbroken = true;
   let ended: number;
   try {
+    await machine.execute('stop', {}, haltTimeoutMs);
     await machine.execute(
       'xen-save-devices-state',
       { filename: path.join(target.dir, stateFiles.devices), live: true },
@@ -53,13 +56,29 @@ export async function saveMachine(
     await memory.finish();
     complete = true;
   } finally {
-    if (was === 'running' && !(complete && target.afterwards === 'stay'))
-      await machine.execute('cont', {}, haltTimeoutMs);
+    const goesOn = was === 'running' && !(complete && target.afterwards === 'stay');
+    unbroken = await endPause(machine, guard, goesOn);
     ended = performance.now();
+  }
+  if (!unbroken) {
+    throw new VivError('vmm_failed', 'The guest was let run in the middle of its pause', {
+      hint: 'This process did not get to run for too long. Try again.',
+    });
   }
   await memory.keep();
   const manifest = await describe(machine, target, was);
   return { manifest, pauseMilliseconds: ended - began };
+}
+
+/** Whether it was one pause up to here. Where the vCPUs can't be let run, the shim tries as well, once nobody renews its guard. */
+async function endPause(machine: Saveable, guard: PauseGuard | undefined, goesOn: boolean): Promise<boolean> {
+  try {
+    if (goesOn) await machine.execute('cont', {}, haltTimeoutMs);
+    return (await guard?.release()) ?? true;
+  } catch (error) {
+    guard?.abandon();
+    throw error;
+  }
 }
 
 interface Range {
