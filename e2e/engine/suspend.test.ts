@@ -101,7 +101,9 @@ describe('a real VM whose memory is saved', () => {
     inside.write('one');
     assert.equal(String((await inside[Symbol.asyncIterator]().next()).value), 'one');
     inside.destroy();
-    const keep = vm.exec(['sh', '-c', '(echo a; sleep 2; echo b; sleep 1) | nc 127.0.0.1 7000']);
+    const listening = 'until netstat -ltn | grep -q :7000; do sleep 0.05; done';
+    const talk = '(echo a; sleep 2; echo b; sleep 1) | nc 127.0.0.1 7000';
+    const keep = vm.exec(['sh', '-c', `${listening}; ${talk}`]);
     await vm.suspend();
     await vm.start();
     assert.equal((await keep).stdout, 'a\nb\n');
@@ -154,9 +156,9 @@ describe('a real VM whose memory is saved', () => {
   });
 
   test('is found Suspended by the next engine, and goes on there', async () => {
-    // The number that lies on the disk may be of an earlier life.
-    const found = await countOf(vm);
-    await until('it counts', async () => (await countOf(vm)) !== found);
+    // It has booted anew: what is there may still be the number from before.
+    await vm.exec(['rm', '/count']).orThrow();
+    await until('it counts', async () => (await countOf(vm)) > 5);
     const before = await countOf(vm);
     await vm.suspend();
     await real.reopen();

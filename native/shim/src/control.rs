@@ -58,6 +58,10 @@ impl Control {
         Ok(())
     }
 
+    pub fn has(&self, client: u64) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     pub fn is_full(&self) -> bool {
         self.clients.len() >= MAX_CLIENTS
     }

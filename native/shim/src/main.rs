@@ -1,6 +1,7 @@
 //! `viv-shim DIR`: parent of one VMM. The contract is docs/shim.md.
 //!
-//! One thread and one `poll` loop, and a second thread only while memory is copied: a shim must cost next to nothing, and everything it holds is bounded.
+//! One thread and one `poll` loop, and a second thread only while memory is copied or a guest is let
+//! go that its daemon has left standing: a shim must cost next to nothing, and everything it holds is bounded.
 
 mod console;
 mod control;
@@ -8,6 +9,7 @@ mod descriptors;
 mod ending;
 mod failure;
 mod files;
+mod guard;
 mod identity;
 mod launch;
 mod lines;

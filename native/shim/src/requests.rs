@@ -53,6 +53,11 @@ impl Supervisor {
                 self.control.subscribe(client);
                 Ok(json!({}))
             }
+            "guard" => request
+                .parameters()
+                .and_then(|wanted| self.guard.hold(client, &wanted))
+                .map(|()| json!({})),
+            "guard_release" => self.guard.release(client).map(|()| json!({})),
             "relay" => request.parameters().map(|to: RelayTo| {
                 self.relay
                     .set_target(to.guest_port, SocketAddr::new(to.address, to.port));

@@ -4,6 +4,7 @@ use crate::console::Console;
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::files::{self, remove_if_there, write_durably};
+use crate::guard::Guard;
 use crate::identity::Identity;
 use crate::launch::{self, Launch};
 use crate::logs::{CappedLog, RotatingLog};
@@ -89,6 +90,7 @@ fn with_sockets(
         console: Console::default(),
         relay: Relay::default(),
         memory: Memory::default(),
+        guard: Guard::default(),
         lock,
     };
     Ok(Started {

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::control::Control;
 use crate::descriptors::set_nonblocking;
+use crate::guard::Guard;
 use crate::identity::Identity;
 use crate::logs::{CappedLog, RotatingLog};
 use crate::memory::Memory;
@@ -40,6 +41,7 @@ pub struct Supervisor {
     pub console: Console,
     pub relay: Relay,
     pub memory: Memory,
+    pub guard: Guard,
     /// Held until the process ends.
     pub lock: File,
 }
@@ -76,9 +78,10 @@ impl Supervisor {
         let mut scratch = vec![0u8; 32 * 1024];
         let mut ended = Ended::default();
         while !self.has_ended() {
-            for (source, events) in poll(&self.sources(&ended), -1) {
+            for (source, events) in poll(&self.sources(&ended), self.guard.timeout_ms()) {
                 self.service(source, events, &mut ended, &mut scratch);
             }
+            self.guard.look(|client| self.control.has(client));
         }
         // Whatever else is in its group holds its outputs open.
         vmm::kill_group(self.vmm.pid);

@@ -3,8 +3,16 @@ import { memoryFiles } from './memory.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** Sockets QEMU listens on, in the machine's directory, which is its working directory. */
-export const sockets = { qmp: 'qmp.sock', control: 'control.sock', bulk: 'bulk.sock' } as const;
+/**
+ * Sockets QEMU listens on, in the machine's directory, which is its working directory. A monitor serves one client at a time:
+ * `guard` is the shim's own, for when a daemon holds `qmp` and does not move.
+ */
+export const sockets = {
+  qmp: 'qmp.sock',
+  guard: 'guard.sock',
+  control: 'control.sock',
+  bulk: 'bulk.sock',
+} as const;
 
 /** Names of the virtio-serial ports in the guest: docs/protocol.md. */
 const portNames = { control: 'vivarium.control', bulk: 'vivarium.bulk', log: 'vivarium.log' } as const;
@@ -64,6 +72,7 @@ export function qemuArguments(
     // What is restored is let go once all of it is there.
     ...(spec.run && restored === undefined ? [] : ['-S']),
     ...['-qmp', `unix:${sockets.qmp},server=on,wait=off`],
+    ...['-qmp', `unix:${sockets.guard},server=on,wait=off`],
     ...bootArguments(spec),
     ...['-chardev', 'socket,id=console,fd={fd:console}', '-device', 'isa-serial,chardev=console'],
     ...(spec.guest === 'agent' ? channelArguments() : []),

@@ -6,6 +6,7 @@ import { type Digests, identityOf } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
 import { fullOr } from './disk-full.ts';
+import { PauseGuard } from './guard.ts';
 import { exists, type SavedShape } from './memory.ts';
 import { prepareMemory } from './prepare-memory.ts';
 import { statusFrom } from './status.ts';
@@ -50,6 +51,7 @@ export async function saveMachine(
     throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
   const memory = await prepareMemory(machine, target);
   target.signal?.throwIfAborted();
+  const guard = was === 'running' ? await PauseGuard.take(machine.shim) : undefined;
   let halted = was === 'running';
   const letRun = async () => {
     if (halted) await machine.execute('cont', {}, haltTimeoutMs);
@@ -65,12 +67,28 @@ export async function saveMachine(
     await target.atPause?.();
     if (target.afterwards === 'continue') await letRun();
     const pauseMilliseconds = performance.now() - began;
+    await unbroken(guard);
     await memory.keep();
     return { manifest: await describe(machine, target, was), pauseMilliseconds };
   } catch (error) {
-    await letRun();
+    try {
+      await letRun();
+      await guard?.release();
+    } catch (failure) {
+      // The shim tries as well, once nobody renews its guard.
+      guard?.abandon();
+      throw failure;
+    }
     throw error;
   }
+}
+
+/** @throws VivError where the shim has let the guest run in between: memory and disk would be of two instants. */
+async function unbroken(guard: PauseGuard | undefined): Promise<void> {
+  if ((await guard?.release()) ?? true) return;
+  throw new VivError('vmm_failed', 'The guest was let run in the middle of its pause', {
+    hint: 'This process did not get to run for too long. Try again.',
+  });
 }
 
 /**
