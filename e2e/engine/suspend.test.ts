@@ -131,6 +131,8 @@ describe('a real VM whose memory is saved', () => {
   });
 
   test('is found Suspended by the next engine, and goes on there', async () => {
+    // What is there is of an earlier life, until this one has counted for the first time.
+    await vm.exec(['rm', '/count']).orThrow();
     await until('it counts', async () => (await countOf(vm)) > 5);
     const before = await countOf(vm);
     await vm.suspend();
