@@ -48,7 +48,7 @@ export async function launch(
       from,
       digests: shimDigests(context.shimPath),
     });
-    if (from && spec.run) await launched.resume();
+    if (from && spec.run && whenLoaded(from) === 'when-told') await launched.resume();
     shim.release();
     return launched;
   } catch (error) {

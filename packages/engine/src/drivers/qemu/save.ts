@@ -2,7 +2,7 @@ import { chmod, link, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
 import { bootId } from '../../host/identity.ts';
-import { type Digests, identityOf } from '../../saved-states/check.ts';
+import { type Digests, identityOf, remembering } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
 import { memoryFiles, replaceLink, type SavedShape } from './memory.ts';
@@ -136,7 +136,7 @@ async function describe(
   // QEMU 7.2 opens what it maps privately for writing too, and refuses where it may not. It never writes to it.
   if (process.getuid?.() !== 0) await chmod(memoryFile, 0o600);
   const files = [memoryFile, path.join(dir, stateFiles.devices), ...(hasDelta ? [deltaFile] : [])];
-  const [memory, devices, delta] = await digests(files);
+  const [memory, devices, delta] = await remembering(digests)(files);
   if (memory === undefined || devices === undefined) throw new VivError('internal', 'Digests are missing');
   const found = await stat(memoryFile, { bigint: true });
   return {
