@@ -29,7 +29,8 @@ export const coldStart: Figure = {
       const layers = await images.disk(digest);
       const ours = async () => {
         const began = performance.now();
-        await using vm = await engine.run(image, { cmd: argv, attach: true });
+        await using vm = await engine.create({ image, cmd: argv, attach: true });
+        await vm.start({ cold: true });
         const session = await vm.attach();
         for await (const _ of session.output) return performance.now() - began;
         throw new Error('The command printed nothing');

@@ -1,19 +1,19 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
 import { connect } from '@vivarium/client';
 import { openEngine } from '@vivarium/engine';
+import { startDaemon } from '../daemon.ts';
 import { type Figure, type Measured, ms } from '../figure.ts';
 import { leanPages, nodePages } from '../floor/pages.ts';
+import { ownBytes, rollup } from '../processes.ts';
 import { median, quantile, timed } from '../stats.ts';
 
 const many = 10_000;
 const alive = 1000;
 const requests = 500;
 const page = '/instances?limit=100';
-const program = path.resolve(import.meta.dirname, '../../packages/daemon/src/main.ts');
 
 /** What thousands of instances cost, without a VM: the simulated driver. */
 export const thousands: Figure = {
@@ -42,7 +42,7 @@ async function listings(home: string): Promise<Measured[]> {
     lookup = quantile(times, 0.99);
   }
   const began = performance.now();
-  await using daemon = await simulatedDaemon(home);
+  await using daemon = await startDaemon(home, 'simulated');
   const restart = performance.now() - began;
   const lean = await leanPages(daemon.socket, page, requests);
   const stock = await nodePages(daemon.socket, page, requests);
@@ -79,53 +79,19 @@ async function listings(home: string): Promise<Measured[]> {
 }
 
 async function memory(home: string): Promise<Measured> {
-  await using daemon = await simulatedDaemon(home);
+  await using daemon = await startDaemon(home, 'simulated');
   await using viv = connect({ home, autostart: false });
   for (let made = 0; made < alive; made += 50) {
     await Promise.all(Array.from({ length: 50 }, () => viv.run('busybox')));
   }
-  const rollup = await readFile(`/proc/${daemon.pid}/smaps_rollup`, 'utf8');
-  const megabytes = (field: string) =>
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]) / 1024;
-  const own = megabytes('Private_Dirty') + megabytes('Private_Clean');
+  const own = (await ownBytes(daemon.pid)) / 2 ** 20;
+  const resident = (await rollup(daemon.pid, 'Rss')) / 2 ** 20;
   return {
     what: `Memory of the daemon with ${alive} simulated instances running`,
-    ours: `${Math.round(own)} MB of its own, ${Math.round(megabytes('Rss'))} MB resident`,
+    ours: `${Math.round(own)} MB of its own, ${Math.round(resident)} MB resident`,
     floor: '-',
     promise: 'under 150 MB of its own',
     kept: own < 150,
-  };
-}
-
-/** Up when this resolves; its VMs are in its own memory. */
-async function simulatedDaemon(home: string): Promise<AsyncDisposable & { socket: string; pid: number }> {
-  const child = spawn(
-    process.execPath,
-    // As the SDK starts it.
-    [
-      '--max-semi-space-size=2',
-      '--disable-warning=ExperimentalWarning',
-      program,
-      '--home',
-      home,
-      '--driver',
-      'simulated',
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env: { ...process.env, VIVD_READY_FD: '3' } },
-  );
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  let said = '';
-  for await (const chunk of child.stdio[3] as Readable) {
-    said += chunk;
-    if (said.includes('\n')) break;
-  }
-  const { ready } = JSON.parse(said) as { ready: { socket: string; pid: number } };
-  return {
-    ...ready,
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGTERM');
-      await gone;
-    },
   };
 }
 

@@ -28,8 +28,9 @@ pub fn resolv_conf(servers: &[IpAddr]) -> String {
 pub enum Way {
     /// The file is another one afterwards, and its text is never half there.
     Anew,
-    /// For what nobody reads yet, and is written again at the next start should it be half written: to make a file and rename
-    /// it costs 30 ms where code is translated cold. A file that can't be written to is made anew.
+    /// For when nobody reads: an identity is told while all that is the user's stands still. To make a file and rename it costs
+    /// 30 ms where code is translated cold; one that a crash leaves half written is written again at the next start. What can't be
+    /// written to is made anew.
     InPlace,
 }
 

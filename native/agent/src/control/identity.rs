@@ -56,7 +56,7 @@ impl Agent {
         self.no_errand()?;
         let identity = Identity::read(fields)?;
         identity.seed()?;
-        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), self.way())?;
+        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), Way::InPlace)?;
         // Where nothing of the user's has begun yet this start is its boot.
         if self.configured.is_some() && (identity.copy || self.workloads.is_empty()) {
             boot_id::renew().map_err(|error| guest_error("boot id", &error))?;
@@ -123,27 +123,18 @@ impl Agent {
         }
     }
 
-    /// Before the workload there is nobody who could be reading.
-    fn way(&self) -> Way {
-        match self.workloads.is_empty() {
-            true => Way::InPlace,
-            false => Way::Anew,
-        }
-    }
-
     fn tell_generation(&mut self, identity: &Identity) {
-        let way = self.way();
-        generation::set(identity.generation(), way);
+        generation::set(identity.generation(), Way::InPlace);
         if self.configured.is_none() {
             return;
         }
-        generation::tell_in(MERGED_ROOT, way);
+        generation::tell_in(MERGED_ROOT, Way::InPlace);
         let root = match self.image_root() {
             Ok(root) => root,
             Err(error) => return self.warn(&error.message),
         };
         if self.root_workload().is_some() {
-            generation::tell(root.as_fd(), "the root workload", way);
+            generation::tell(root.as_fd(), "the root workload", Way::InPlace);
         }
         if identity.copy {
             match hooks::list(root.as_fd()) {

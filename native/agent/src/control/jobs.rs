@@ -4,10 +4,11 @@ use super::freezing::Freezing;
 use super::Agent;
 use crate::access::guest_error;
 use crate::sys;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use viv_protocol::{Value, WireError};
 
 /// What a job came to, and so what is to be done next.
@@ -31,6 +32,69 @@ pub struct Jobs {
     wake: Arc<OwnedFd>,
     done: Receiver<Done>,
     sender: Sender<Done>,
+    workers: Arc<Workers>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads, as many as there are jobs under way, of which the last one stays: to make a thread costs a restored guest 20 ms
+/// where code is translated cold, to wake one next to nothing.
+#[derive(Default)]
+struct Workers {
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle: usize,
+}
+
+impl Workers {
+    /// No job panics while it holds the queue.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(self: &Arc<Workers>, job: Job) -> io::Result<()> {
+        let mut queue = self.lock();
+        queue.jobs.push_back(job);
+        if queue.idle >= queue.jobs.len() {
+            self.more.notify_one();
+            return Ok(());
+        }
+        drop(queue);
+        let workers = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || workers.work());
+        spawned.map(drop).or_else(|error| {
+            // Nobody else adds jobs: the last one is this, unless a thread has come to take it.
+            self.lock().jobs.pop_back().map_or(Ok(()), |_| Err(error))
+        })
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.lock();
+                continue;
+            }
+            if queue.idle > 0 {
+                return;
+            }
+            queue.idle += 1;
+            queue = self
+                .more
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
 }
 
 /// Jobs neither recurse nor keep buffers on their stack.
@@ -43,6 +107,7 @@ impl Jobs {
             wake: Arc::new(sys::event_fd()?),
             done,
             sender,
+            workers: Arc::default(),
         })
     }
 
@@ -66,10 +131,7 @@ impl Jobs {
             });
             let _full_is_awake = sys::write(wake.as_raw_fd(), &1u64.to_ne_bytes());
         };
-        std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(job)
-            .map(drop)
+        self.workers.give(Box::new(job))
     }
 }
 
@@ -113,5 +175,35 @@ impl Agent {
         if conversation == self.conversation {
             self.link.respond(stream, answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn jobs_run_beside_each_other_and_one_thread_stays_for_the_next() {
+        let workers: Arc<Workers> = Arc::default();
+        let (sender, told) = channel();
+        let both = Arc::new(Barrier::new(2));
+        let give = |job: Job| workers.give(job).expect("a thread");
+        for _ in 0..2 {
+            let (sender, both) = (sender.clone(), Arc::clone(&both));
+            give(Box::new(move || {
+                both.wait();
+                sender.send(std::thread::current().id()).expect("heard");
+            }));
+        }
+        let first = [(); 2].map(|()| told.recv().expect("neither waits for the other's end"));
+        // One of the two is idle soon, and the other has gone.
+        while workers.lock().idle == 0 {
+            std::thread::yield_now();
+        }
+        give(Box::new(move || {
+            sender.send(std::thread::current().id()).expect("heard");
+        }));
+        assert!(first.contains(&told.recv().expect("done")));
     }
 }

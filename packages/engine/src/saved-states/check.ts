@@ -24,8 +24,9 @@ export async function checkFiles(state: SavedState, digests: Digests): Promise<v
   const { memory, delta, devices } = manifest;
   const small: Expected[] = [{ name: stateFiles.devices, ...devices }];
   if (delta !== undefined) small.push({ name: stateFiles.delta, ...delta });
-  const known = await isAsSaved(state);
-  await compare(dir, known ? small : [...small, { name: stateFiles.memory, ...memory }], digests);
+  const untouched = await isAsSaved(state);
+  if (untouched) remember(`${memory.inode} ${memory.mtimeNs} ${memory.bytes}`, memory.digest);
+  await compare(dir, untouched ? small : [...small, { name: stateFiles.memory, ...memory }], digests);
 }
 
 /** Why a launch has failed where what it was to be made from was removed under its hands: not for its own reasons. */
@@ -70,25 +71,38 @@ export function identityOf({ ino, mtimeNs }: { ino: bigint; mtimeNs: bigint }): 
 }
 
 /**
- * What this process has hashed and found to be right: a template is loaded again and again, and asking the shim's program costs each
- * start about 6 ms. By inode and time of change: one that is written to, or replaced, is hashed again.
+ * Digests that this process knows, by inode, time of change and length: a template is loaded again and again, what was just saved is
+ * loaded by its copies, and asking the shim's program costs each of them about 6 ms.
  */
-const believed = new Set<string>();
+const known = new Map<string, string>();
 /** Then all of it is forgotten. */
-const mostBelieved = 10_000;
+const mostKnown = 10_000;
+
+function remember(identity: string, digest: string): void {
+  if (known.size > mostKnown) known.clear();
+  known.set(identity, digest);
+}
+
+/** Asks only for files that have changed since, or were never asked for. */
+export function remembering(digests: Digests): Digests {
+  return async (files) => {
+    const found = await Promise.all(files.map((file) => stat(file, { bigint: true })));
+    const identities = found.map(({ ino, mtimeNs, size }) => `${ino} ${mtimeNs} ${size}`);
+    const unknown = files.filter((_, index) => !known.has(identities[index] ?? ''));
+    const told = unknown.length === 0 ? [] : await digests(unknown);
+    return files.map((file, index) => {
+      const [identity = '', bytes = 0] = [identities[index], Number(found[index]?.size)];
+      const digest = told[unknown.indexOf(file)]?.digest ?? known.get(identity) ?? '';
+      remember(identity, digest);
+      return { bytes, digest };
+    });
+  };
+}
 
 async function compare(dir: string, expected: readonly Expected[], digests: Digests): Promise<void> {
-  const doubtful: (Expected & { key: string })[] = [];
-  for (const file of expected) {
-    const { inode, mtimeNs } = await measure(dir, file.name, file.bytes);
-    const key = `${inode} ${mtimeNs} ${file.digest}`;
-    if (!believed.has(key)) doubtful.push({ ...file, key });
-  }
-  if (doubtful.length === 0) return;
-  const found = await digests(doubtful.map(({ name }) => path.join(dir, name)));
-  if (believed.size > mostBelieved) believed.clear();
-  for (const [index, { name, digest, key }] of doubtful.entries()) {
+  for (const { name, bytes } of expected) await measure(dir, name, bytes);
+  const found = await remembering(digests)(expected.map(({ name }) => path.join(dir, name)));
+  for (const [index, { name, digest }] of expected.entries()) {
     if (found[index]?.digest !== digest) throw damaged(dir, `${name} is not what was saved`);
-    believed.add(key);
   }
 }

@@ -69,8 +69,8 @@ export function qemuArguments(
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...machineArguments(spec, host),
     ...memoryArguments(spec, restored !== undefined),
-    // What is restored is let go once all of it is there.
-    ...(spec.run && restored === undefined ? [] : ['-S']),
+    // What is restored is let go once all of it is there: by QEMU itself, where that is the device state.
+    ...(spec.run && restored !== 'when-told' ? [] : ['-S']),
     ...['-qmp', `unix:${sockets.qmp},server=on,wait=off`],
     ...['-qmp', `unix:${sockets.guard},server=on,wait=off`],
     ...bootArguments(spec),

@@ -53,7 +53,7 @@ export async function launch(
       from,
       means: { digests, readMemory: context.readMemory },
     });
-    if (from && spec.run) await launched.resume();
+    if (from && spec.run && whenLoaded(from) === 'when-told') await launched.resume();
     shim.release();
     return launched;
   } catch (error) {

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import { bootId } from '../../host/identity.ts';
-import { type Digests, identityOf } from '../../saved-states/check.ts';
+import { type Digests, identityOf, remembering } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
 import { fullOr } from './disk-full.ts';
@@ -113,7 +113,7 @@ async function describe(
   const hasDelta = await exists(deltaFile);
   const memoryFile = path.join(dir, stateFiles.memory);
   const files = [memoryFile, path.join(dir, stateFiles.devices), ...(hasDelta ? [deltaFile] : [])];
-  const [memory, devices, delta] = await digests(files);
+  const [memory, devices, delta] = await remembering(digests)(files);
   if (memory === undefined || devices === undefined) throw new VivError('internal', 'Digests are missing');
   const found = await stat(memoryFile, { bigint: true });
   return {

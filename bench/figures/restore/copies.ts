@@ -1,0 +1,110 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Measured, ms } from '../../figure.ts';
+import { rawSave } from '../../floor/clone.ts';
+import { RawQmp } from '../../floor/qmp.ts';
+import { median, timed } from '../../stats.ts';
+import { type Ground, image, type Vm } from './ground.ts';
+
+const MiB = 2 ** 20;
+
+/** Forks and snapshots of an idle guest of 256 MB. */
+export async function copies(ground: Ground): Promise<Measured[]> {
+  const { engine, template, rounds, margin } = ground;
+  await using source = await engine.run(image, { cmd: ['sleep', '1000000'] });
+  await source.exec(['true']).orThrow();
+  const pauses = { fork: [] as number[], snapshot: [] as number[], raw: [] as number[] };
+  const answers = { ours: [] as number[], floor: [] as number[] };
+  const copied: number[] = [];
+  await discard(await source.fork());
+  for (let round = 0; round < rounds; round++) {
+    const raw = await rawPause(ground);
+    pauses.raw.push(raw.milliseconds);
+    copied.push(raw.bytes);
+    answers.floor.push(
+      await timed(async () => {
+        await using _ = await template.alive();
+      }),
+    );
+    // Nothing has changed since the one before.
+    let children: Vm[] = [];
+    answers.ours.push(
+      await timed(async () => {
+        children = await source.fork({ onProgress: pauseInto(pauses.fork) });
+        await children[0]?.refresh();
+        await children[0]?.stats();
+      }),
+    );
+    await discard(children);
+    const { id } = await source.snapshots.create({ onProgress: pauseInto(pauses.snapshot) });
+    await engine.snapshots.remove(id);
+  }
+  ground.starts.set('fork', answers.ours);
+  const many = await tenAtOnce(ground, source, median(answers.floor));
+  const beyond = median(answers.ours) - median(answers.floor);
+  const raw = `${ms(median(pauses.raw))} (raw clone, ${(median(copied) / MiB).toFixed(1)} MB copied while it stands still)`;
+  return [
+    ...(['fork', 'snapshot'] as const).map((kind) => ({
+      what: `Pause of an idle source of 256 MB during a live ${kind}, ${rounds} rounds`,
+      ours: ms(median(pauses[kind])),
+      floor: raw,
+      promise: `at most ${30 * margin} ms`,
+      kept: median(pauses[kind]) <= 30 * margin,
+    })),
+    {
+      what: `Another fork with nothing changed since, to the child's answer, less a raw clone's`,
+      ours: `${ms(beyond)} (${ms(median(answers.ours))})`,
+      floor: ms(median(answers.floor)),
+      promise: `at most ${60 * margin} ms`,
+      kept: beyond <= 60 * margin,
+    },
+    many,
+  ];
+}
+
+async function tenAtOnce(ground: Ground, source: Vm, floor: number): Promise<Measured> {
+  const { margin } = ground;
+  const times: number[] = [];
+  for (let round = 0; round < Math.max(1, Math.floor(ground.rounds / 4)); round++) {
+    let children: Vm[] = [];
+    times.push(
+      await timed(async () => {
+        children = await source.fork({ count: 10, name: `ten-${round}-%d` });
+        await Promise.all(children.map((child) => child.stats()));
+      }),
+    );
+    await discard(children);
+  }
+  return {
+    what: `Ten forks of one source at once, all answering, ${times.length} times`,
+    ours: ms(median(times)),
+    floor: `${ms(10 * floor)} (ten raw clones, one after the other)`,
+    promise: `at most ${0.85 * margin}x`,
+    kept: median(times) <= 0.85 * margin * 10 * floor,
+  };
+}
+
+/** A raw clone that has only just answered: what it has written is copied while it stands still. */
+async function rawPause({ template }: Ground): Promise<{ milliseconds: number; bytes: number }> {
+  await using machine = await template.alive();
+  using qmp = await RawQmp.connect(machine);
+  const place = path.join(tmpdir(), `viv-floor-save-${process.pid}`);
+  const state = { memory: `${place}.memory`, devices: `${place}.devices` };
+  try {
+    return await rawSave(machine, qmp, 256 * MiB, state);
+  } finally {
+    await Promise.all(Object.values(state).map((file) => rm(file, { force: true })));
+  }
+}
+
+export const pauseInto =
+  (list: number[]) =>
+  (progress: { stage: string; pauseMilliseconds?: number }): void => {
+    if (progress.stage === 'saved' && progress.pauseMilliseconds !== undefined)
+      list.push(progress.pauseMilliseconds);
+  };
+
+export async function discard(vms: readonly Vm[]): Promise<void> {
+  await Promise.all(vms.map((vm) => vm.delete({ force: true })));
+}
