@@ -182,7 +182,7 @@ describe('the template of an image', () => {
     assert.deepEqual(
       system.identities.map(({ hostname, copy }) => [hostname, copy]),
       [
-        ['vivarium', false],
+        ['v', false],
         [vm.name, false],
       ],
     );
