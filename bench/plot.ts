@@ -20,7 +20,7 @@ export async function drawStarts({
 export function svg(kinds: readonly (readonly [string, readonly number[]])[]): string {
   const height = top + kinds.length * step + 40;
   const bottom = height - 40;
-  const ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+  const ticks = [1, 3, 10, 30, 100, 300, 1000, 3000];
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Milliseconds to the first output, by kind of start">
 <style>
   text { font: 13px system-ui, sans-serif; fill: #1f2328; }

@@ -40,7 +40,7 @@ export async function copies(ground: Ground): Promise<Measured[]> {
     const { id } = await source.snapshots.create({ onProgress: pauseInto(pauses.snapshot) });
     await engine.snapshots.remove(id);
   }
-  ground.starts.set('fork', answers.ours);
+  ground.starts.set('fork, to its answer', answers.ours);
   const many = await tenAtOnce(ground, source, median(answers.floor));
   const beyond = median(answers.ours) - median(answers.floor);
   const raw = `${ms(median(pauses.raw))} (raw clone, ${(median(copied) / MiB).toFixed(1)} MB copied while it stands still)`;

@@ -29,11 +29,14 @@ export async function starts(ground: Ground): Promise<Measured[]> {
         await sleeper.exec(['uname', '-a']).orThrow();
       }),
     );
-    if (round < mostColdRounds) add('cold', await startToOutput(ground, 'cold'));
+    if (round >= mostColdRounds) continue;
+    add('cold', await startToOutput(ground, 'cold'));
+    add('kernel', await startToOutput(ground, 'template'));
   }
   const of = (name: string) => median(times[name] ?? []);
   const floors = `${ms(of('bare'))} (raw clone; ${ms(of('named'))} where it is told who it is)`;
   ground.starts.set('cold boot', times.cold ?? []);
+  ground.starts.set("kernel's template", times.kernel ?? []);
   ground.starts.set("image's template", times.ours ?? []);
   ground.starts.set('resume', times.resume ?? []);
   return [
