@@ -189,10 +189,8 @@ export const saving: Provocations<Point> = {
     },
   },
   'save.update': {
-    error: async (stage) => {
-      const saving = await begin(stage);
-      await failsAndRuns(stage, saving, () => rm(path.join(saving.dir, stateFiles.memory)));
-    },
+    error:
+      'nothing from outside comes between the copy and the comparison, which are milliseconds apart in one shim; its own tests take the file away there',
     hang: patient,
     crash: async (stage) => {
       const saving = await begin(stage);
