@@ -124,6 +124,11 @@ export interface SaveTarget {
   /** Exists, is empty, and lies on the file system of the machine's own directory. */
   dir: string;
   guest: Omit<SavedStateManifest['guest'], 'was'>;
+  /**
+   * Not as a delta to what was saved before: that is written into each machine that is made from it, where memory is mapped by all of
+   * them. Default false.
+   */
+  whole?: boolean;
   /** `continue`: as it was before, running or paused, also when the save fails. `stay`: the vCPUs stay stopped once it is complete. */
   afterwards: 'continue' | 'stay';
   /**

@@ -101,7 +101,7 @@ async function mountRoot(
 async function save(machine: Machine, guest: Guest, dir: string, signal: AbortSignal): Promise<void> {
   if (!isMachineSaver(machine)) throw new VivError('not_supported', 'This machine can not be saved');
   await guest.standStill({ freeze: false }, signal);
-  const { manifest } = await machine.save({ dir, guest: nobody, afterwards: 'stay', signal });
+  const { manifest } = await machine.save({ dir, guest: nobody, afterwards: 'stay', whole: true, signal });
   // What a crash of the host leaves is hashed before it is believed.
   await writeManifest(dir, manifest, { durable: false });
   await end(machine);

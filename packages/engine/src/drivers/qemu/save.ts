@@ -37,7 +37,7 @@ export async function saveMachine(
   if (was !== 'running' && was !== 'paused')
     throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
   const range = { address: await ramAddress(machine), bytes: machine.shape.memoryBytes };
-  const memory = await prepare(machine, target.dir, range);
+  const memory = await prepare(machine, target, range);
   target.signal?.throwIfAborted();
   const began = performance.now();
   await machine.execute('stop', {}, haltTimeoutMs);
@@ -74,9 +74,13 @@ interface Prepared {
   keep(): Promise<void>;
 }
 
-async function prepare(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
+async function prepare(
+  machine: Saveable,
+  { dir, whole: always = false }: Pick<SaveTarget, 'dir' | 'whole'>,
+  range: Range,
+): Promise<Prepared> {
   const last = path.join(machine.record.dir, memoryFiles.last);
-  if (await exists(last)) {
+  if (!always && (await exists(last))) {
     const differ = await machine.shim(
       'memory_differ',
       { ...range, base: last, most_pages: likelyDeltaPages },
