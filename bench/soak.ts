@@ -2,7 +2,7 @@
 // Usage: npm run soak -- [--rounds 200] [--forks 100] [--kills]
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Vm } from '@vivarium/model';
+import { isVivError, type Vm } from '@vivarium/model';
 import { fsck } from './soak/disk.ts';
 import { checkFiles, command, lookInto, type Sight, untilBusy } from './soak/guest.ts';
 import { House } from './soak/house.ts';
@@ -123,14 +123,13 @@ async function killedRound(where: string, whom: 'daemon' | 'VMM'): Promise<void>
     await vm.suspend();
     await vm.start();
   })().catch((error: unknown) => String(error)); // It was killed; what it has come to is looked at below.
-  await someMs(600);
+  await someMs(400);
   if (whom === 'daemon') await house.killDaemon();
   else await house.killVmm(vm);
   const outcome = await work;
   vm = await house.viv.get('soak');
   const { state } = await vm.refresh();
-  if (state !== 'Running') await vm.start();
-  const sight = await untilBusy(vm);
+  const sight = await againBusy();
   const lost = sight.life !== life;
   say(`  ${where}: ${whom} killed (${outcome ?? 'too late'}), then ${state}${lost ? ', and booted' : ''}`);
   if (whom === 'daemon' && lost) found(where, ['a killed daemon has cost the VM its memory']);
@@ -138,4 +137,26 @@ async function killedRound(where: string, whom: 'daemon' | 'VMM'): Promise<void>
   found(where, await lines.end({ expected: true }));
   lines = new NumberedLines(vm);
   await filesOf(where, vm);
+}
+
+/** A VMM's end is seen a moment later, and what was under way when a daemon was killed is still being finished. */
+async function againBusy(): Promise<Sight> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      if ((await vm.refresh()).state !== 'Running') await vm.start();
+      return await untilBusy(vm);
+    } catch (error) {
+      const passes = isVivError(
+        error,
+        'invalid_state',
+        'busy',
+        'agent_unreachable',
+        'cancelled',
+        'vmm_failed',
+      );
+      if (!passes || Date.now() > deadline) throw error;
+      await delay(100);
+    }
+  }
 }
