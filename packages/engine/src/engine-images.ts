@@ -73,7 +73,8 @@ function withUsers(image: StoredImage, users: Map<string, string[]>): ImageInfo 
   return { ...image, usedBy: users.get(image.digest) ?? [] };
 }
 
-function withListener<T extends CallOptions>(
+/** A call that tells the task it is made in of its progress, beside whoever asked for that. */
+export function withListener<T extends CallOptions>(
   options: T,
   listener: NonNullable<CallOptions['onProgress']>,
 ): T {

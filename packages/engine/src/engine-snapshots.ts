@@ -9,6 +9,7 @@ import {
   type Vm,
   type VmSnapshots,
 } from '@vivarium/model';
+import { withListener } from './engine-images.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
@@ -38,13 +39,7 @@ export class EngineSnapshots implements Snapshots {
 
   fork(id: string, options: ForkOptions & CallOptions = {}): Task<Vm[]> {
     return new Task(async (listener) => {
-      const copies = await this.#room.fork(id, {
-        ...options,
-        onProgress: (progress) => {
-          options.onProgress?.(progress);
-          listener(progress);
-        },
-      });
+      const copies = await this.#room.fork(id, withListener(options, listener));
       return copies.map(this.#vm);
     });
   }
@@ -65,15 +60,7 @@ export class EngineVmSnapshots implements VmSnapshots {
   }
 
   create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
-    return new Task((listener) =>
-      this.#room.create(this.#instance, {
-        ...options,
-        onProgress: (progress) => {
-          options.onProgress?.(progress);
-          listener(progress);
-        },
-      }),
-    );
+    return new Task((listener) => this.#room.create(this.#instance, withListener(options, listener)));
   }
 
   async list(): Promise<SnapshotInfo[]> {
@@ -86,13 +73,7 @@ export class EngineVmSnapshots implements VmSnapshots {
 
   restore(nameOrId: string, options: CallOptions = {}): Task<ActionResult> {
     return new Task((listener) =>
-      this.#room.restore(this.#instance, nameOrId, {
-        ...options,
-        onProgress: (progress) => {
-          options.onProgress?.(progress);
-          listener(progress);
-        },
-      }),
+      this.#room.restore(this.#instance, nameOrId, withListener(options, listener)),
     );
   }
 

@@ -6,6 +6,7 @@ import {
   type Templates,
   VivError,
 } from '@vivarium/model';
+import { withListener } from './engine-images.ts';
 import type { Context } from './instances/context.ts';
 import { hostOf, referenceOf } from './instances/create.ts';
 import { machineMemory } from './instances/machine-spec.ts';
@@ -28,13 +29,8 @@ export class EngineTemplates implements Templates {
 
   warm(options: Parameters<Templates['warm']>[0] = {}): Task<TemplateInfo[]> {
     return new Task(async (listener) => {
-      const call: CallOptions = {
-        signal: options.signal,
-        onProgress: (progress) => {
-          options.onProgress?.(progress);
-          listener(progress);
-        },
-      };
+      const { signal, onProgress } = options;
+      const call = withListener<CallOptions>({ signal, onProgress }, listener);
       const { image, cpus, memory, disk } = options;
       checkOptions({ image: image ?? '', cpus, memory, disk }, hostOf(this.#context));
       const { memoryBytes, diskBytes, ...rest } = sizesOf(options);

@@ -14,6 +14,7 @@ import { type InstanceRecord, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import { savedDir } from './capture.ts';
 import type { Context } from './context.ts';
+import { deleteInstance } from './delete.ts';
 import { Instance } from './instance.ts';
 import { newMachineId } from './launch.ts';
 import { checkName, inventName } from './names.ts';
@@ -74,7 +75,6 @@ const order = new WeakMap<Instance, number>();
 const byNumber = (copy: Instance): number => order.get(copy) ?? 0;
 
 async function unmake(context: Context, copy: Instance): Promise<void> {
-  const { deleteInstance } = await import('./delete.ts');
   await deleteInstance(context, copy, { force: true }).catch((error: unknown) => {
     copy.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
   });
