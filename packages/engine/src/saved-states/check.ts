@@ -35,7 +35,9 @@ export async function goneMeanwhile({ dir, manifest }: SavedState, error: unknow
   try {
     for (const name of names) await stat(path.join(dir, name));
     return error;
-  } catch {
+  } catch (missing) {
+    // Whatever else keeps the files from being looked at says nothing about them.
+    if ((missing as NodeJS.ErrnoException).code !== 'ENOENT') return error;
     return damaged(dir, 'it was removed while it was being loaded', error);
   }
 }
