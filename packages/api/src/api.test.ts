@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { isVivError, VivError } from '@vivarium/model';
 import Type from 'typebox';
 import { CreateInstance, check, endpoints, openApi, readQuery, refuseUnknown, routes } from './index.ts';
@@ -44,6 +45,13 @@ test('the OpenAPI document has every route, and every reference in it leads some
     for (const inner of Object.values(value)) walk(inner);
   };
   walk(document);
+});
+
+test('the OpenAPI document is one, as its meta-schema has it', async () => {
+  const { valid, errors } = await new Validator().validate(
+    JSON.parse(JSON.stringify(openApi('1.2.3'))) as Record<string, unknown>,
+  );
+  assert.ok(valid, JSON.stringify(errors));
 });
 
 test('a wrong field is named in the error, deep ones and missing ones too', () => {

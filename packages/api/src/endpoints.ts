@@ -8,6 +8,7 @@ export const endpoints = {
   health: ['GET', '/health'],
   capabilities: ['GET', '/capabilities'],
   openapi: ['GET', '/openapi.json'],
+  docs: ['GET', '/docs'],
   doctor: ['GET', '/doctor'],
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
@@ -64,6 +65,10 @@ export const endpoints = {
   acquireInstance: ['POST', '/pools/{pool}/acquire'],
   releaseInstance: ['POST', '/pools/{pool}/release'],
   poolEvents: ['GET', '/pools/{pool}/events'],
+
+  createToken: ['POST', '/tokens'],
+  listTokens: ['GET', '/tokens'],
+  revokeToken: ['DELETE', '/tokens/{id}'],
 
   statPath: ['GET', '/instances/{id}/stat'],
   readFile: ['GET', '/instances/{id}/files'],

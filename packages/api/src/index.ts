@@ -1,4 +1,5 @@
 export { openApi } from './openapi.ts';
+export { referencePage } from './reference/page.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
 export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';
@@ -18,5 +19,7 @@ export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schem
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { Capabilities, Operation } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
+export { CreateToken, NewToken, Token } from './schemas/token.ts';
+export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
 export * from './wire/index.ts';

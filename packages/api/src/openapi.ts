@@ -11,7 +11,14 @@ import { ndjson } from './wire/headers.ts';
 type Json = Record<string, unknown>;
 
 /** Any route may answer these. */
-const everywhere: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'payload_too_large', 'internal'];
+const everywhere: readonly ErrorCode[] = [
+  'invalid_request',
+  'unauthorized',
+  'forbidden',
+  'payload_too_large',
+  'rate_limited',
+  'internal',
+];
 
 /** The API as an OpenAPI 3.1 document, made from the routes. */
 export function openApi(version: string): Json {
@@ -35,9 +42,19 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools'].map((name) => ({ name })),
+    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'tokens'].map((name) => ({ name })),
     paths,
-    components: { schemas },
+    components: {
+      schemas,
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'On TCP. The unix socket needs none: only its owner can open it.',
+        },
+      },
+    },
   };
 }
 
@@ -52,6 +69,7 @@ function operation(route: Route, schemas: Json): Json {
     operationId: route.name,
     summary: route.summary,
     tags: [route.tag],
+    security: route.scope === 'public' ? [] : [{ bearer: [route.scope] }],
     ...(route.method === 'WS' ? { 'x-websocket': true } : {}),
     parameters: [...parameters, ...queryParameters(route.query, schemas)],
     ...(route.body === undefined

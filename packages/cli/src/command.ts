@@ -7,6 +7,7 @@ export type Completes =
   | 'snapshot'
   | 'template'
   | 'pool'
+  | 'token'
   | 'image'
   | 'command'
   | 'guest-path'

@@ -253,6 +253,26 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/daemon/logs.ts'),
   },
   {
+    name: 'token create',
+    summary: 'Make a token for the daemon’s TCP address',
+    group: 'Host',
+    load: () => import('./commands/token/create.ts'),
+  },
+  {
+    name: 'token ls',
+    summary: 'List tokens',
+    group: 'Host',
+    aliases: ['token list'],
+    load: () => import('./commands/token/ls.ts'),
+  },
+  {
+    name: 'token revoke',
+    summary: 'Revoke tokens, at once',
+    group: 'Host',
+    aliases: ['token rm'],
+    load: () => import('./commands/token/revoke.ts'),
+  },
+  {
     name: 'states',
     summary: 'Print the life cycle, or what can be done with a VM now',
     group: 'Host',

@@ -16,6 +16,7 @@ import type { FakeConnection, Programs } from './fake-connection.ts';
 import { FakePools } from './fake-pools.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
+import { FakeTokens } from './fake-tokens.ts';
 import { FakeVm } from './fake-vm.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
@@ -55,6 +56,7 @@ export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
+  readonly tokens = new FakeTokens();
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];

@@ -15,6 +15,7 @@ import {
   type Snapshots,
   type Task,
   type Templates,
+  type Tokens,
   type Vivarium,
   type Vm,
 } from '@vivarium/model';
@@ -23,6 +24,7 @@ import { longTask, readLines } from './lines.ts';
 import { RemotePools } from './pools.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
+import { RemoteTokens } from './tokens.ts';
 import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
 
@@ -32,6 +34,7 @@ export class RemoteVivarium implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly tokens: Tokens;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
@@ -40,6 +43,7 @@ export class RemoteVivarium implements Vivarium {
     this.images = new RemoteImages(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
+    this.tokens = new RemoteTokens(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 

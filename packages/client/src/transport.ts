@@ -1,11 +1,12 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { Readable } from 'node:stream';
 import { type EndpointName, endpoints, errorTrailer } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
-import { isGone, unreachable } from './unreachable.ts';
+import { isGone, isUntrusted, unreachable } from './unreachable.ts';
 
 /** Where the daemon is. */
-export type Address = { socket: string } | { url: URL; token?: string };
+export type Address = { socket: string } | { url: URL; token?: string; ca?: string };
 
 export interface Send {
   params?: Record<string, string>;
@@ -21,12 +22,14 @@ export interface Send {
 /** HTTP to the daemon over connections that stay open. Knows how to find it again, or to have it started. */
 export class Transport {
   readonly address: Address;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 64, maxFreeSockets: 8 });
+  readonly #agent: Agent;
   readonly #revive: ((signal?: AbortSignal) => Promise<void>) | undefined;
 
   /** `revive` is called when nobody answers, and has settled when somebody does. */
   constructor(address: Address, revive?: (signal?: AbortSignal) => Promise<void>) {
     this.address = address;
+    const agent = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8 };
+    this.#agent = isTls(address) ? new TlsAgent({ ...agent, ca: address.ca }) : new Agent(agent);
     this.#revive = revive;
   }
 
@@ -84,7 +87,8 @@ export class Transport {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { bytes, json, signal } = options;
     const body = json === undefined ? bytes : Buffer.from(JSON.stringify(json));
-    const request = httpRequest({
+    const ask = isTls(this.address) ? tlsRequest : httpRequest;
+    const request = ask({
       ...destination(this.address),
       agent: this.#agent,
       method: endpoints[name][0],
@@ -127,6 +131,10 @@ export function destination(address: Address): { socketPath: string } | { host: 
   if ('socket' in address) return { socketPath: address.socket };
   const { hostname, port, protocol } = address.url;
   return { host: hostname.replace(/^\[|\]$/g, ''), port: port || (protocol === 'https:' ? '443' : '80') };
+}
+
+export function isTls(address: Address): address is Extract<Address, { url: URL }> {
+  return 'url' in address && address.url.protocol === 'https:';
 }
 
 export function authorization(address: Address): Record<string, string> {
@@ -187,7 +195,7 @@ export function errorOf(text: Buffer | string, status: number): VivError {
 /** What a failed request means to its caller. */
 export function translate(error: unknown, signal: AbortSignal | undefined, address: Address): unknown {
   if (signal?.aborted) return abortReason(signal);
-  if (isGone(error)) return unreachable(address, error);
+  if (isGone(error) || isUntrusted(error)) return unreachable(address, error);
   return VivError.from(error);
 }
 

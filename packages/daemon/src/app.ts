@@ -4,9 +4,13 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
+import { type Caller, nobody, requireScope } from './auth/caller.ts';
+import type { Door } from './auth/door.ts';
+import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
 import { readBody, readRouteQuery, StatusError } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
+import * as docs from './handlers/docs.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
@@ -15,8 +19,8 @@ import * as pools from './handlers/pools.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
+import * as tokens from './handlers/tokens.ts';
 import { errorHeaders } from './stream.ts';
-import { authorize } from './token.ts';
 
 type Env = { Bindings: HttpBindings };
 
@@ -30,11 +34,20 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...snapshots,
   ...templates,
   ...pools,
+  ...tokens,
+  ...docs,
 };
 
-/** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */
-export function makeApp(house: House, token?: string): Hono<Env> {
+/** The HTTP routes over an engine, for whom the door lets in. */
+export function makeApp(house: House, door: Door): Hono<Env> {
   const app = new Hono<Env>();
+  app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env;
+    const origin = door.knock(incoming);
+    if (origin !== undefined) letPageRead(outgoing, origin);
+    if (origin === undefined || !isPreflight(incoming)) return next();
+    return new Response(null, { status: 204, headers: preflight });
+  });
   const methods = new Map<string, string[]>();
   for (const route of routes) {
     const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1');
@@ -47,7 +60,7 @@ export function makeApp(house: House, token?: string): Hono<Env> {
     }
     const handler = handlers[route.name];
     if (handler === undefined) throw new VivError('internal', `No handler for the route ${route.name}`);
-    app.on(route.method, path, (c) => answer(c, house, route, handler, token));
+    app.on(route.method, path, (c) => answer(c, house, route, handler, door));
   }
   for (const [path, allowed] of methods) {
     app.all(path, (c) => {
@@ -71,17 +84,17 @@ async function answer(
   house: House,
   route: Route,
   handler: Handler,
-  token?: string,
+  door: Door,
 ): Promise<Response> {
   const { incoming, outgoing } = c.env as { incoming: IncomingMessage; outgoing: ServerResponse };
   const headers: Record<string, string> = {};
   try {
-    // hypeman's health needs no credentials.
-    if (route.name !== 'health') authorize(incoming, token);
+    const caller = await admit(house, route, door, incoming, outgoing);
     const result = await handler({
       house,
       engine: house.engine,
       route,
+      caller,
       params: params(c, route),
       query: readRouteQuery(route, new URL(incoming.url ?? '/', 'http://vivd').searchParams, headers),
       body: await readBody(route, incoming, headers),
@@ -106,6 +119,23 @@ async function answer(
     outgoing.destroy();
     return RESPONSE_ALREADY_SENT;
   }
+}
+
+async function admit(
+  house: House,
+  { scope }: Route,
+  door: Door,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<Caller> {
+  if (scope === 'public') {
+    door.limit(incoming);
+    return nobody;
+  }
+  const caller = await door.authenticate(incoming);
+  requireScope(caller, scope);
+  house.tokens.hold(caller, outgoing);
+  return caller;
 }
 
 /** At once and in one piece. A Response makes a stream of its text, which is read again turn by turn, up to a timer's. */

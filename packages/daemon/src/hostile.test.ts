@@ -76,7 +76,7 @@ test('an upgrade that is refused ends the connection, whether or not its client 
   const { hostname, port } = new URL(house.daemon.url ?? '');
   const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
   socket.write(
-    'GET /instances/host/exec HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    'GET /instances/host/exec HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
   );
   let text = '';
   socket.on('data', (data) => {

@@ -1,9 +1,14 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '@vivarium/engine';
 import { daemonSocket, VivError } from '@vivarium/model';
 import { makeApp } from './app.ts';
+import type { Rate } from './auth/buckets.ts';
+import { Door } from './auth/door.ts';
+import { namesOf, requireSafe, type TcpOptions } from './auth/listener.ts';
+import { Tokens } from './auth/tokens.ts';
 import type { House } from './call.ts';
 import { Sessions } from './exec/sessions.ts';
 import type { DaemonLog } from './log.ts';
@@ -15,8 +20,14 @@ import { version } from './version.ts';
 export interface ServeOptions {
   /** Default: `vivd.sock` in the engine's data directory. */
   socket?: string;
-  /** Also listens on TCP, where every request needs the token. */
-  tcp?: { host: string; port: number; token: string };
+  /** Also listens on TCP, where every request needs a token. */
+  tcp?: TcpOptions;
+  /** Names beside loopback's and the listener's own that the daemon may be asked for under, in lower case. */
+  hosts?: readonly string[];
+  /** Origins of web pages that may call. Default: none. */
+  origins?: readonly string[];
+  /** Requests on TCP for each token. Default: no limit. */
+  rate?: Rate;
   log?: DaemonLog;
   /** Milliseconds a command goes on without its client. Default 60,000. */
   graceMs?: number;
@@ -25,7 +36,7 @@ export interface ServeOptions {
 export interface Daemon extends AsyncDisposable {
   /** The unix socket. */
   readonly socket: string;
-  /** `http://host:port` of the TCP listener. */
+  /** `http://host:port` of the TCP listener, `https:` with TLS. */
   readonly url: string | undefined;
   /** Stops listening, lets go of sessions and ends connections. The engine is its owner's. */
   close(): Promise<void>;
@@ -37,9 +48,12 @@ const closeMs = 2000;
 /**
  * Serves an engine over HTTP on a unix socket only its user can open.
  *
- * @throws VivError `data_dir_locked` where another daemon listens there, `port_in_use`.
+ * @throws VivError `data_dir_locked` where another daemon listens there, `port_in_use`, `invalid_request` for an address
+ * that the network can reach, without TLS.
  */
 export async function serve(engine: Engine, options: ServeOptions = {}): Promise<Daemon> {
+  const { tcp, hosts = [], origins = [], rate } = options;
+  if (tcp !== undefined) requireSafe(tcp);
   const socket = options.socket ?? daemonSocket(engine.home);
   const closing = new AbortController();
   const house: House = {
@@ -48,16 +62,20 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     log: options.log,
     sessions: new Sessions(options.graceMs),
     pulls: new Pulls(engine),
+    tokens: new Tokens(engine.home),
     closing: closing.signal,
   };
   const servers: Server[] = [];
-  const local = makeServer(house);
+  const { tokens } = house;
+  const local = makeServer(house, new Door({ tokens, hosts, origins, local: true }));
   const file = await listenOn(local, socket);
   servers.push(local);
   let url: string | undefined;
-  if (options.tcp !== undefined) {
-    const server = makeServer(house, options.tcp.token);
-    url = await listenTcp(server, options.tcp).catch(async (error: unknown) => {
+  if (tcp !== undefined) {
+    const names = [...hosts, ...namesOf(tcp)];
+    const door = new Door({ tokens, hosts: names, origins, local: false, token: tcp.token, rate });
+    const server = makeServer(house, door, tcp.tls);
+    url = await listenTcp(server, tcp).catch(async (error: unknown) => {
       file.release();
       await closeServer(local);
       throw error;
@@ -70,6 +88,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     await house.sessions.leaveAll();
     closing.abort(new VivError('cancelled', 'The daemon goes.'));
     await Promise.all(servers.map(closeServer));
+    tokens[Symbol.dispose]();
   };
   return {
     socket,
@@ -79,9 +98,9 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   };
 }
 
-function makeServer(house: House, token?: string): Server {
+function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
   const listener = getRequestListener(
-    makeApp(house, token).fetch as Parameters<typeof getRequestListener>[0],
+    makeApp(house, door).fetch as Parameters<typeof getRequestListener>[0],
     {
       // Streams of minutes and bodies that nobody reads are ours to end.
       autoCleanupIncoming: true,
@@ -90,11 +109,12 @@ function makeServer(house: House, token?: string): Server {
   ) as RequestListener;
   // An idle client keeps its connection for long: opening one costs it more than keeping it costs us. An upload
   // may take as long as it takes.
-  const server = createServer(
-    { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 20_000 },
-    listener,
-  );
-  server.on('upgrade', upgrader(house, token));
+  const timeouts = { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 20_000 };
+  const server =
+    tls === undefined
+      ? createServer(timeouts, listener)
+      : createTlsServer({ ...timeouts, ...tls, minVersion: 'TLSv1.2' }, listener);
+  server.on('upgrade', upgrader(house, door));
   server.on('clientError', (error: NodeJS.ErrnoException, raw) => {
     if (error.code === 'ECONNRESET' || !raw.writable) return raw.destroy();
     const body = JSON.stringify({
@@ -110,7 +130,7 @@ function makeServer(house: House, token?: string): Server {
   return server;
 }
 
-function listenTcp(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
+function listenTcp(server: Server, { host, port, tls }: TcpOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const code = cause.code === 'EADDRINUSE' ? 'port_in_use' : 'invalid_request';
@@ -119,7 +139,7 @@ function listenTcp(server: Server, { host, port }: { host: string; port: number 
     server.listen(port, host, () => {
       const address = server.address() as AddressInfo;
       resolve(
-        `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+        `http${tls === undefined ? '' : 's'}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
       );
     });
   });

@@ -165,6 +165,8 @@ export async function streamBytes(
 export function errorHeaders(error: VivError): Record<string, string> {
   return {
     'content-type': 'application/json',
+    ...(error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(error.details?.retry_after === undefined ? {} : { 'retry-after': String(error.details.retry_after) }),
     ...(error.rule.retryable ? {} : { [shouldRetryHeader]: 'false' }),
   };
 }

@@ -9,4 +9,5 @@ export * from './name-pattern.ts';
 export * from './pools.ts';
 export * from './progress.ts';
 export * from './size.ts';
+export * from './tokens.ts';
 export * from './vivarium.ts';

@@ -17,6 +17,7 @@ import type {
 } from './instance.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, Task } from './progress.ts';
+import type { Tokens } from './tokens.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -168,6 +169,8 @@ export interface Vivarium extends AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  /** Only of a daemon. */
+  readonly tokens?: Tokens;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: CallOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

@@ -20,6 +20,7 @@ export const guestRules = {
   statPath: {
     summary: 'What lies at a path in the guest',
     tag: 'guest',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({ path, follow_links }),
     status: 200,
@@ -29,6 +30,7 @@ export const guestRules = {
   readFile: {
     summary: 'The content of one file, at most 64 MB',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({ path }),
     status: 200,
@@ -38,6 +40,7 @@ export const guestRules = {
   writeFile: {
     summary: 'Make or replace one file, at most 64 MB',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({
       path,
@@ -52,6 +55,7 @@ export const guestRules = {
   getArchive: {
     summary: 'A file or tree as a tar stream; one that breaks ends with an x-viv-error trailer',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({ path, follow_links }),
     status: 200,
@@ -61,6 +65,7 @@ export const guestRules = {
   putArchive: {
     summary: 'Unpack a tar stream below a directory',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({ path }),
     body: tar,
@@ -71,6 +76,7 @@ export const guestRules = {
   exec: {
     summary: 'Run a command (WebSocket; first frame ExecStart)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'hypeman',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -78,6 +84,7 @@ export const guestRules = {
   attach: {
     summary: 'The entrypoint’s own stdin and output (WebSocket; first frame ExecStart without a command)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -85,6 +92,7 @@ export const guestRules = {
   copy: {
     summary: 'Copy one file in, or a tree out (WebSocket; first frame CopyStart)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'hypeman',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -92,6 +100,7 @@ export const guestRules = {
   console: {
     summary: 'The serial console (WebSocket, binary both ways)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -100,6 +109,7 @@ export const guestRules = {
     summary:
       'A TCP connection to a port in the guest (WebSocket, binary both ways, {"eof":true} ends one way)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({
       port: Type.Integer({ minimum: 1, maximum: 65535 }),

@@ -17,6 +17,7 @@ export const imageRules = {
   createImage: {
     summary: 'Pull an image; answers at once, or with progress until it is ready',
     tag: 'images',
+    scope: 'image:write',
     origin: 'hypeman',
     body: CreateImage,
     status: 202,
@@ -27,6 +28,7 @@ export const imageRules = {
   listImages: {
     summary: 'All images, and pulls under way',
     tag: 'images',
+    scope: 'image:read',
     origin: 'hypeman',
     status: 200,
     answer: Type.Array(Image),
@@ -35,6 +37,7 @@ export const imageRules = {
   importImage: {
     summary: 'Import an OCI layout or a docker save file, from the body or from a path of the daemon’s host',
     tag: 'images',
+    scope: 'image:write',
     origin: 'vivarium',
     query: Type.Object({
       path: Type.Optional(
@@ -52,6 +55,7 @@ export const imageRules = {
   getImage: {
     summary: 'One image by reference, digest or digest prefix',
     tag: 'images',
+    scope: 'image:read',
     origin: 'hypeman',
     status: 200,
     answer: Image,
@@ -60,6 +64,7 @@ export const imageRules = {
   deleteImage: {
     summary: 'Remove a reference, and the image with its last one',
     tag: 'images',
+    scope: 'image:delete',
     origin: 'hypeman',
     status: 204,
     progress: true,
@@ -68,6 +73,7 @@ export const imageRules = {
   tagImage: {
     summary: 'Give an image another reference',
     tag: 'images',
+    scope: 'image:write',
     origin: 'hypeman',
     body: TagImage,
     status: 200,

@@ -7,6 +7,7 @@ import { type Route, routesOf } from './route.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
 import { templateRules } from './templates.ts';
+import { tokenRules } from './tokens.ts';
 
 /** Every route of the API. */
 export const routes: readonly Route[] = routesOf({
@@ -18,4 +19,5 @@ export const routes: readonly Route[] = routesOf({
   ...snapshotRules,
   ...templateRules,
   ...poolRules,
+  ...tokenRules,
 });

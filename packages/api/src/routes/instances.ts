@@ -17,6 +17,7 @@ import type { RouteRule } from './route.ts';
 const act = (summary: string, more: Partial<RouteRule> = {}): RouteRule => ({
   summary,
   tag: 'instances',
+  scope: 'instance:write',
   origin: 'vivarium',
   status: 200,
   answer: Instance,
@@ -29,6 +30,7 @@ export const instanceRules = {
   createInstance: {
     summary: 'Make an instance, and start it unless told otherwise',
     tag: 'instances',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: CreateInstance,
     status: 201,
@@ -39,6 +41,7 @@ export const instanceRules = {
   listInstances: {
     summary: 'Instances, newest first as stored; all of them without a limit',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       state: Type.Optional(WireState),
@@ -54,6 +57,7 @@ export const instanceRules = {
   getInstance: {
     summary: 'One instance by id, name or id prefix',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     status: 200,
     answer: Instance,
@@ -62,6 +66,7 @@ export const instanceRules = {
   updateInstance: {
     summary: 'Rename it, or grow its disk',
     tag: 'instances',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: UpdateInstance,
     status: 200,
@@ -71,6 +76,7 @@ export const instanceRules = {
   deleteInstance: {
     summary: 'Delete it, stopping it first unless force=false',
     tag: 'instances',
+    scope: 'instance:delete',
     origin: 'hypeman',
     query: Type.Object({
       force: Type.Optional(Type.Boolean({ description: 'False: a live one is refused. Default true.' })),
@@ -114,6 +120,7 @@ export const instanceRules = {
   waitInstance: {
     summary: 'Answers once it is in a state, in one from which it cannot be reached, or when time is up',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       state: Type.Optional(WireState),
@@ -127,6 +134,7 @@ export const instanceRules = {
   instanceLogs: {
     summary: 'Its log lines',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       tail: Type.Optional(Type.String({ pattern: '^(\\d{1,9}|all)$', description: 'Default 100.' })),
@@ -141,6 +149,7 @@ export const instanceRules = {
   instanceStats: {
     summary: 'Use of CPU, memory, disk and network',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     status: 200,
     answer: Stats,

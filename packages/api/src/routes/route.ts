@@ -1,6 +1,7 @@
 import type { ErrorCode } from '@vivarium/model';
 import type { TObject, TSchema } from 'typebox';
 import { type EndpointName, endpoints } from '../endpoints.ts';
+import type { Scope } from '../scopes.ts';
 
 /** A body or answer that is not JSON. */
 export interface Bytes {
@@ -8,14 +9,17 @@ export interface Bytes {
     | 'application/x-tar'
     | 'application/octet-stream'
     | 'text/event-stream'
-    | 'application/x-ndjson';
+    | 'application/x-ndjson'
+    | 'text/html';
   readonly description: string;
 }
 
 /** Everything there is to say about one route; validation, documentation and types come from it. */
 export interface RouteRule {
   readonly summary: string;
-  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools';
+  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools' | 'tokens';
+  /** What a token needs for it; `public` needs none. */
+  readonly scope: Scope | 'public';
   /** `hypeman`: unknown fields are ignored and named in a header. `vivarium`: they are refused. */
   readonly origin: 'hypeman' | 'vivarium';
   readonly query?: TObject;

@@ -10,3 +10,4 @@ export * from './progress.ts';
 export * from './snapshot.ts';
 export * from './state.ts';
 export * from './template.ts';
+export * from './token.ts';

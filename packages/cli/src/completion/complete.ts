@@ -115,12 +115,14 @@ async function positionalWords(
 
 async function known(
   vivarium: Vivarium,
-  kind: 'image' | 'instance' | 'snapshot' | 'template' | 'pool',
+  kind: 'image' | 'instance' | 'snapshot' | 'template' | 'pool' | 'token',
   first: string | undefined,
 ): Promise<string[]> {
   if (kind === 'snapshot') return first === undefined ? [] : snapshotNames(vivarium, first);
   if (kind === 'template')
     return (await vivarium.templates.list()).map(({ id, level }) => described(id, level));
+  if (kind === 'token')
+    return ((await vivarium.tokens?.list()) ?? []).map(({ id, name }) => described(id, name ?? ''));
   if (kind === 'pool')
     return (await vivarium.pools.list()).map(({ name, health }) => described(name, health));
   if (kind === 'image')

@@ -10,12 +10,12 @@ const durations: Readonly<Record<string, number>> = {
 /** What setTimeout can hold: 24.8 days. */
 const longest = 2 ** 31 - 1;
 
-/** Milliseconds from `10` (seconds, as in Docker), `500ms`, `1.5m`, `2h`. */
-export function parseDuration(text: string, option: string): number {
+/** Milliseconds from `10` (seconds, as in Docker), `500ms`, `1.5m`, `2h`; without `most`, as many as a timer takes. */
+export function parseDuration(text: string, option: string, most = longest): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
   const milliseconds =
     match === null ? NaN : Math.round(Number(match[1]) * (durations[match[2] ?? 's'] ?? NaN));
-  if (Number.isNaN(milliseconds) || milliseconds > longest) {
+  if (Number.isNaN(milliseconds) || milliseconds > most) {
     throw new VivError('invalid_request', `${option}: ${JSON.stringify(text)} is not a duration.`, {
       hint: 'Use seconds or a number with ms, s, m, h or d, as in 10 or 500ms.',
     });

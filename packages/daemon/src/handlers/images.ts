@@ -4,6 +4,7 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Image, imageToWire } from '@vivarium/api';
 import { type ImageInfo, VivError } from '@vivarium/model';
+import { requireScope } from '../auth/caller.ts';
 import type { Call, Handler } from '../call.ts';
 import { pullToWire } from '../pulls.ts';
 import { longCall } from '../stream.ts';
@@ -83,6 +84,8 @@ export const importImage: Handler = async (call) => {
   if (hostPath !== undefined) {
     if (!path.isAbsolute(hostPath))
       throw new VivError('invalid_request', `${hostPath} is not an absolute path`);
+    // The daemon reads with its own rights what a token alone could not.
+    requireScope(call.caller, 'resource:write');
     return longCall(
       call,
       (options) => call.engine.images.import(hostPath, { ...options, reference }),

@@ -3,10 +3,11 @@ import type { Duplex } from 'node:stream';
 import { type Route, routes } from '@vivarium/api';
 import { VivError, type Vm } from '@vivarium/model';
 import { WebSocketServer } from 'ws';
+import { type Caller, requireScope } from '../auth/caller.ts';
+import type { Door } from '../auth/door.ts';
 import { readRouteQuery, StatusError } from '../body.ts';
 import type { House } from '../call.ts';
 import { errorHeaders } from '../stream.ts';
-import { authorize } from '../token.ts';
 import { copySocket } from './copy.ts';
 import { attachSocket, comingUp, execSocket } from './exec.ts';
 import { consoleSocket, tunnelSocket } from './pipe.ts';
@@ -38,10 +39,10 @@ const politeMs = 1000;
 /** Frames are at most so long; output comes in smaller ones. */
 const maxFrameBytes = 1024 * 1024;
 
-/** Answers upgrade requests of whoever has the `token`, where one is needed: checked like any other request first, so that a wrong state is a plain 409. */
+/** Answers upgrade requests of whom the door lets in: checked like any other request first, so that a wrong state is a plain 409. */
 export function upgrader(
   house: House,
-  token?: string,
+  door: Door,
 ): (incoming: IncomingMessage, raw: Duplex, head: Buffer) => void {
   const server = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false });
   house.closing.addEventListener('abort', () => {
@@ -54,8 +55,9 @@ export function upgrader(
   });
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
-    prepare(house, incoming, token).then(
-      ({ vm, query, handler }) => {
+    prepare(house, incoming, door).then(
+      ({ vm, query, handler, caller }) => {
+        house.tokens.hold(caller, raw);
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
           handler({ house, socket, vm, query }).catch((thrown) => {
@@ -74,19 +76,21 @@ export function upgrader(
 async function prepare(
   house: House,
   incoming: IncomingMessage,
-  token: string | undefined,
-): Promise<{ vm: Vm; query: unknown; handler: SocketHandler }> {
-  authorize(incoming, token);
+  door: Door,
+): Promise<{ vm: Vm; query: unknown; handler: SocketHandler; caller: Caller }> {
+  door.knock(incoming);
+  const caller = await door.authenticate(incoming);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
   if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
     const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
     const handler = handlers[route.name];
     if (id === undefined || handler === undefined) continue;
+    if (route.scope !== 'public') requireScope(caller, route.scope);
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     requireState(vm, route);
-    return { vm, query, handler };
+    return { vm, query, handler, caller };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }
