@@ -21,5 +21,6 @@ export { Capabilities, Operation } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
 export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';
-export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';
+export { editDistance, refuseUnknown, unknownFields } from './unknown-fields.ts';
+export { check, readQuery } from './validate.ts';
 export * from './wire/index.ts';

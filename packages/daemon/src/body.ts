@@ -9,7 +9,9 @@ import {
   unknownFields,
 } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
-import type { TObject } from 'typebox';
+import Type, { type TObject } from 'typebox';
+
+const noQuery = Type.Object({});
 
 /** A JSON body is a description, never data. */
 const maxJsonBytes = 1024 * 1024;
@@ -67,8 +69,7 @@ export function readRouteQuery(
   params: URLSearchParams,
   headers: Record<string, string>,
 ): unknown {
-  if (route.query === undefined) return {};
-  const schema: TObject = route.query;
+  const schema: TObject = route.query ?? noQuery;
   const { query, unknown } = readQuery(schema, params);
   check(schema, query, 'The query');
   if (route.origin === 'vivarium')
@@ -80,7 +81,9 @@ export function readRouteQuery(
 function nameIgnored(unknown: string[], headers: Record<string, string>): void {
   if (unknown.length === 0) return;
   const before = headers[ignoredFieldsHeader];
-  const names = unknown.slice(0, 20).map((name) => encodeURIComponent(name.slice(0, 64)));
+  const names = unknown
+    .slice(0, 20)
+    .map((name) => encodeURIComponent(name.slice(0, 64).toWellFormed()).replace(/%5[BD]/g, decodeURIComponent));
   headers[ignoredFieldsHeader] = [...(before === undefined ? [] : [before]), ...names].join(', ');
 }
 

@@ -121,6 +121,27 @@ test('fields that nobody knows are named on hypeman’s routes and refused on ou
   const restart = await ask('POST', '/instances/extra/restart', { body: { timeoutms: 5 } });
   refused(restart, 400, 'invalid_request');
   assert.equal(restart.json.hint, 'Did you mean timeout_ms?');
+  const named = await ask('GET', '/instances?stat=Running&nonsense%5Bx%5D=1&limit=5');
+  assert.deepEqual([named.status, named.headers['x-viv-ignored-fields']], [200, 'stat, nonsense']);
+  const deep = await ask('POST', '/instances', {
+    body: {
+      image: 'busybox',
+      name: 'extra-2',
+      start: false,
+      network: { speed: 1 },
+      ports: [{ guest_port: 1, x: 1 }],
+    },
+  });
+  assert.equal(deep.headers['x-viv-ignored-fields'], 'network.speed, ports[0].x');
+  refused(await ask('GET', '/pools?name=x'), 400, 'invalid_request');
+  const query = await ask('GET', '/events?sinc=1');
+  refused(query, 400, 'invalid_request');
+  assert.equal(query.json.hint, 'Did you mean since?');
+  const pool = { name: 'p', instance: { image: 'busybox', ports: [{ gest_port: 1, guest_port: 1 }] } };
+  const nested = await ask('POST', '/pools', { body: pool });
+  refused(nested, 400, 'invalid_request');
+  assert.equal(nested.json.hint, 'Did you mean guest_port?');
+  await ask('DELETE', '/instances/extra-2');
   await ask('DELETE', '/instances/extra');
 });
 

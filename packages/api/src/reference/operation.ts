@@ -2,7 +2,10 @@ import type { Route } from '../routes/route.ts';
 import { escaped, prose } from './html.ts';
 import { schemaTree, typeOf } from './schema-view.ts';
 
-type Content = Record<string, { schema: { description?: string } }>;
+type Content = Record<string, { schema: { $ref?: string; description?: string } }>;
+
+/** The schemas of the document by name. */
+export type Schemas = Readonly<Record<string, object>>;
 
 /** An operation of the document, as far as it is shown. */
 interface Operation {
@@ -11,7 +14,7 @@ interface Operation {
   responses?: Record<string, { description: string; content?: Content }>;
 }
 
-export function operationSection(route: Route, given: object): string {
+export function operationSection(route: Route, given: object, schemas: Schemas): string {
   const operation = given as Operation;
   const badges = [
     `<span class="badge">${route.origin}</span>`,
@@ -22,7 +25,7 @@ export function operationSection(route: Route, given: object): string {
   return `<article id="${route.name}" data-entry>
 <h3><b class="m ${route.method}">${route.method}</b> <a href="#${route.name}">${escaped(route.path)}</a></h3>
 <p>${prose(route.summary)}</p><p>${badges.join(' ')}</p>
-${parameters(operation)}${body(operation)}${responses(operation)}</article>`;
+${parameters(operation)}${body(operation, schemas)}${responses(operation)}</article>`;
 }
 
 function parameters({ parameters = [] }: Operation): string {
@@ -34,9 +37,9 @@ function parameters({ parameters = [] }: Operation): string {
   return `<h4>Parameters</h4><table><tbody>${rows.join('')}</tbody></table>`;
 }
 
-function body({ requestBody }: Operation): string {
+function body({ requestBody }: Operation, schemas: Schemas): string {
   if (requestBody === undefined) return '';
-  return `<h4>Body${requestBody.required ? '' : ' <i>optional</i>'}</h4>${contents(requestBody.content)}`;
+  return `<h4>Body${requestBody.required ? '' : ' <i>optional</i>'}</h4>${contents(requestBody.content, schemas)}`;
 }
 
 function responses({ responses = {} }: Operation): string {
@@ -53,8 +56,13 @@ function responses({ responses = {} }: Operation): string {
   return `${answers.join('')}<details><summary>Errors</summary><table><tbody>${rows.join('')}</tbody></table></details>`;
 }
 
-function contents(content: Content): string {
+/** With `schemas` the fields stand here, so that a search for one finds the route; else their schema is linked. */
+function contents(content: Content, schemas: Schemas = {}): string {
   return Object.entries(content)
-    .map(([media, { schema }]) => `<p><code>${escaped(media)}</code></p>${schemaTree(schema)}`)
+    .map(([media, { schema }]) => {
+      const name = schema.$ref?.slice(schema.$ref.lastIndexOf('/') + 1) ?? '';
+      const link = schemas[name] === undefined ? '' : ` ${typeOf(schema)}`;
+      return `<p><code>${escaped(media)}</code>${link}</p>${schemaTree(schemas[name] ?? schema)}`;
+    })
     .join('');
 }

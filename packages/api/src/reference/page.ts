@@ -38,7 +38,7 @@ function render(version: string): string {
         `<section data-group><h2 id="tag-${tag}">${tag}</h2>${of(tag)
           .map((route) => {
             const operation = paths[route.path]?.[route.method === 'WS' ? 'get' : route.method.toLowerCase()];
-            return operationSection(route, operation ?? {});
+            return operationSection(route, operation ?? {}, schemas);
           })
           .join('')}</section>`,
     )
@@ -46,6 +46,7 @@ function render(version: string): string {
   const scopeRows = Object.entries(scopes).map(
     ([scope, meaning]) => `<tr><td><code>${scope}</code></td><td>${prose(meaning)}</td></tr>`,
   );
+  const links = Object.keys(schemas).map((name) => `<a href="#schema-${name}" data-entry>${name}</a>`);
   const shapes = Object.entries(schemas).map(
     ([name, schema]) =>
       `<article id="schema-${name}" data-entry><h3>${name}</h3>${schemaTree(schema)}</article>`,
@@ -65,15 +66,16 @@ function render(version: string): string {
 <input id="search" type="search" placeholder="Search (/)" aria-label="Search routes, fields and errors" autocomplete="off">
 <p id="found" aria-live="polite"></p></header>
 <div id="routes">${nav}
-<section data-group><h2>reference</h2><a href="#scopes">Scopes</a><a href="#schemas">Schemas</a></section></div>
+<section data-group><h2>reference</h2><a href="#scopes" data-entry>Scopes</a></section>
+<section data-group><h2>schemas</h2>${links.join('')}</section></div>
 </nav>
 <main>
 <article><p>${prose(String((document.info as { description: string }).description))} The machine-readable form is
 <a href="openapi.json">openapi.json</a>.</p></article>
 ${main}
-<section data-group><h2 id="scopes">scopes</h2><article data-entry><p>On TCP every route but the public ones needs a token with its scope.
+<section data-group><h2>scopes</h2><article id="scopes" data-entry><p>On TCP every route but the public ones needs a token with its scope.
 <code>instance:*</code> is all of a resource, <code>*</code> is everything.</p><table><tbody>${scopeRows.join('')}</tbody></table></article></section>
-<section data-group><h2 id="schemas">schemas</h2>${shapes.join('')}</section>
+<section data-group><h2>schemas</h2>${shapes.join('')}</section>
 </main>
 <script>${script}</script>
 </body>

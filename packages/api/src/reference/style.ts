@@ -38,9 +38,9 @@ table { width: 100%; border-collapse: collapse; font-size: .92em; }
 td { padding: .3rem .6rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 td:first-child { white-space: nowrap; }
 dl { margin: .35rem 0; }
-dt { font-size: .92em; }
+dt { font-size: .875rem; }
 dt span { color: var(--dim); }
-dd { margin: 0 0 .3rem; padding-left: 1rem; color: var(--dim); font-size: .92em; }
+dd { margin: 0 0 .3rem; padding-left: 1rem; color: var(--dim); font-size: .875rem; }
 dd dl { padding-left: .75rem; border-left: 2px solid var(--line); color: var(--text); }
 summary { margin-top: .75rem; cursor: pointer; color: var(--dim); font-size: .9em; }
 [hidden] { display: none !important; }

@@ -1,11 +1,9 @@
 import {
   type CreatePool,
   instanceToWire,
-  PoolInstance,
   poolEventToWire,
   poolRequestFromWire,
   poolToWire,
-  refuseUnknown,
 } from '@vivarium/api';
 import { abortReason, type Pool, type PoolEvent } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
@@ -16,7 +14,6 @@ const find = (call: Call): Promise<Pool> => call.engine.pools.get(call.params.po
 
 export const createPool: Handler = async (call) => {
   const body = call.body as CreatePool;
-  refuseUnknown(PoolInstance, body.instance, 'instance');
   refuseUnsupported(body.instance);
   const { name, options, wait } = poolRequestFromWire(body);
   return longCall(
