@@ -1,4 +1,5 @@
 export { openApi } from './openapi.ts';
+export { type AbsentRoute, absentRoutes } from './routes/absent.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
 export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { ndjson, type Route, routes } from '@vivarium/api';
+import { absentRoutes, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { readBody, readRouteQuery, StatusError } from './body.ts';
@@ -15,6 +15,7 @@ import * as pools from './handlers/pools.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
+import { notThere } from './handlers/unsupported.ts';
 import { errorHeaders } from './stream.ts';
 import { authorize } from './token.ts';
 
@@ -48,6 +49,14 @@ export function makeApp(house: House, token?: string): Hono<Env> {
     const handler = handlers[route.name];
     if (handler === undefined) throw new VivError('internal', `No handler for the route ${route.name}`);
     app.on(route.method, path, (c) => answer(c, house, route, handler, token));
+  }
+  for (const { method, path: pattern, what } of absentRoutes) {
+    const path = pattern.replaceAll(/\{(\w+)\}/g, ':$1');
+    methods.set(path, [...(methods.get(path) ?? []), method]);
+    app.on(method, path, (c) => {
+      authorize((c.env as HttpBindings).incoming as IncomingMessage, token);
+      throw notThere(what);
+    });
   }
   for (const [path, allowed] of methods) {
     app.all(path, (c) => {

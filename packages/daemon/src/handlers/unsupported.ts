@@ -29,3 +29,8 @@ export function refuseUnsupported(body: CreateInstance): void {
 export function notYet(field: string): VivError {
   return new VivError('not_supported', `${field} is not supported yet`, { hint: `Leave ${field} out.` });
 }
+
+/** For a whole route. `what` begins the sentence. */
+export function notThere(what: string): VivError {
+  return new VivError('not_supported', `${what}: not there yet`, { hint: 'See /capabilities for what is.' });
+}
