@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isVivError, VivError } from '@vivarium/model';
 import Type from 'typebox';
-import { absentRoutes, CreateInstance, check, endpoints, openApi, readQuery, refuseUnknown, routes } from './index.ts';
+import {
+  absentRoutes,
+  CreateInstance,
+  check,
+  endpoints,
+  openApi,
+  readQuery,
+  refuseUnknown,
+  routes,
+} from './index.ts';
 
 type Json = Record<string, unknown>;
 
@@ -13,8 +22,8 @@ test('every endpoint has a route, and no two routes share method and path', () =
 
 test('no route is there and said to be absent', () => {
   const there = new Set(routes.map((route) => `${route.method} ${route.path.replaceAll(/\{\w+\}/g, '{}')}`));
-  const both = absentRoutes.filter(
-    ({ method, path }) => there.has(`${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`),
+  const both = absentRoutes.filter(({ method, path }) =>
+    there.has(`${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`),
   );
   assert.deepEqual(both, []);
 });

@@ -24,10 +24,11 @@ export class Pulls {
   }
 
   /** Begins one, or joins the one under way. */
-  start(reference: string, options: { insecure?: boolean } = {}): Pull {
+  start(reference: string, options: { insecure?: boolean; tags?: Record<string, string> } = {}): Pull {
     const name = normalise(reference);
     const known = this.#pulls.get(name);
-    if (known !== undefined && known.status !== 'failed') return known;
+    // Tags are this caller's own; what is fetched is shared all the same.
+    if (known !== undefined && known.status !== 'failed' && options.tags === undefined) return known;
     const onProgress = (progress: Progress) => this.#follow(pull, progress);
     const done = Promise.resolve(this.#engine.images.pull(reference, { ...options, onProgress }));
     const pull: Pull = { name, since: new Date().toISOString(), status: 'pending', digest: '', done };
