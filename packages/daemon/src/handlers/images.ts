@@ -56,6 +56,8 @@ export const listImages: Handler = async ({ engine, house, query }): Promise<Ima
 export const getImage: Handler = async ({ engine, house, params }) => {
   const name = params.name ?? '';
   const pull = house.pulls.find(name);
+  const labelling = house.pulls.labelling(name);
+  if (labelling !== undefined) return labelling;
   try {
     return imageToWire(await engine.images.get(name));
   } catch (error) {
