@@ -3,13 +3,30 @@ import { test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { isVivError, VivError } from '@vivarium/model';
 import Type from 'typebox';
-import { CreateInstance, check, endpoints, openApi, readQuery, refuseUnknown, routes } from './index.ts';
+import {
+  absentRoutes,
+  CreateInstance,
+  check,
+  endpoints,
+  openApi,
+  readQuery,
+  refuseUnknown,
+  routes,
+} from './index.ts';
 
 type Json = Record<string, unknown>;
 
 test('every endpoint has a route, and no two routes share method and path', () => {
   assert.deepEqual(routes.map((route) => route.name).sort(), Object.keys(endpoints).sort());
   assert.equal(new Set(routes.map((route) => `${route.method} ${route.path}`)).size, routes.length);
+});
+
+test('no route is there and said to be absent', () => {
+  const there = new Set(routes.map((route) => `${route.method} ${route.path.replaceAll(/\{\w+\}/g, '{}')}`));
+  const both = absentRoutes.filter(({ method, path }) =>
+    there.has(`${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`),
+  );
+  assert.deepEqual(both, []);
 });
 
 test('the OpenAPI document has every route, and every reference in it leads somewhere', () => {

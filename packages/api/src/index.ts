@@ -1,5 +1,6 @@
 export { openApi } from './openapi.ts';
 export { referencePage } from './reference/page.ts';
+export { type AbsentRoute, absentRoutes } from './routes/absent.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
 export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';

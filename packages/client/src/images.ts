@@ -30,8 +30,11 @@ export class RemoteImages implements Images {
     );
   }
 
-  pull(reference: string, options: CallOptions & { insecure?: boolean } = {}): Task<ImageInfo> {
-    const json = { name: reference, insecure: options.insecure };
+  pull(
+    reference: string,
+    options: CallOptions & { insecure?: boolean; tags?: Record<string, string> } = {},
+  ): Task<ImageInfo> {
+    const json = { name: reference, insecure: options.insecure, tags: options.tags };
     return longTask(this.#transport, 'createImage', { json }, options, imageFromWire);
   }
 

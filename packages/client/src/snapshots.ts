@@ -28,8 +28,8 @@ export class RemoteVmSnapshots implements VmSnapshots {
   }
 
   create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
-    const { name, expires } = options;
-    const send = { params: { id: this.#id }, json: { name, expires } };
+    const { name, expires, tags } = options;
+    const send = { params: { id: this.#id }, json: { name, expires, tags } };
     return longTask(this.#transport, 'createSnapshot', send, options, snapshotFromWire);
   }
 

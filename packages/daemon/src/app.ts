@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { ndjson, type Route, routes } from '@vivarium/api';
+import { absentRoutes, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { type Caller, nobody, requireScope } from './auth/caller.ts';
@@ -20,6 +20,7 @@ import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
+import { notThere } from './handlers/unsupported.ts';
 import { errorHeaders } from './stream.ts';
 
 type Env = { Bindings: HttpBindings };
@@ -61,6 +62,14 @@ export function makeApp(house: House, door: Door): Hono<Env> {
     const handler = handlers[route.name];
     if (handler === undefined) throw new VivError('internal', `No handler for the route ${route.name}`);
     app.on(route.method, path, (c) => answer(c, house, route, handler, door));
+  }
+  for (const { method, path: pattern, what } of absentRoutes) {
+    const path = pattern.replaceAll(/\{(\w+)\}/g, ':$1');
+    methods.set(path, [...(methods.get(path) ?? []), method]);
+    app.on(method, path, async (c) => {
+      await door.authenticate(c.env.incoming as IncomingMessage);
+      throw notThere(what);
+    });
   }
   for (const [path, allowed] of methods) {
     app.all(path, (c) => {

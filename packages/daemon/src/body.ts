@@ -83,7 +83,9 @@ function nameIgnored(unknown: string[], headers: Record<string, string>): void {
   const before = headers[ignoredFieldsHeader];
   const names = unknown
     .slice(0, 20)
-    .map((name) => encodeURIComponent(name.slice(0, 64).toWellFormed()).replace(/%5[BD]/g, decodeURIComponent));
+    .map((name) =>
+      encodeURIComponent(name.slice(0, 64).toWellFormed()).replace(/%5[BD]/g, decodeURIComponent),
+    );
   headers[ignoredFieldsHeader] = [...(before === undefined ? [] : [before]), ...names].join(', ');
 }
 

@@ -151,6 +151,8 @@ test('what hypeman can and we cannot is said, never left out in silence', async 
     { ttl: '5m' },
     { restart_policy: { policy: 'always' } },
     { gpu: { profile: 'x' } },
+    { hypervisor: 'vz' },
+    { snapshot_policy: { compression: { enabled: true } } },
     { network: { egress: { enabled: true } } },
   ]) {
     refused(await ask('POST', '/instances', { body: { image: 'busybox', ...more } }), 501, 'not_supported');
@@ -159,6 +161,9 @@ test('what hypeman can and we cannot is said, never left out in silence', async 
     image: 'busybox',
     start: false,
     volumes: [],
+    hypervisor: 'qemu',
+    snapshot_policy: { compression: { enabled: false } },
+    skip_kernel_headers: true,
     restart_policy: { policy: 'never' },
     network: { enabled: false },
   };
@@ -228,6 +233,23 @@ test('images are pulled in the background, found by an encoded name, tagged and 
   );
   refused(await ask('POST', '/images/import?path=relative'), 400, 'invalid_request');
   refused(await ask('POST', '/images/import', { body: Buffer.from('no tar') }), 422, 'archive_invalid');
+});
+
+test('an image keeps the tags of the pull that asked for them last, and a listing goes by them', async () => {
+  const image = async (tags?: object) => {
+    await ask('POST', '/images', { body: { name: 'tagged', tags } });
+    return (await ask('GET', '/images/tagged')).json as unknown as Image;
+  };
+  assert.deepEqual((await image()).tags, {});
+  assert.deepEqual((await image({ team: 'be' })).tags, { team: 'be' });
+  assert.deepEqual((await image({ team: 'fe', a: 'b' })).tags, { team: 'fe', a: 'b' });
+  assert.deepEqual((await image()).tags, { team: 'fe', a: 'b' });
+  const listed = async (query: string) =>
+    ((await ask('GET', `/images${query}`)).json as unknown as Image[]).map(({ name }) => name);
+  assert.deepEqual(await listed('?tags[team]=fe&tags[a]=b'), ['tagged']);
+  assert.deepEqual(await listed('?tags[team]=be'), []);
+  const many = Object.fromEntries(Array.from({ length: 51 }, (_, n) => [`t${n}`, 'x']));
+  refused(await ask('POST', '/images', { body: { name: 'tagged', tags: many } }), 400, 'invalid_request');
 });
 
 test('a running instance shows its files, logs, statistics and states', async () => {

@@ -1,6 +1,7 @@
 import { type CallOptions, type ImageInfo, type Images, Task, VivError } from '@vivarium/model';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';
+import { checkTags } from './instances/resolve.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 
@@ -31,10 +32,16 @@ export class EngineImages implements Images {
     return withUsers(image, this.#users());
   }
 
-  pull(reference: string, options: CallOptions & { insecure?: boolean } = {}): Task<ImageInfo> {
+  pull(
+    reference: string,
+    options: CallOptions & { insecure?: boolean; tags?: Record<string, string> } = {},
+  ): Task<ImageInfo> {
     return new Task(async (listener) => {
-      const image = await this.#context.images.pull(reference, withListener(options, listener));
-      return withUsers(image, this.#users());
+      const { tags, ...rest } = options;
+      checkTags(tags);
+      const { images } = this.#context;
+      const image = await images.pull(reference, withListener(rest, listener));
+      return withUsers(tags === undefined ? image : await images.label(image.digest, tags), this.#users());
     });
   }
 

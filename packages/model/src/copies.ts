@@ -43,6 +43,8 @@ export interface SnapshotInfo {
   sizeBytes: number;
   /** The snapshot of the same source that it came after: the one taken or restored last before it. */
   parentId?: string;
+  /** Absent: none. */
+  tags?: Record<string, string>;
   /** RFC 3339. */
   createdAt: string;
   /** It is removed by itself then. RFC 3339. */
@@ -54,6 +56,8 @@ export interface SnapshotOptions {
   name?: string;
   /** RFC 3339, or a span from now: `1d 3H` (S seconds, M minutes, H hours, d days, w weeks, m months, y years). Default: never. */
   expires?: string;
+  /** At most 50. */
+  tags?: Record<string, string>;
 }
 
 /** The snapshots of one instance. */

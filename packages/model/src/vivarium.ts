@@ -147,7 +147,11 @@ export interface Images {
   list(): Promise<ImageInfo[]>;
   /** By reference, digest or digest prefix. */
   get(reference: string): Promise<ImageInfo>;
-  pull(reference: string, options?: CallOptions & { insecure?: boolean }): Task<ImageInfo>;
+  /** `tags`, at most 50, replace those of the image. */
+  pull(
+    reference: string,
+    options?: CallOptions & { insecure?: boolean; tags?: Record<string, string> },
+  ): Task<ImageInfo>;
   /** An OCI layout (directory or tar) or a `docker save` file. The reference names it where the archive doesn't. */
   import(path: string, options?: CallOptions & { reference?: string }): Task<ImageInfo[]>;
   tag(reference: string, newReference: string): Promise<ImageInfo>;

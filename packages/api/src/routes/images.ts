@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { StringMap } from '../schemas/basic.ts';
 import { CreateImage, Image, TagImage } from '../schemas/image.ts';
 import type { RouteRule } from './route.ts';
 
@@ -30,6 +31,9 @@ export const imageRules = {
     tag: 'images',
     scope: 'image:read',
     origin: 'hypeman',
+    query: Type.Object({
+      tags: Type.Optional({ ...StringMap, description: 'tags[key]=value; all must match.' }),
+    }),
     status: 200,
     answer: Type.Array(Image),
     errors: [],

@@ -76,7 +76,7 @@ export const snapshotRules = {
       kind: Type.Optional(SnapshotKind),
       name: Type.Optional(Type.String()),
       source_instance_id: Type.Optional(Type.String()),
-      tags: Type.Optional({ ...StringMap, description: 'Snapshots have none: nothing matches.' }),
+      tags: Type.Optional({ ...StringMap, description: 'tags[key]=value; all must match.' }),
     }),
     status: 200,
     answer: Type.Array(Snapshot),

@@ -67,6 +67,7 @@ export const Instance = Type.Object(
     network: Network,
     has_snapshot: Type.Boolean({ description: 'Its memory is saved: a start goes on from there.' }),
     hypervisor: Type.String(),
+    platform: Type.Optional(Type.String()),
     created_at: Time,
     started_at: Nullable(Time),
     stopped_at: Nullable(Time),
@@ -123,6 +124,7 @@ export const unsupportedCreateFields = {
   skip_guest_agent: later('A guest without agent'),
   platform: later('A platform other than the host’s'),
   disk_io_bps: later('A disk rate limit'),
+  hypervisor: later('Another hypervisor than the host’s'),
 };
 
 export const CreateInstance = Type.Object(
@@ -145,6 +147,9 @@ export const CreateInstance = Type.Object(
       }),
     ),
     ...unsupportedCreateFields,
+    skip_kernel_headers: Type.Optional(
+      Type.Boolean({ description: 'No headers are ever put into a guest.' }),
+    ),
 
     start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),

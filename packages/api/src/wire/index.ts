@@ -6,6 +6,7 @@ export * from './image.ts';
 export * from './instance.ts';
 export * from './observe.ts';
 export * from './pool.ts';
+export * from './present.ts';
 export * from './progress.ts';
 export * from './snapshot.ts';
 export * from './state.ts';

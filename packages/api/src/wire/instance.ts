@@ -10,6 +10,9 @@ import { camelKeys, snakeKeys } from './keys.ts';
 import { present } from './present.ts';
 import { stateToWire } from './state.ts';
 
+/** All guests are the host's kind. */
+const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
+
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
   return {
@@ -27,6 +30,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     network: networkToWire(info.network),
     has_snapshot: info.suspendedAt !== undefined || info.state === 'Suspended',
     hypervisor: info.driver,
+    platform: hostPlatform,
     created_at: info.createdAt,
     started_at: info.startedAt ?? null,
     stopped_at: info.stoppedAt ?? null,

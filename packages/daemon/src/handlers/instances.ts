@@ -15,7 +15,7 @@ import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
-import { asked, notYet, refuseUnsupported } from './unsupported.ts';
+import { notYet, refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -26,7 +26,7 @@ const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'In
 
 export const createInstance: Handler = async (call) => {
   const body = call.body as CreateInstance;
-  refuseUnsupported(body);
+  refuseUnsupported(body, call.engine.driver);
   const options = createFromWire(body);
   if (!call.lines) await imageWithin(call, options.image, options.pull);
   return longCall(
@@ -108,8 +108,7 @@ export const startInstance = action((vm, options, call) => {
 });
 
 export const suspendInstance = action((vm, options, call) => {
-  const { compression } = call.body as { compression?: { enabled?: boolean } };
-  if (asked(compression) && compression?.enabled !== false) throw notYet('compression');
+  refuseCompression(call.body as { compression?: unknown; compression_delay?: unknown });
   return vm.suspend(options);
 });
 

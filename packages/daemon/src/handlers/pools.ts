@@ -14,7 +14,7 @@ const find = (call: Call): Promise<Pool> => call.engine.pools.get(call.params.po
 
 export const createPool: Handler = async (call) => {
   const body = call.body as CreatePool;
-  refuseUnsupported(body.instance);
+  refuseUnsupported(body.instance, call.engine.driver);
   const { name, options, wait } = poolRequestFromWire(body);
   return longCall(
     call,

@@ -36,9 +36,7 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
     most: host.memoryBytes,
   });
   sizeWithin('disk', options.disk, defaults.diskBytes, limits.diskBytes);
-  if (Object.keys(options.tags ?? {}).length > limits.tags) {
-    throw new VivError('invalid_request', `More than ${limits.tags} tags`);
-  }
+  checkTags(options.tags);
   for (const key of Object.keys(options.env ?? {})) {
     if (key === '' || key.includes('=') || key.includes('\0')) {
       throw new VivError(
@@ -144,4 +142,10 @@ function checkPort(port: PortRequest): void {
       hint: 'Ports are 1 to 65535; a host port of 0 takes a free one.',
     });
   }
+}
+
+/** Of an instance, a snapshot or an image. @throws VivError `invalid_request`. */
+export function checkTags(tags: Record<string, string> = {}): void {
+  if (Object.keys(tags).length > limits.tags)
+    throw new VivError('invalid_request', `More than ${limits.tags} tags`);
 }

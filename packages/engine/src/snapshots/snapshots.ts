@@ -17,6 +17,7 @@ import { flattenSoon } from '../instances/flatten.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkName } from '../instances/names.ts';
 import { takeOrigin } from '../instances/origin.ts';
+import { checkTags } from '../instances/resolve.ts';
 import { bytesBelow } from '../templates/store.ts';
 import { putInPlace, restoreInPlace } from './restore.ts';
 import { SnapshotShelf, type StoredSnapshot } from './shelf.ts';
@@ -77,7 +78,8 @@ export class SnapshotRoom implements Disposable {
   }
 
   async #take(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
-    const { name: pattern = defaultName, expires } = options;
+    const { name: pattern = defaultName, expires, tags } = options;
+    checkTags(tags);
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
     return this.#context.door.run(
       instance,
@@ -115,6 +117,7 @@ export class SnapshotRoom implements Disposable {
           diskBytes: record.spec.diskBytes,
           sizeBytes: await bytesBelow(origin.dir),
           ...(record.snapshotId === undefined ? {} : { parentId: record.snapshotId }),
+          ...(tags === undefined || Object.keys(tags).length === 0 ? {} : { tags }),
           createdAt: new Date().toISOString(),
           ...(expiresAt === undefined ? {} : { expiresAt }),
         };
