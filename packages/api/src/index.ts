@@ -10,6 +10,7 @@ export {
   Event,
   Instance,
   Stats,
+  UpdateInstance,
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';

@@ -8,5 +8,6 @@ export * from './instance.ts';
 export * from './name-pattern.ts';
 export * from './pools.ts';
 export * from './progress.ts';
+export * from './service.ts';
 export * from './size.ts';
 export * from './vivarium.ts';
