@@ -12,6 +12,7 @@ export {
   Event,
   Instance,
   Stats,
+  UpdateInstance,
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';

@@ -99,6 +99,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/rename.ts'),
   },
   {
+    name: 'update',
+    summary: 'Change restart policy, health check, expiry, environment or tags of VMs',
+    group: 'Life cycle',
+    load: () => import('./commands/update.ts'),
+  },
+  {
     name: 'resize',
     summary: 'Grow the root disk of a VM',
     group: 'Life cycle',

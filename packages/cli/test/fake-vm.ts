@@ -5,11 +5,14 @@ import {
   type CallOptions,
   Exec,
   type ForkOptions,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
   parseSize,
+  type StartWith,
   Task,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
@@ -78,12 +81,16 @@ export class FakeVm implements Vm {
   fork = (options: ForkOptions & CallOptions = {}) =>
     new Task(async () => forkVm(this.#home, await this.refresh(), options));
 
-  start({ cold, ...call }: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+  start({ cold, cmd, entrypoint, ...call }: CallOptions & StartWith = {}): Task<ActionResult> {
     return new Task(async () => {
       await this.#home.onStart(call);
       const { state, suspendedAt } = await this.refresh();
       if (cold || (suspendedAt === undefined && state !== 'Running')) this.#boot();
-      return this.#to('start', 'Running', `start${cold ? ' --cold' : ''}`);
+      return this.#to(
+        'start',
+        'Running',
+        `start${cold ? ' --cold' : ''}${cmd || entrypoint ? ` ${JSON.stringify({ entrypoint, cmd })}` : ''}`,
+      );
     });
   }
 
@@ -114,6 +121,21 @@ export class FakeVm implements Vm {
     this.info = { ...this.info, name };
     this.#home.add(this.info);
     return this.info;
+  }
+
+  async update(options: UpdateOptions) {
+    await this.refresh();
+    this.#home.calls.push(`update ${this.name} ${JSON.stringify(options)}`);
+    const { env } = options;
+    this.info = { ...this.info, ...(env === undefined ? {} : { pendingChanges: ['env'] }) };
+    this.#home.add(this.info);
+    return this.info;
+  }
+
+  async waitForHealth(status: HealthStatus['status'] = 'healthy') {
+    this.#home.calls.push(`wait ${status}`);
+    const health = { status, consecutiveFailures: 0, consecutiveSuccesses: 1 };
+    return { ...this.info, health };
   }
 
   async resizeDisk(size: number | string) {

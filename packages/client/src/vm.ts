@@ -7,6 +7,7 @@ import {
   instanceFromWire,
   ndjson,
   statsFromWire,
+  updateToWire,
 } from '@vivarium/api/wire';
 import type { State } from '@vivarium/lifecycle';
 import {
@@ -16,13 +17,16 @@ import {
   type ExecConnection,
   type ExecOptions,
   type ForkOptions,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
   type LogLine,
   type LogOptions,
+  type StartWith,
   type Task,
   type TerminalSize,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
@@ -68,8 +72,9 @@ export class RemoteVm implements Vm {
     return this.#action('prepareInstance', options);
   }
 
-  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
-    return this.#action('startInstance', options, { cold: options.cold });
+  start(options: CallOptions & StartWith = {}): Task<ActionResult> {
+    const { cold, cmd, entrypoint } = options;
+    return this.#action('startInstance', options, { cold, cmd, entrypoint });
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
@@ -114,6 +119,10 @@ export class RemoteVm implements Vm {
 
   rename(name: string): Promise<InstanceInfo> {
     return this.#update({ name });
+  }
+
+  update(options: UpdateOptions): Promise<InstanceInfo> {
+    return this.#update(updateToWire(options));
   }
 
   resizeDisk(size: number | string): Promise<InstanceInfo> {
@@ -162,19 +171,33 @@ export class RemoteVm implements Vm {
     states: State | State[],
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<InstanceInfo> {
-    const { timeoutMs = 60_000, signal } = options;
     const wanted = [states].flat();
+    return this.#wait({ viv_state: wanted }, wanted.join(' or '), options);
+  }
+
+  waitForHealth(
+    status: HealthStatus['status'] = 'healthy',
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    return this.#wait({ health: status }, status, options);
+  }
+
+  async #wait(
+    what: { viv_state?: State[]; health?: string },
+    wanted: string,
+    { timeoutMs = 60_000, signal }: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<InstanceInfo> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const left = Math.max(0, deadline - Date.now());
-      const query = { viv_state: wanted, timeout: `${Math.min(left, maxWaitMs)}ms` };
+      const query = { ...what, timeout: `${Math.min(left, maxWaitMs)}ms` };
       const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
       const info = value.instance === undefined ? await this.refresh() : this.#keep(value.instance);
       if (!value.timed_out) return info;
       if (left > maxWaitMs) continue;
       throw new VivError(
         'timeout',
-        `${this.name} is ${info.state}, not ${wanted.join(' or ')}, after ${timeoutMs / 1000} s`,
+        `${this.name} is ${what.health === undefined ? info.state : (info.health?.status ?? 'unknown')}, not ${wanted}, after ${timeoutMs / 1000} s`,
       );
     }
   }

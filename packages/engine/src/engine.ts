@@ -49,6 +49,7 @@ export class Engine implements Vivarium {
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #templates: TemplateRoom;
+  readonly #service: Disposable;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
@@ -56,11 +57,17 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    { templates, snapshots, pools }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools },
+    {
+      templates,
+      snapshots,
+      pools,
+      service,
+    }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools; service: Disposable },
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
     this.pools = pools;
+    this.#service = service;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
@@ -170,6 +177,7 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    this.#service[Symbol.dispose]();
     this.pools.abandon();
     this.#context.door.forgetAll();
     this.#templates.forgetAll();
@@ -183,6 +191,7 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     const { door, embedded } = this.#context;
+    this.#service[Symbol.dispose]();
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
     door.admitOnly('stop', 'delete');

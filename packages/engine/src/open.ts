@@ -5,7 +5,7 @@ import { dataDir, VivError } from '@vivarium/model';
 import { Engine } from './engine.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
-import { readIdentity } from './host/identity.ts';
+import { bootId, readIdentity } from './host/identity.ts';
 import { recoverInstance } from './instances/adopt.ts';
 import { watchClock } from './instances/clock.ts';
 import type { Context } from './instances/context.ts';
@@ -15,6 +15,8 @@ import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
+import { hostClock } from './service/clock.ts';
+import { InstanceService } from './service/service.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
@@ -84,6 +86,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await templates.open();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
+  const clock = parts.clock ?? hostClock;
   const context: Context = {
     dir: path.join(home, 'instances'),
     ...parts,
@@ -95,8 +98,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
+    clock,
+    service: { look: (instance) => service.look(instance) },
     snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance),
   };
+  const service = undo.use(new InstanceService(context, registry));
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
@@ -106,9 +112,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   for (const instance of registry.all()) await snapshots.resume(instance);
   undo.use(watchClock(registry));
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
-  const engine = new Engine(home, context, registry, { templates, snapshots, pools }, undo.move());
+  const engine = new Engine(home, context, registry, { templates, snapshots, pools, service }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
   pools.recover();
+  await service.open(home, await (parts.bootId ?? bootId)());
   return engine;
 }
 

@@ -34,6 +34,10 @@ export interface Parts {
   network: NetworkBackend;
   boot: BootFiles;
   doctor(home: string): Promise<DoctorReport['checks']>;
+  /** What restart policies, health checks and expiries go by. Default: the host's own. */
+  clock?: PoolClock;
+  /** This boot of the host. Default: what its kernel says. */
+  bootId?: () => Promise<string>;
   /** What the pools go by. Default: the host's own. */
   poolClock?: PoolClock;
 }

@@ -8,13 +8,16 @@ import {
   type ExecOffsets,
   type ExecOptions,
   type ForkOptions,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   type LogLine,
   type LogOptions,
   type ResumableExecConnection,
+  type StartWith,
   Task,
   type TerminalSize,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
@@ -39,6 +42,8 @@ import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
 import { readLog } from './logs/read.ts';
+import { waitForHealth } from './service/health/wait.ts';
+import { updateInstance } from './service/update.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -78,9 +83,10 @@ export class EngineVm implements Vm {
     return this.#task(options, (call) => prepareInstance(this.#context, this.#instance, call));
   }
 
-  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+  start(options: CallOptions & StartWith = {}): Task<ActionResult> {
+    const { cold, cmd, entrypoint } = options;
     return this.#task(options, (call) =>
-      startInstance(this.#context, this.#instance, { ...call, cold: options.cold }),
+      startInstance(this.#context, this.#instance, { ...call, cold, cmd, entrypoint }),
     );
   }
 
@@ -131,6 +137,11 @@ export class EngineVm implements Vm {
 
   async rename(name: string): Promise<InstanceInfo> {
     await renameInstance(this.#context, this.#instance, name);
+    return this.info;
+  }
+
+  async update(options: UpdateOptions): Promise<InstanceInfo> {
+    await updateInstance(this.#context, this.#instance, options);
     return this.info;
   }
 
@@ -197,6 +208,14 @@ export class EngineVm implements Vm {
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<InstanceInfo> {
     await waitForInstance(this.#instance, [states].flat(), options);
+    return this.info;
+  }
+
+  async waitForHealth(
+    status: HealthStatus['status'] = 'healthy',
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    await waitForHealth(this.#instance, status, options);
     return this.info;
   }
 

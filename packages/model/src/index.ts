@@ -8,6 +8,7 @@ export * from './instance.ts';
 export * from './name-pattern.ts';
 export * from './pools.ts';
 export * from './progress.ts';
+export * from './service.ts';
 export * from './size.ts';
 export * from './tokens.ts';
 export * from './vivarium.ts';

@@ -1,5 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
+import type { ServiceInfo, ServiceOptions } from './service.ts';
 
 /** A TCP port of the guest that the host listens for. */
 export interface PortRequest {
@@ -18,7 +19,7 @@ export interface PublishedPort {
 }
 
 /** What to make. Everything but the image has a default. */
-export interface CreateOptions {
+export interface CreateOptions extends ServiceOptions {
   /** `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, at most 63 characters. Default: two words and a number. */
   name?: string;
   /** Image reference: `busybox`, `localhost:5000/app:1`, `debian@sha256:…`. */
@@ -101,7 +102,7 @@ export interface OperationInfo {
 }
 
 /** Everything known about an instance; the same shape from the engine and from the SDK. */
-export interface InstanceInfo {
+export interface InstanceInfo extends ServiceInfo {
   /** CUID2, 24 characters. */
   id: string;
   name: string;

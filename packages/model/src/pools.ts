@@ -5,7 +5,11 @@ import type { Vm } from './vivarium.ts';
 /** How far the VMs of a pool are made ready before anybody asks for one. */
 export type PoolStage = 'running' | 'suspended' | 'stopped';
 
-export interface PoolOptions extends Omit<CreateOptions, 'name' | 'autoRemove' | 'attach'> {
+export interface PoolOptions
+  extends Omit<
+    CreateOptions,
+    'name' | 'autoRemove' | 'attach' | 'restartPolicy' | 'ttlMs' | 'expiresAt' | 'autostart'
+  > {
   /** Places for VMs, 1 to 1000: those that are ready, and those that were acquired and not given back. Default 2. */
   size?: number;
   /** Default `running`. Where the driver can't suspend, `suspended` is `stopped`. */

@@ -17,6 +17,7 @@ import type {
 } from './instance.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, Task } from './progress.ts';
+import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { Tokens } from './tokens.ts';
 
 /** One virtual machine, by whichever door it was reached. */
@@ -31,9 +32,10 @@ export interface Vm extends AsyncDisposable {
   prepare(options?: CallOptions): Task<ActionResult>;
   /**
    * From Suspended it goes on where it was saved. `cold`: the guest is booted, from no template, and saved memory is given up
-   * (only once the guest is up).
+   * (only once the guest is up). `cmd` and `entrypoint` replace the ones before for this start and all that follow, as at the
+   * creation; refused where the guest does not boot.
    */
-  start(options?: CallOptions & { cold?: boolean }): Task<ActionResult>;
+  start(options?: CallOptions & StartWith): Task<ActionResult>;
   /** Asks the guest, waits `timeoutMs` (default: the instance's), then forces. `force` skips the asking. */
   stop(options?: CallOptions & { timeoutMs?: number; force?: boolean }): Task<ActionResult>;
   /** Guest off, VMM kept: Running -> Shutdown. */
@@ -51,6 +53,11 @@ export interface Vm extends AsyncDisposable {
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
   rename(name: string): Promise<InstanceInfo>;
+  /**
+   * Changes what can be changed in any state, all of it or nothing. @throws VivError `invalid_request`, `busy`, and
+   * `invalid_state` for a new expiry once the old one has passed.
+   */
+  update(options: UpdateOptions): Promise<InstanceInfo>;
   /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */
   resizeDisk(size: number | string): Promise<InstanceInfo>;
 
@@ -88,6 +95,21 @@ export interface Vm extends AsyncDisposable {
     states: State | State[],
     options?: { timeoutMs?: number; signal?: AbortSignal },
   ): Promise<InstanceInfo>;
+  /**
+   * Resolves once its health check says so; rejects with `invalid_state` where it has none, or will not run any more. Default
+   * deadline 60 s.
+   */
+  waitForHealth(
+    status?: HealthStatus['status'],
+    options?: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<InstanceInfo>;
+}
+
+/** What a start may be told. */
+export interface StartWith {
+  cold?: boolean;
+  cmd?: string[];
+  entrypoint?: string[];
 }
 
 /** What lies at a path in the guest. */

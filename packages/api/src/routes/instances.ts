@@ -64,14 +64,22 @@ export const instanceRules = {
     errors: lookup,
   },
   updateInstance: {
-    summary: 'Rename it, or grow its disk',
+    summary: 'Rename it, grow its disk, or change what keeps it going, its environment or its tags',
     tag: 'instances',
     scope: 'instance:write',
     origin: 'hypeman',
     body: UpdateInstance,
     status: 200,
     answer: Instance,
-    errors: [...action, 'invalid_name', 'invalid_size', 'name_conflict', 'disk_full', 'not_supported'],
+    errors: [
+      ...action,
+      'invalid_name',
+      'invalid_size',
+      'name_conflict',
+      'disk_full',
+      'not_supported',
+      'invalid_state',
+    ],
   },
   deleteInstance: {
     summary: 'Delete it, stopping it first unless force=false',
@@ -125,6 +133,9 @@ export const instanceRules = {
     query: Type.Object({
       state: Type.Optional(WireState),
       viv_state: Type.Optional(Type.Array(VivState, { description: 'Repeatable; instead of state.' })),
+      health: Type.Optional(
+        Type.Enum(['starting', 'healthy', 'unhealthy', 'unknown'], { description: 'Instead of a state.' }),
+      ),
       timeout: Type.Optional(Type.String({ description: 'A Go duration. Default 60s, at most 5m.' })),
     }),
     status: 200,

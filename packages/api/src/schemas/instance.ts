@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
 import { ErrorBody } from './error.ts';
+import { serviceAnswer, serviceFields } from './service.ts';
 import { VivState, WireState } from './state.ts';
 
 const Network = Type.Object({
@@ -99,6 +100,7 @@ export const Instance = Type.Object(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
+    ...serviceAnswer,
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },
@@ -114,10 +116,6 @@ export const unsupportedCreateFields = {
   volumes: later('Volumes'),
   devices: later('Device passthrough'),
   gpu: later('A GPU'),
-  ttl: later('A time to live'),
-  expires_at: later('An expiry'),
-  health_check: later('A health check'),
-  restart_policy: later('A restart policy'),
   auto_standby: later('Automatic standby'),
   snapshot_policy: later('A snapshot policy'),
   credentials: later('Injected credentials'),
@@ -150,6 +148,7 @@ export const CreateInstance = Type.Object(
     skip_kernel_headers: Type.Optional(
       Type.Boolean({ description: 'No headers are ever put into a guest.' }),
     ),
+    ...serviceFields,
 
     start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),
@@ -176,19 +175,31 @@ export const UpdateInstance = Type.Object(
     disk_bytes: Type.Optional(
       Type.Integer({ minimum: 0, description: 'Wins over overlay_size. Only growing.' }),
     ),
-    env: later('Rotating credentials'),
-    ttl: later('A time to live'),
-    expires_at: later('An expiry'),
-    health_check: later('A health check'),
-    restart_policy: later('A restart policy'),
+    ...serviceFields,
+    autostart: Type.Optional(
+      Type.Union([serviceFields.autostart, Type.Null()], { description: 'Null: not any more.' }),
+    ),
+    env: Type.Optional(
+      Type.Record(Type.String(), Nullable(Type.String()), {
+        description: 'Merged with what is there; null removes. In effect from the next start on.',
+      }),
+    ),
+    tags: Type.Optional(
+      Type.Record(Type.String(), Nullable(Type.String()), {
+        description: 'Merged with what is there; null removes.',
+      }),
+    ),
     auto_standby: later('Automatic standby'),
   },
   { $id: 'UpdateInstance' },
 );
+export type UpdateInstance = Static<typeof UpdateInstance>;
 
 export const StartInstance = Type.Object({
-  cmd: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
-  entrypoint: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
+  cmd: Type.Optional(Type.Array(Type.String(), { description: 'From now on. Only where the guest boots.' })),
+  entrypoint: Type.Optional(
+    Type.Array(Type.String(), { description: 'From now on; drops the old cmd. Only where the guest boots.' }),
+  ),
   cold: Type.Optional(
     Type.Boolean({
       description: 'Boot it, from no template, and give saved memory up once it is up. Default false.',

@@ -3,11 +3,13 @@ import {
   type CreateOptions,
   formatSize,
   type InstanceInfo,
+  type UpdateOptions,
   VivError,
 } from '@vivarium/model';
-import type { CreateInstance, Instance } from '../schemas/instance.ts';
+import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { present } from './present.ts';
+import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { stateToWire } from './state.ts';
 
 /** All guests are the host's kind. */
@@ -34,7 +36,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     created_at: info.createdAt,
     started_at: info.startedAt ?? null,
     stopped_at: info.stoppedAt ?? null,
-    expires_at: null,
+    expires_at: info.expiresAt ?? null,
     exit_code: info.exit?.code ?? null,
     viv_state: info.state,
     image_digest: info.image.digest,
@@ -67,6 +69,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       pool: info.pool,
       vmm: info.vmm,
     }),
+    ...serviceInfoToWire(info),
   };
 }
 
@@ -105,6 +108,8 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
+    expiresAt: wire.expires_at ?? undefined,
+    ...serviceInfoFromWire(wire),
     driver: wire.driver,
     vmm: wire.vmm,
   });
@@ -145,6 +150,7 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     pull: options.pull,
     stop_timeout_ms: options.stopTimeoutMs,
     auto_remove: options.autoRemove,
+    ...serviceToWire(options),
   });
 }
 
@@ -172,5 +178,23 @@ export function createFromWire(body: CreateInstance): CreateOptions {
     pull: body.pull as CreateOptions['pull'],
     stopTimeoutMs: body.stop_timeout_ms,
     autoRemove: body.auto_remove,
+    ...serviceFromWire(body),
   });
+}
+
+/** The body of a change, by our own SDK. */
+export function updateToWire({ env, tags, autostart, ...options }: UpdateOptions): UpdateInstance {
+  return {
+    ...serviceToWire({ ...options, autostart: autostart ?? undefined }),
+    ...present({ env, tags }),
+    ...(autostart === null ? { autostart } : {}),
+  };
+}
+
+export function updateFromWire({ env, tags, autostart, ...body }: UpdateInstance): UpdateOptions {
+  return {
+    ...serviceFromWire({ ...body, autostart: autostart ?? undefined }),
+    ...present({ env, tags }),
+    ...(autostart === null ? { autostart } : {}),
+  };
 }

@@ -3,10 +3,21 @@ import type { Command } from 'commander';
 import { repeat } from '../command.ts';
 import { parseEnvironment } from './environment.ts';
 import { parsePorts } from './ports.ts';
+import {
+  type AutostartFlags,
+  autostartOptions,
+  healthOptions,
+  parseAutostart,
+  parseLifetime,
+  parseService,
+  restartOptions,
+  type ServiceFlags,
+} from './service.ts';
 import { parseChoice, parseCount, parseDuration, parseTags } from './values.ts';
 
 /** What commander makes of the options that `run` and `create` share. */
-export interface CreateFlags {
+export interface CreateFlags extends ServiceFlags, AutostartFlags {
+  ttl?: string;
   name?: string;
   interactive?: boolean;
   tty?: boolean;
@@ -33,6 +44,12 @@ export function createOptions(command: Command): void {
   command.option('--name <name>', 'name of the VM (default: two words and a number)');
   machineOptions(command);
   command.option('--rm', 'delete the VM once it has stopped');
+  restartOptions(command);
+  command.option(
+    '--ttl <time>',
+    'delete it after this long (90s, 2h, 7d) or at an RFC 3339 time, running or not',
+  );
+  autostartOptions(command);
 }
 
 /** Those that say what it is, and not who: many may be made with them. */
@@ -62,6 +79,7 @@ export function machineOptions(command: Command): void {
     )
     .option('--pull <missing|always|never>', 'when to ask the registry (default: missing)')
     .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)');
+  healthOptions(command);
 }
 
 /** The options as the engine takes them; only what was said is set, so that defaults stay the engine's. */
@@ -101,6 +119,9 @@ export function parseCreate(
       flags.stopTimeout === undefined ? undefined : parseDuration(flags.stopTimeout, '--stop-timeout'),
     stdin: flags.interactive ? 'open' : undefined,
     autoRemove: flags.rm ? true : undefined,
+    ...parseService(flags),
+    ...(flags.ttl === undefined ? {} : parseLifetime(flags.ttl)),
+    autostart: parseAutostart(flags),
   };
   return Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),

@@ -59,6 +59,14 @@ export function parseTags(pairs: readonly string[], option: string): Record<stri
   );
 }
 
+/** Names, and the command behind `--`. */
+export function splitCommand(args: readonly string[]): { names: string[]; words: string[] } {
+  const cut = args.indexOf('--');
+  return cut === -1
+    ? { names: [...args], words: [] }
+    : { names: args.slice(0, cut), words: args.slice(cut + 1) };
+}
+
 /** The command behind an image or a name: one `--` in front of it only separates. */
 export function withoutSeparator(words: readonly string[]): string[] {
   return words[0] === '--' ? words.slice(1) : [...words];

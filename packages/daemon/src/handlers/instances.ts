@@ -7,15 +7,24 @@ import {
   statesBehind,
   stateToWire,
   statsToWire,
+  type UpdateInstance,
+  updateFromWire,
   type WaitAnswer,
 } from '@vivarium/api';
 import type { State } from '@vivarium/lifecycle';
-import { type InstanceInfo, isVivError, type LogLine, type LogSource, VivError } from '@vivarium/model';
+import {
+  type HealthStatus,
+  type InstanceInfo,
+  isVivError,
+  type LogLine,
+  type LogSource,
+  VivError,
+} from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
-import { notYet, refuseCompression, refuseUnsupported } from './unsupported.ts';
+import { asked, notYet, refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -65,15 +74,10 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, ...rest } = call.body as {
-    name?: string;
-    disk_bytes?: number;
-    overlay_size?: string | number;
-  };
-  for (const field of ['env', 'ttl', 'expires_at', 'health_check', 'restart_policy', 'auto_standby']) {
-    if (Object.hasOwn(rest, field)) throw notYet(field);
-  }
+  const { name, disk_bytes, overlay_size, auto_standby, ...rest } = call.body as UpdateInstance;
+  if (asked(auto_standby)) throw notYet('auto_standby');
   const vm = await find(call);
+  await vm.update(updateFromWire(rest));
   const size = disk_bytes ?? overlay_size;
   if (size !== undefined) await vm.resizeDisk(size);
   if (name !== undefined) await vm.rename(name);
@@ -95,16 +99,7 @@ export const deleteInstance: Handler = async (call) => {
 
 export const startInstance = action((vm, options, call) => {
   const { cmd, entrypoint, cold } = call.body as { cmd?: string[]; entrypoint?: string[]; cold?: boolean };
-  if (cmd !== undefined || entrypoint !== undefined) {
-    if (vm.info.state !== 'Stopped') {
-      throw new VivError(
-        'invalid_state',
-        `${vm.name} is ${vm.info.state}: its command can only be changed when it starts`,
-      );
-    }
-    throw notYet('another command at start');
-  }
-  return vm.start({ ...options, cold });
+  return vm.start({ ...options, cold, cmd, entrypoint });
 });
 
 export const suspendInstance = action((vm, options, call) => {
@@ -137,10 +132,17 @@ export const pauseInstance = action((vm, options) => vm.pause(options));
 export const resumeInstance = action((vm, options) => vm.resume(options));
 
 export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
-  const query = call.query as { state?: HypemanState; viv_state?: State[]; timeout?: string };
+  const query = call.query as {
+    state?: HypemanState;
+    viv_state?: State[];
+    health?: HealthStatus['status'];
+    timeout?: string;
+  };
   const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), maxWaitMs);
   const wanted = query.viv_state ?? (query.state && statesBehind(query.state));
-  if (wanted === undefined) throw new VivError('invalid_request', 'The query: state is needed');
+  const { health } = query;
+  if (wanted === undefined && health === undefined)
+    throw new VivError('invalid_request', 'The query: state is needed');
   const vm = await find(call);
   const answer = (info: InstanceInfo, timed_out: boolean): WaitAnswer => ({
     state: stateToWire(info.state),
@@ -149,11 +151,15 @@ export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
     instance: instanceToWire(info),
   });
   try {
-    return answer(await vm.waitFor(wanted, { timeoutMs, signal: call.signal }), false);
+    const until = { timeoutMs, signal: call.signal };
+    return answer(
+      await (health === undefined ? vm.waitFor(wanted ?? [], until) : vm.waitForHealth(health, until)),
+      false,
+    );
   } catch (error) {
     if (isVivError(error, 'timeout')) return answer(vm.info, true);
     // hypeman's way to say that it will not come; ours is an error.
-    if (isVivError(error, 'invalid_state') && query.viv_state === undefined) return answer(vm.info, false);
+    if (isVivError(error, 'invalid_state') && query.state !== undefined) return answer(vm.info, false);
     throw error;
   }
 };

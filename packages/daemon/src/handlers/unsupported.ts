@@ -11,11 +11,8 @@ export const asked = (value: unknown): boolean =>
 /** @throws VivError `not_supported` naming the first field that nothing here can honour. */
 export function refuseUnsupported(body: CreateInstance, driver: string): void {
   const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
-    health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
-    restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
     auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
     platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
-    ttl: (value: string) => value === '0s' || value === '',
     hypervisor: (value: string) => isOwnHypervisor(value, driver),
     snapshot_policy: (value: { compression?: { enabled?: boolean } }) => value.compression?.enabled !== true,
   };

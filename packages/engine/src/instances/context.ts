@@ -4,6 +4,7 @@ import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
+import type { Clock } from '../service/clock.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
 import type { TemplateSource } from '../templates/template.ts';
@@ -56,6 +57,10 @@ export interface Context {
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;
+  /** What restart policies, health checks and expiries go by. */
+  clock: Clock;
+  /** What keeps instances going; to be told of what changes of an instance beside its state. */
+  service: { look(instance: Instance): void };
   /** What this host lacks. */
   doctor(home: string): Promise<DoctorReport['checks']>;
 }

@@ -10,6 +10,7 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Operation } from '../operations/operation.ts';
+import { refuseWithAutoRemove } from '../service/options.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import { savedDir } from './capture.ts';
@@ -90,6 +91,7 @@ function copyRecord(
   const taken = (name: string) => [...context.instances.all()].some((other) => other.record.name === name);
   const name = pattern === undefined ? inventName(taken) : numbered(pattern, number);
   const { spec } = record;
+  if (autoRemove) refuseWithAutoRemove(spec);
   return {
     number,
     record: {

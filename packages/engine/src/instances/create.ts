@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
+import { expiryOf } from '../service/options.ts';
 import { type PoolMark, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
@@ -21,11 +22,15 @@ export async function createInstance(
   pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
+  expiryOf(options, context.clock.now());
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
   const name =
     options.name ??
     inventName((taken) => [...context.instances.all()].some(({ record }) => record.name === taken));
   const id = createId();
+  const now = context.clock.now();
+  // A pull may have taken longer than a time to end was away: it is then over at once.
+  const expiresAt = options.expiresAt ?? expiryOf({ ttlMs: options.ttlMs }, now);
   const instance = new Instance(
     {
       format: 1,
@@ -38,6 +43,7 @@ export async function createInstance(
       ports: [],
       createdAt: new Date().toISOString(),
       ...(pool === undefined ? {} : { pool }),
+      ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
     },
     context.dir,
     context.events,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
 import type { GuestConfig, GuestIdentity } from '../guest/guest.ts';
+import { logDefaults } from '../service/options.ts';
 import type { InstanceRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
@@ -52,7 +53,7 @@ export async function machineSpec(context: Context, instance: Instance, run: boo
     })),
     run,
     detached: !context.embedded || spec.detached,
-    logs: { maxBytes: 10 * MiB, keep: 1 },
+    logs: spec.logs ?? logDefaults,
   };
 }
 

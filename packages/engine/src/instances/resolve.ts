@@ -1,6 +1,8 @@
-import { type CreateOptions, type ImageConfig, type PortRequest, parseSize, VivError } from '@vivarium/model';
+import { type CreateOptions, type PortRequest, parseSize, VivError } from '@vivarium/model';
 import type { StoredImage } from '../images/store.ts';
+import { checkService, resolveService } from '../service/options.ts';
 import type { InstanceSpec } from '../store/record.ts';
+import { checkCommand, commandLine, commandParts } from './command.ts';
 import { checkName } from './names.ts';
 import { checkStopTimeout } from './times.ts';
 
@@ -37,33 +39,32 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
   });
   sizeWithin('disk', options.disk, defaults.diskBytes, limits.diskBytes);
   checkTags(options.tags);
-  for (const key of Object.keys(options.env ?? {})) {
-    if (key === '' || key.includes('=') || key.includes('\0')) {
-      throw new VivError(
-        'invalid_request',
-        `Not the name of an environment variable: ${JSON.stringify(key)}`,
-      );
-    }
-  }
-  for (const [field, words] of [
-    ['cmd', options.cmd],
-    ['entrypoint', options.entrypoint],
-  ] as const) {
-    if (words?.some((word) => word.includes('\0')))
-      throw new VivError('invalid_request', `${field} has a NUL byte`);
-  }
+  checkEnv(options.env ?? {});
+  checkCommand(options);
   if (
     options.hostname !== undefined &&
     !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/.test(options.hostname)
   ) {
     throw new VivError('invalid_request', `Not a host name: ${JSON.stringify(options.hostname)}`);
   }
+  checkService(options);
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
   for (const port of options.ports ?? []) checkPort(port);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {
       hint: 'Leave out network: none, or reach the port through the agent with vm.connect().',
     });
+  }
+}
+
+export function checkEnv(env: Record<string, unknown>): void {
+  for (const key of Object.keys(env)) {
+    if (key === '' || key.includes('=') || key.includes('\0')) {
+      throw new VivError(
+        'invalid_request',
+        `Not the name of an environment variable: ${JSON.stringify(key)}`,
+      );
+    }
   }
 }
 
@@ -92,7 +93,7 @@ export function resolveSpec(
     image: { reference, digest: image.digest },
     ...sizesOf(options),
     env: { ...config.env, ...options.env },
-    command: commandLine(options, config),
+    command: commandLine(commandParts(options, config)),
     user: options.user ?? config.user,
     cwd: options.cwd ?? (config.workingDir || '/'),
     hostname: options.hostname ?? name,
@@ -110,14 +111,9 @@ export function resolveSpec(
     stopTimeoutMs: options.stopTimeoutMs ?? defaults.stopTimeoutMs,
     autoRemove: options.autoRemove ?? false,
     detached: options.detached ?? false,
+    ...commandParts(options, config),
+    ...resolveService(options),
   };
-}
-
-function commandLine(options: CreateOptions, config: ImageConfig): string[] {
-  const entrypoint = options.entrypoint ?? config.entrypoint;
-  // An entrypoint of one's own drops the image's Cmd, which was written for another program.
-  const cmd = options.cmd ?? (options.entrypoint === undefined ? config.cmd : []);
-  return [...entrypoint, ...cmd];
 }
 
 function sizeWithin(

@@ -1,9 +1,19 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
-import type { ErrorRecord, ExitInfo, PublishedPort, TerminalSize } from '@vivarium/model';
+import type {
+  Autostart,
+  ErrorRecord,
+  ExitInfo,
+  LogLimits,
+  PublishedPort,
+  RestartPolicy,
+  TerminalSize,
+} from '@vivarium/model';
 import type { NicSpec } from '../drivers/driver.ts';
+import type { ResolvedHealthCheck } from '../service/health/options.ts';
+import type { RestartState } from '../service/restart-rule.ts';
 
-/** What was asked for, with every default filled in. Never changes but by rename and resize. */
+/** What was asked for, with every default filled in. Never changes but by rename, resize, update and start. */
 export interface InstanceSpec {
   image: { reference: string; digest: string };
   cpus: number;
@@ -26,6 +36,15 @@ export interface InstanceSpec {
   stopTimeoutMs: number;
   autoRemove: boolean;
   detached: boolean;
+  /** The parts of the command; absent in records of before there was a use for them. */
+  entrypoint?: string[];
+  cmd?: string[];
+  /** Absent: never. */
+  restartPolicy?: Required<RestartPolicy>;
+  /** Absent: none. */
+  healthCheck?: ResolvedHealthCheck;
+  autostart?: Required<Autostart>;
+  logs?: Required<LogLimits>;
 }
 
 /** All that is kept of an instance: in the database, and as `record.json` beside its disks. */
@@ -72,6 +91,14 @@ export interface InstanceRecord {
   error?: ErrorRecord;
   /** The pool that made it. A copy of an instance has none. */
   pool?: PoolMark;
+  /** How far its restart policy has come; `nextAttemptAt` is what is to be done. */
+  restart?: RestartState;
+  /** When somebody or its policy had it up last, by the clock of policies. RFC 3339. */
+  upAt?: string;
+  /** RFC 3339. It is deleted then. */
+  expiresAt?: string;
+  /** Changed since its workload was started. */
+  pendingChanges?: ('env' | 'logs')[];
 }
 
 /** What an instance is to its pool. */
