@@ -114,8 +114,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
   const engine = new Engine(home, context, registry, { templates, snapshots, pools, service }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
-  pools.recover();
   await service.open(home, await (parts.bootId ?? bootId)());
+  pools.recover();
   return engine;
 }
 

@@ -76,7 +76,7 @@ function parseRestart(flags: ServiceFlags): RestartPolicy | undefined {
     throw new VivError('invalid_request', '--restart-backoff and --restart-stable-after need --restart.');
   }
   const [, word = '', attempts] = /^([a-z_-]+)(?::(\d{1,6}))?$/.exec(restart) ?? [];
-  const policy = policies[word];
+  const policy = Object.hasOwn(policies, word) ? policies[word] : undefined;
   if (policy === undefined || (attempts !== undefined && policy !== 'on_failure')) {
     throw new VivError('invalid_request', `--restart: ${JSON.stringify(restart)} is not a restart policy.`, {
       hint: 'Use no, always, unless-stopped, on-failure, or on-failure:3 for at most three in a row.',

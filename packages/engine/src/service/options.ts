@@ -31,14 +31,14 @@ export function checkService(options: ServiceOptions & Pick<CreateOptions, 'auto
 export function refuseWithAutoRemove({ restartPolicy, autostart }: ServiceOptions): void {
   const what =
     restartPolicy !== undefined && restartPolicy.policy !== 'never'
-      ? 'restart policy'
+      ? 'a restart policy'
       : autostart !== undefined
-        ? 'autostart'
+        ? 'an autostart'
         : undefined;
   if (what === undefined) return;
   throw new VivError(
     'invalid_request',
-    `An instance that is deleted once it has stopped can't have a ${what}`,
+    `An instance that is deleted once it has stopped can't have ${what}`,
     {
       hint: 'Leave out one of the two (`--rm` and `--restart` or `--autostart`).',
     },

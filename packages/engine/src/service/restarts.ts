@@ -51,11 +51,14 @@ export class Restarts implements Disposable {
   /** All that are due at once, after a reboot of the host: by priority, each with its pause behind it. */
   async startAll(due: readonly Instance[]): Promise<void> {
     let last: Promise<unknown> = Promise.resolve();
+    // Here they wait for their turn, and for no timer.
     for (const instance of due) {
-      const { at } = { at: instance.record.restart?.nextAttemptAt };
+      const { nextAttemptAt: at } = instance.record.restart ?? {};
+      if (at !== undefined) this.#timers.set(instance, { at });
+    }
+    for (const instance of due) {
+      const { at } = this.#timers.get(instance) ?? {};
       if (at === undefined) continue;
-      this.#timers.get(instance)?.timer?.[Symbol.dispose]();
-      this.#timers.set(instance, { at });
       const release = await this.#slots.take(rankOf(instance));
       if (this.#closed) return release();
       last = this.#run(instance, at).finally(release);

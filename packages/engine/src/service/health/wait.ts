@@ -36,8 +36,10 @@ export function waitForHealth(
         'Give it one with `viv update --health-cmd`.',
       );
     if (instance.health?.status === status) return resolve();
-    const waits = record.restart?.nextAttemptAt !== undefined || instance.held !== undefined;
-    if (state === 'Error' || (state === 'Stopped' && ran && !waits))
+    const resting = state === 'Stopped' && ran && record.restart?.nextAttemptAt === undefined;
+    // The operation that brought it here may still bring it on (a restart); its end changes no state and tells nobody.
+    if (resting && instance.held !== undefined) void instance.held.ended.then(() => setImmediate(look));
+    if (state === 'Error' || (resting && instance.held === undefined))
       fail('invalid_state', `${name} is ${state} and will not become ${status}`);
   };
   const late = () => {
