@@ -92,38 +92,42 @@ function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
 }
 
 function responses(route: Route, schemas: Json): Json {
+  const error = { 'application/json': { schema: reference(ErrorBody, schemas) } };
   const byStatus: Record<string, Json> = {};
   for (const code of [...everywhere, ...route.errors]) {
     const { status, meaning } = errorTable[code];
     const known = byStatus[status] as { description: string } | undefined;
     byStatus[status] = {
       description: `${known === undefined ? '' : `${known.description}\n`}\`${code}\`: ${meaning}`,
-      content: { 'application/json': { schema: reference(ErrorBody, schemas) } },
+      content: error,
     };
   }
+  if (route.body !== undefined && !isBytes(route.body))
+    byStatus[415] = { description: '`invalid_request`: The body is not said to be JSON.', content: error };
+  if (route.method === 'WS')
+    byStatus[426] = { description: '`invalid_request`: No upgrade was asked for.', content: error };
+  const answers = answerContent(route, schemas);
   byStatus[route.status] = {
     description: route.summary,
-    ...(route.answer === undefined && route.alternative === undefined && route.progress === undefined
-      ? {}
-      : { content: answerContent(route, schemas) }),
+    ...(Object.keys(answers).length === 0 ? {} : { content: answers }),
   };
+  // Lines begin before anybody knows how it ends.
+  if (route.progress !== undefined && route.status !== 200)
+    byStatus[200] = { description: 'With `Accept: application/x-ndjson`', content: progressLines };
   return byStatus;
 }
+
+const progressLines: Json = {
+  [ndjson]: {
+    schema: { type: 'string', description: 'Lines of {"progress"}, at last one of {"result"} or {"error"}.' },
+  },
+};
 
 function answerContent(route: Route, schemas: Json): Json {
   return {
     ...(route.answer === undefined ? {} : content(route.answer, schemas)),
     ...(route.alternative === undefined ? {} : content(route.alternative, schemas)),
-    ...(route.progress === undefined
-      ? {}
-      : {
-          [ndjson]: {
-            schema: {
-              type: 'string',
-              description: 'Lines of {"progress"}, at last one of {"result"} or {"error"}.',
-            },
-          },
-        }),
+    ...(route.progress !== undefined && route.status === 200 ? progressLines : {}),
   };
 }
 

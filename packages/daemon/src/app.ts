@@ -7,7 +7,7 @@ import { type Context, Hono } from 'hono';
 import { type Caller, nobody, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
-import { readBody, readRouteQuery, StatusError } from './body.ts';
+import { readBody, readRouteQuery, requireStraightPath, StatusError } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
@@ -44,6 +44,7 @@ export function makeApp(house: House, door: Door): Hono<Env> {
   const app = new Hono<Env>();
   app.use(async (c, next) => {
     const { incoming, outgoing } = c.env;
+    requireStraightPath(incoming.url);
     const origin = door.knock(incoming);
     if (origin !== undefined) letPageRead(outgoing, origin);
     if (origin === undefined || !isPreflight(incoming)) return next();

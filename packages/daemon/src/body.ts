@@ -25,6 +25,16 @@ export class StatusError extends VivError {
   }
 }
 
+/**
+ * Refuses `.` and `..` as a part of a path, encoded or not: a URL's reader takes them for directories, and what was meant as
+ * a name would lead to another route.
+ */
+export function requireStraightPath(target = '/'): void {
+  const [path = ''] = target.split(/[?#]/, 1);
+  if (/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path) || path.includes('\\'))
+    throw new VivError('invalid_request', 'The path has a part that is . or .., or a backslash');
+}
+
 /** All of a body, when it is no longer than that. @throws VivError `payload_too_large`. */
 export async function readAll(incoming: IncomingMessage, max: number): Promise<Buffer> {
   const tooLarge = () => new VivError('payload_too_large', `The body is larger than ${max} bytes`);

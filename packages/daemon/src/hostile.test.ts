@@ -54,6 +54,8 @@ const garbage: Record<string, string> = {
   'a path out of the house': 'GET /instances/..%2f..%2fetc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'a path that is not well encoded': 'GET /instances/%ff%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'a header of a megabyte': `GET /health HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(1 << 20)}\r\n\r\n`,
+  'a path with a name that is no name':
+    'GET /instances/x/snapshots/.. HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'an upgrade to a target that is no URL':
     'GET //[ HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
   'an upgrade without a key':

@@ -197,6 +197,17 @@ test('a wrong body, type, path or method gets a clean answer that says not to tr
   assert.equal((await ask('PUT', '/instances')).headers.allow, 'POST, GET');
 });
 
+test('dots as a name lead to no other route', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'dots' } });
+  await ask('POST', '/instances/dots/standby');
+  for (const sid of ['..', '.', '%2e%2E', '.%2e'])
+    refused(await ask('POST', `/instances/dots/snapshots/${sid}/restore`), 400, 'invalid_request');
+  assert.equal((await ask('GET', '/instances/dots')).json.viv_state, 'Suspended');
+  refused(await ask('GET', '/instances/dots/snapshots/...'), 404, 'not_found');
+  refused(await ask('GET', '/instances/nosuch/stat?path=/var/../.'), 404, 'not_found');
+  await ask('DELETE', '/instances/dots');
+});
+
 test('bytes that are no HTTP end in a 400, and the daemon goes on', async () => {
   assert.match(await sendRaw(house.daemon.socket, 'garbage\r\n\r\n'), /^HTTP\/1.1 400/);
   assert.match(await sendRaw(house.daemon.socket, Buffer.alloc(3000, 255)), /^HTTP\/1.1 400/);

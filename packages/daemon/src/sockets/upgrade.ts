@@ -5,7 +5,7 @@ import { VivError, type Vm } from '@vivarium/model';
 import { WebSocketServer } from 'ws';
 import { type Caller, requireScope } from '../auth/caller.ts';
 import type { Door } from '../auth/door.ts';
-import { readRouteQuery, StatusError } from '../body.ts';
+import { readRouteQuery, requireStraightPath, StatusError } from '../body.ts';
 import type { House } from '../call.ts';
 import { errorHeaders } from '../stream.ts';
 import { copySocket } from './copy.ts';
@@ -78,6 +78,7 @@ async function prepare(
   incoming: IncomingMessage,
   door: Door,
 ): Promise<{ vm: Vm; query: unknown; handler: SocketHandler; caller: Caller }> {
+  requireStraightPath(incoming.url);
   door.knock(incoming);
   const caller = await door.authenticate(incoming);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
