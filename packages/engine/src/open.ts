@@ -15,12 +15,14 @@ import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
+import { Requests } from './requests/requests.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
 import { PoolStore } from './store/pools.ts';
+import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
@@ -89,13 +91,14 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...parts,
     door: new OperationDoor(journal),
     journal,
+    requests: new Requests(new RequestStore(database, journal), (message) => process.emitWarning(message)),
     events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance),
+    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
   };
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(

@@ -99,6 +99,7 @@ export const Instance = Type.Object(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
+    acquired_at: Type.Optional(Type.String({ description: 'When the pool handed it out.' })),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },

@@ -65,6 +65,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
       snapshot_id: info.snapshotId,
       pool: info.pool,
+      acquired_at: info.acquiredAt,
       vmm: info.vmm,
     }),
   };
@@ -105,6 +106,7 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
+    acquiredAt: wire.acquired_at,
     driver: wire.driver,
     vmm: wire.vmm,
   });

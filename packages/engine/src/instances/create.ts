@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { type PoolMark, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
@@ -17,7 +18,7 @@ import { checkOptions, resolveSpec } from './resolve.ts';
 export async function createInstance(
   context: Context,
   options: CreateOptions,
-  call: CallOptions = {},
+  call: MarkedCall = {},
   pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
@@ -38,6 +39,7 @@ export async function createInstance(
       ports: [],
       createdAt: new Date().toISOString(),
       ...(pool === undefined ? {} : { pool }),
+      ...(call.request === undefined ? {} : { request: { id: call.request } }),
     },
     context.dir,
     context.events,

@@ -72,6 +72,11 @@ export interface InstanceRecord {
   error?: ErrorRecord;
   /** The pool that made it. A copy of an instance has none. */
   pool?: PoolMark;
+  /**
+   * The request with an idempotency key that it was made for; `number`: as which of several copies, `start`: it has yet to be started
+   * after it was made.
+   */
+  request?: { id: string; number?: number; start?: boolean };
 }
 
 /** What an instance is to its pool. */
@@ -81,6 +86,8 @@ export interface PoolMark {
   name: string;
   /** RFC 3339. From then on it is handed to nobody else. */
   acquiredAt?: string;
+  /** The request with an idempotency key that acquired it. */
+  request?: string;
   /** It was acquired and has ended by itself: another one has been ordered for it, which never happens twice. */
   replaced?: true;
 }
