@@ -84,3 +84,17 @@ export const endpoints = {
 } as const satisfies Record<string, readonly ['GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'WS', string]>;
 
 export type EndpointName = keyof typeof endpoints;
+
+/** Routes that make something, and make it once where the request has an `Idempotency-Key`. */
+export const idempotentRoutes: ReadonlySet<EndpointName> = new Set<EndpointName>([
+  'createInstance',
+  'forkInstance',
+  'forkInstances',
+  'createSnapshot',
+  'forkSnapshot',
+  'forkSnapshots',
+  'createPool',
+  'acquireInstance',
+  'createImage',
+  'importImage',
+]);

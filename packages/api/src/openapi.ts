@@ -6,7 +6,7 @@ import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
 import { PoolEvent } from './schemas/pool.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
-import { ndjson } from './wire/headers.ts';
+import { idempotencyHeader, ndjson } from './wire/headers.ts';
 
 type Json = Record<string, unknown>;
 
@@ -19,6 +19,15 @@ const everywhere: readonly ErrorCode[] = [
   'rate_limited',
   'internal',
 ];
+
+const idempotencyKey = {
+  name: idempotencyHeader,
+  in: 'header',
+  required: false,
+  description:
+    'Names the request for 24 hours. Sent again with the same key it finds what it has made already, joins what is under way, or makes what came to nothing; with the key of another request it is a conflict.',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+};
 
 /** The API as an OpenAPI 3.1 document, made from the routes. */
 export function openApi(version: string): Json {
@@ -71,7 +80,11 @@ function operation(route: Route, schemas: Json): Json {
     tags: [route.tag],
     security: route.scope === 'public' ? [] : [{ bearer: [route.scope] }],
     ...(route.method === 'WS' ? { 'x-websocket': true } : {}),
-    parameters: [...parameters, ...queryParameters(route.query, schemas)],
+    parameters: [
+      ...parameters,
+      ...queryParameters(route.query, schemas),
+      ...(route.idempotent ? [idempotencyKey] : []),
+    ],
     ...(route.body === undefined
       ? {}
       : { requestBody: { required: route.bodyOptional !== true, content: content(route.body, schemas) } }),
@@ -94,7 +107,8 @@ function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
 function responses(route: Route, schemas: Json): Json {
   const error = { 'application/json': { schema: reference(ErrorBody, schemas) } };
   const byStatus: Record<string, Json> = {};
-  for (const code of [...everywhere, ...route.errors]) {
+  const own: readonly ErrorCode[] = route.idempotent ? ['conflict'] : [];
+  for (const code of new Set([...everywhere, ...route.errors, ...own])) {
     const { status, meaning } = errorTable[code];
     const known = byStatus[status] as { description: string } | undefined;
     byStatus[status] = {

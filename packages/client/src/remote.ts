@@ -2,7 +2,6 @@ import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
   abortReason,
-  type CallOptions,
   type CreateOptions,
   type DoctorReport,
   type Images,
@@ -10,6 +9,7 @@ import {
   type InstanceInfo,
   isVivError,
   type ListOptions,
+  type MakingOptions,
   type Page,
   type Pools,
   type Snapshots,
@@ -47,11 +47,11 @@ export class RemoteVivarium implements Vivarium {
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 
-  create(options: CreateOptions, call: CallOptions = {}): Task<Vm> {
+  create(options: CreateOptions, call: MakingOptions = {}): Task<Vm> {
     return this.#create(options, false, call);
   }
 
-  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<Vm> {
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: MakingOptions = {}): Task<Vm> {
     return this.#create({ ...options, image }, true, call);
   }
 
@@ -109,7 +109,7 @@ export class RemoteVivarium implements Vivarium {
     this.#transport.close();
   }
 
-  #create(options: CreateOptions, start: boolean, call: CallOptions): Task<Vm> {
+  #create(options: CreateOptions, start: boolean, call: MakingOptions): Task<Vm> {
     const json = createToWire(options, start);
     return longTask(this.#transport, 'createInstance', { json }, call, this.#vm);
   }

@@ -1,8 +1,9 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { Readable } from 'node:stream';
-import { type EndpointName, endpoints, errorTrailer } from '@vivarium/api/wire';
+import { type EndpointName, endpoints, errorTrailer, idempotencyHeader } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
+import { again, isStream } from './again.ts';
 import { isGone, isUntrusted, unreachable } from './unreachable.ts';
 
 /** Where the daemon is. */
@@ -17,6 +18,8 @@ export interface Send {
   bytes?: Uint8Array | AsyncIterable<Uint8Array>;
   accept?: string;
   signal?: AbortSignal;
+  /** Only for routes that make something. */
+  idempotencyKey?: string;
 }
 
 /** HTTP to the daemon over connections that stay open. Knows how to find it again, or to have it started. */
@@ -33,32 +36,17 @@ export class Transport {
     this.#revive = revive;
   }
 
-  /** The answer of a route, when it is none of failure. */
+  /** The answer of a route, when it is none of failure. What only reads is asked again where the connection breaks. */
   async send(name: EndpointName, options: Send = {}): Promise<IncomingMessage> {
     const { signal } = options;
-    const once = isStream(options.bytes);
     if (signal?.aborted) throw abortReason(signal);
-    // A stream can't be sent again: somebody has to be there before it begins.
-    if (once) await this.revive(signal);
-    let revived = once;
-    let repeated = once || endpoints[name][0] !== 'GET';
-    for (;;) {
-      try {
-        return await this.#once(name, options);
-      } catch (error) {
-        const failure = translate(error, signal, this.address);
-        if (signal?.aborted || !isGone(error)) throw failure;
-        // Where nothing was sent, or may be sent twice, a daemon that has gone is looked for again.
-        if (neverArrived(error)) {
-          if (revived || this.#revive === undefined) throw failure;
-          revived = true;
-          await this.#revive(signal);
-        } else {
-          if (repeated) throw failure;
-          repeated = true;
-        }
-      }
+    if (isStream(options.bytes)) {
+      // It can't be sent again: somebody has to be there before it begins.
+      await this.revive(signal);
+      return this.#translated(name, options);
     }
+    if (endpoints[name][0] !== 'GET') return this.#sought(name, options);
+    return again(signal, () => this.#sought(name, options));
   }
 
   async json<T>(
@@ -83,6 +71,27 @@ export class Transport {
     this.#agent.destroy();
   }
 
+  /** Where nothing was sent since nobody was there, somebody is looked for once. */
+  async #sought(name: EndpointName, options: Send): Promise<IncomingMessage> {
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      const { signal } = options;
+      if (signal?.aborted || this.#revive === undefined || !neverArrived(error))
+        throw translate(error, signal, this.address);
+      await this.#revive(signal);
+      return this.#translated(name, options);
+    }
+  }
+
+  async #translated(name: EndpointName, options: Send): Promise<IncomingMessage> {
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      throw translate(error, options.signal, this.address);
+    }
+  }
+
   #once(name: EndpointName, options: Send): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { bytes, json, signal } = options;
@@ -95,6 +104,7 @@ export class Transport {
       path: pathOf(name, options),
       headers: {
         ...(options.accept === undefined ? {} : { accept: options.accept }),
+        ...(options.idempotencyKey === undefined ? {} : { [idempotencyHeader]: options.idempotencyKey }),
         ...(json === undefined ? {} : { 'content-type': 'application/json' }),
         ...(body instanceof Uint8Array ? { 'content-length': body.byteLength } : {}),
         ...authorization(this.address),
@@ -210,8 +220,4 @@ function unreadable(error: Error): VivError {
 
 function neverArrived(error: unknown): boolean {
   return ['ECONNREFUSED', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-function isStream(bytes: unknown): bytes is AsyncIterable<Uint8Array> {
-  return typeof bytes === 'object' && bytes !== null && Symbol.asyncIterator in bytes;
 }

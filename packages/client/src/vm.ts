@@ -23,6 +23,7 @@ import {
   isVivError,
   type LogLine,
   type LogOptions,
+  type MakingOptions,
   type StartWith,
   type Task,
   type TerminalSize,
@@ -101,7 +102,7 @@ export class RemoteVm implements Vm {
     return this.#action('discardInstance', options);
   }
 
-  fork(options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+  fork(options: ForkOptions & MakingOptions = {}): Task<Vm[]> {
     const send = this.#send({ json: forkToWire(options) });
     return longTask(this.#transport, 'forkInstances', send, options, (wires: Instance[]) =>
       wires.map((wire) => new RemoteVm(this.#transport, instanceFromWire(wire))),

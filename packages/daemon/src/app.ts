@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { absentRoutes, ndjson, type Route, routes } from '@vivarium/api';
+import { absentRoutes, idempotencyHeader, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
 import { type Caller, nobody, requireScope } from './auth/caller.ts';
@@ -111,6 +111,7 @@ async function answer(
       incoming,
       outgoing,
       signal: goneSignal(outgoing),
+      idempotencyKey: route.idempotent ? keyOf(incoming) : undefined,
       lines: incoming.headers.accept?.includes(ndjson) === true,
       headers,
     });
@@ -146,6 +147,12 @@ async function admit(
   requireScope(caller, scope);
   house.tokens.hold(caller, outgoing);
   return caller;
+}
+
+function keyOf({ headers }: IncomingMessage): string | undefined {
+  const key = headers[idempotencyHeader];
+  // Said twice it is one text with a comma, and no less a key.
+  return key === undefined ? undefined : String(key);
 }
 
 /** At once and in one piece. A Response makes a stream of its text, which is read again turn by turn, up to a timer's. */

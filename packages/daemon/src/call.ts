@@ -33,6 +33,8 @@ export interface Call {
   readonly outgoing: ServerResponse;
   /** Fires when the client has gone before its answer. */
   readonly signal: AbortSignal;
+  /** Of a route that makes something. */
+  readonly idempotencyKey: string | undefined;
   /** Whether the client asked for lines of JSON. */
   readonly lines: boolean;
   /** Added to the answer. */

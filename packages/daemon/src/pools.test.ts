@@ -51,7 +51,7 @@ const pool: Pool = {
 };
 
 const pools: Pools = {
-  create: async (name, { signal: _, onProgress, ...options }) => {
+  create: async (name, { signal: _, idempotencyKey: __, onProgress, ...options }) => {
     asked.push(['create', name, options]);
     onProgress?.({ stage: 'booting' });
     return pool;

@@ -54,7 +54,7 @@ async function found(nameOrId: string): Promise<SnapshotInfo> {
 }
 
 const snapshots: VmSnapshots = {
-  create: ({ signal: _, onProgress, ...options } = {}) =>
+  create: ({ signal: _, idempotencyKey: __, onProgress, ...options } = {}) =>
     new Task(async () => {
       asked.push(['create', options]);
       onProgress?.({ stage: 'saved', pauseMilliseconds: 3 });
@@ -94,7 +94,7 @@ const all = (viv: Vivarium): Snapshots => ({
   list: async ({ instance } = {}) =>
     instance === undefined || instance === base.instanceId ? [base, bare] : [],
   get: found,
-  fork: (id, { signal: _, onProgress: __, ...options } = {}) =>
+  fork: (id, { signal: _, onProgress: __, idempotencyKey: ___, ...options } = {}) =>
     new Task(async () => {
       asked.push(['fork', id, options]);
       const vm = await viv.get('web');

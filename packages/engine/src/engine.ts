@@ -1,13 +1,12 @@
 import {
-  type CallOptions,
   type CreateOptions,
   type DoctorReport,
   type Images,
   type InstanceEvent,
   type InstanceInfo,
   type ListOptions,
+  type MakingOptions,
   type Page,
-  type ProgressListener,
   type Snapshots,
   Task,
   type Templates,
@@ -15,18 +14,17 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
-import { EngineImages } from './engine-images.ts';
+import { EngineImages, withListener } from './engine-images.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
 import type { Context } from './instances/context.ts';
-import { createInstance } from './instances/create.ts';
 import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
-import { startInstance } from './instances/start.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
+import { instanceMaking } from './requests/instances.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
@@ -85,25 +83,12 @@ export class Engine implements Vivarium {
     return this.#context.driver.capabilities();
   }
 
-  create(options: CreateOptions, call: CallOptions = {}): Task<EngineVm> {
-    return this.#task(call, async (inner) => this.#vm(await createInstance(this.#context, options, inner)));
+  create(options: CreateOptions, call: MakingOptions = {}): Task<EngineVm> {
+    return this.#make(options, false, call);
   }
 
-  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<EngineVm> {
-    return this.#task(call, async (inner) => {
-      const instance = await createInstance(this.#context, { ...options, image }, inner);
-      const vm = this.#vm(instance);
-      try {
-        await startInstance(this.#context, instance, inner);
-      } catch (error) {
-        await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
-          // Why it did not start is what the caller needs to know; what is left is there to be looked at.
-          instance.emit('warning', { message: `Not removed: ${VivError.from(cause).message}` });
-        });
-        throw error;
-      }
-      return vm;
-    });
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: MakingOptions = {}): Task<EngineVm> {
+    return this.#make({ ...options, image }, true, call);
   }
 
   async get(idOrName: string): Promise<EngineVm> {
@@ -224,15 +209,10 @@ export class Engine implements Vivarium {
     return new EngineVm(this.#context, instance);
   }
 
-  #task<T>(call: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {
-    return new Task((listener: ProgressListener) =>
-      work({
-        signal: call.signal,
-        onProgress: (progress) => {
-          call.onProgress?.(progress);
-          listener(progress);
-        },
-      }),
-    );
+  #make(options: CreateOptions, start: boolean, call: MakingOptions): Task<EngineVm> {
+    return new Task(async (listener) => {
+      const making = instanceMaking(this.#context, options, { start });
+      return this.#vm(await this.#context.requests.once(withListener(call, listener), making));
+    });
   }
 }

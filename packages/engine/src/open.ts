@@ -15,6 +15,7 @@ import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
+import { Requests } from './requests/requests.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
@@ -23,6 +24,7 @@ import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
 import { PoolStore } from './store/pools.ts';
+import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
@@ -92,6 +94,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...parts,
     door: new OperationDoor(journal),
     journal,
+    requests: new Requests(new RequestStore(database, journal), (message) => process.emitWarning(message)),
     events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
@@ -100,7 +103,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
     clock,
     service: { look: (instance) => service.look(instance) },
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance),
+    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
   };
   const service = undo.use(new InstanceService(context, registry));
   await rm(capturesDir(context), { recursive: true, force: true });

@@ -13,6 +13,7 @@ import {
   type InstanceStats,
   type LogLine,
   type LogOptions,
+  type MakingOptions,
   type ResumableExecConnection,
   type StartWith,
   Task,
@@ -23,6 +24,7 @@ import {
   type VmFiles,
   type VmSnapshots,
 } from '@vivarium/model';
+import { withListener } from './engine-images.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -42,6 +44,7 @@ import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
 import { readLog } from './logs/read.ts';
+import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
 import { updateInstance } from './service/update.ts';
 
@@ -116,9 +119,12 @@ export class EngineVm implements Vm {
     return discardInstance(this.#context, this.#instance, options);
   }
 
-  fork(options: ForkOptions & CallOptions = {}): Task<EngineVm[]> {
-    return this.#task(options, async (call) => {
-      const copies = await forkInstance(this.#context, this.#instance, { ...options, ...call });
+  fork(options: ForkOptions & MakingOptions = {}): Task<EngineVm[]> {
+    return new Task(async (listener) => {
+      const making = copiesMaking(this.#context, { instance: this.id }, options, (call) =>
+        forkInstance(this.#context, this.#instance, { ...options, ...call }),
+      );
+      const copies = await this.#context.requests.once(withListener(options, listener), making);
       return copies.map((copy) => new EngineVm(this.#context, copy));
     });
   }

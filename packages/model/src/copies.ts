@@ -1,6 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ActionResult, InstanceInfo } from './instance.ts';
-import type { CallOptions, Task } from './progress.ts';
+import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { Vm } from './vivarium.ts';
 
 /** What a copy is brought to. */
@@ -62,7 +62,7 @@ export interface SnapshotOptions {
 
 /** The snapshots of one instance. */
 export interface VmSnapshots {
-  create(options?: SnapshotOptions & CallOptions): Task<SnapshotInfo>;
+  create(options?: SnapshotOptions & MakingOptions): Task<SnapshotInfo>;
   /** Oldest first. */
   list(): Promise<SnapshotInfo[]>;
   /** By name, id or id prefix. @throws VivError `not_found`. */
@@ -78,7 +78,7 @@ export interface Snapshots {
   list(options?: { instance?: string }): Promise<SnapshotInfo[]>;
   /** By id or id prefix. @throws VivError `not_found`, `ambiguous`. */
   get(id: string): Promise<SnapshotInfo>;
-  fork(id: string, options?: Omit<ForkOptions, 'unsafeIdentity'> & CallOptions): Task<Vm[]>;
+  fork(id: string, options?: Omit<ForkOptions, 'unsafeIdentity'> & MakingOptions): Task<Vm[]>;
   remove(id: string): Promise<void>;
 }
 

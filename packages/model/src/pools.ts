@@ -1,5 +1,5 @@
 import type { CreateOptions } from './instance.ts';
-import type { CallOptions } from './progress.ts';
+import type { MakingOptions } from './progress.ts';
 import type { Vm } from './vivarium.ts';
 
 /** How far the VMs of a pool are made ready before anybody asks for one. */
@@ -75,7 +75,7 @@ export interface Pool extends AsyncDisposable {
    * @throws VivError `cancelled`, `timeout` by the signal, `cancelled` where the pool is removed meanwhile, and why a VM did
    *   not start where three in a row don't.
    */
-  acquire(options?: CallOptions): Promise<Vm>;
+  acquire(options?: MakingOptions): Promise<Vm>;
   /**
    * Ends and deletes a VM that was acquired, as `vm.delete({ force: true })` does, and has it replaced.
    *
@@ -99,7 +99,7 @@ export interface Pools {
    * @throws VivError `name_conflict`, whatever is wrong with the options, and at once what no repetition mends: an image or a
    *   command that is not there.
    */
-  create(name: string, options: PoolOptions & CallOptions & { wait?: boolean }): Promise<Pool>;
+  create(name: string, options: PoolOptions & MakingOptions & { wait?: boolean }): Promise<Pool>;
   /** @throws VivError `not_found`. */
   get(name: string): Promise<Pool>;
   list(): Promise<PoolInfo[]>;

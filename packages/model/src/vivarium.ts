@@ -16,7 +16,7 @@ import type {
   TerminalSize,
 } from './instance.ts';
 import type { Pools } from './pools.ts';
-import type { CallOptions, Task } from './progress.ts';
+import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -47,7 +47,7 @@ export interface Vm extends AsyncDisposable {
   /** Gives saved memory up: Suspended -> Stopped. */
   discard(options?: CallOptions): Promise<ActionResult>;
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
-  fork(options?: ForkOptions & CallOptions): Task<Vm[]>;
+  fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
@@ -172,10 +172,10 @@ export interface Images {
   /** `tags`, at most 50, replace those of the image. */
   pull(
     reference: string,
-    options?: CallOptions & { insecure?: boolean; tags?: Record<string, string> },
+    options?: MakingOptions & { insecure?: boolean; tags?: Record<string, string> },
   ): Task<ImageInfo>;
   /** An OCI layout (directory or tar) or a `docker save` file. The reference names it where the archive doesn't. */
-  import(path: string, options?: CallOptions & { reference?: string }): Task<ImageInfo[]>;
+  import(path: string, options?: MakingOptions & { reference?: string }): Task<ImageInfo[]>;
   tag(reference: string, newReference: string): Promise<ImageInfo>;
   /** Refused while an instance uses it; frees the layers no other image has. */
   remove(
@@ -198,9 +198,9 @@ export interface Vivarium extends AsyncDisposable {
   /** Only of a daemon. */
   readonly tokens?: Tokens;
   /** Makes an instance without starting it; pulls the image when it is missing. */
-  create(options: CreateOptions, call?: CallOptions): Task<Vm>;
+  create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */
-  run(image: string, options?: Omit<CreateOptions, 'image'>, call?: CallOptions): Task<Vm>;
+  run(image: string, options?: Omit<CreateOptions, 'image'>, call?: MakingOptions): Task<Vm>;
   /** By exact id, then exact name, then id prefix. @throws VivError `not_found` or `ambiguous`. */
   get(idOrName: string): Promise<Vm>;
   list(options?: ListOptions): Promise<Page<InstanceInfo>>;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@vivarium/model';
 import type { TObject, TSchema } from 'typebox';
-import { type EndpointName, endpoints } from '../endpoints.ts';
+import { type EndpointName, endpoints, idempotentRoutes } from '../endpoints.ts';
 import type { Scope } from '../scopes.ts';
 
 /** A body or answer that is not JSON. */
@@ -41,6 +41,8 @@ export interface Route extends RouteRule {
   readonly method: (typeof endpoints)[EndpointName][0];
   /** Segments in braces are parameters. */
   readonly path: string;
+  /** It makes something, and takes an `Idempotency-Key`. */
+  readonly idempotent: boolean;
 }
 
 export function isBytes(body: TSchema | Bytes): body is Bytes {
@@ -54,5 +56,6 @@ export function routesOf<const T extends Partial<Record<EndpointName, RouteRule>
     name,
     method: endpoints[name][0],
     path: endpoints[name][1],
+    idempotent: idempotentRoutes.has(name),
   }));
 }

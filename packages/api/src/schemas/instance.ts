@@ -101,6 +101,7 @@ export const Instance = Type.Object(
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
     ...serviceAnswer,
+    acquired_at: Type.Optional(Type.String({ description: 'When the pool handed it out.' })),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },

@@ -1,4 +1,4 @@
-export { type EndpointName, endpoints } from '../endpoints.ts';
+export { type EndpointName, endpoints, idempotentRoutes } from '../endpoints.ts';
 export * from './copies.ts';
 export * from './duration.ts';
 export * from './headers.ts';

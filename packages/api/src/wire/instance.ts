@@ -67,6 +67,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
       snapshot_id: info.snapshotId,
       pool: info.pool,
+      acquired_at: info.acquiredAt,
       vmm: info.vmm,
     }),
     ...serviceInfoToWire(info),
@@ -110,6 +111,7 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     pool: wire.pool,
     expiresAt: wire.expires_at ?? undefined,
     ...serviceInfoFromWire(wire),
+    acquiredAt: wire.acquired_at,
     driver: wire.driver,
     vmm: wire.vmm,
   });

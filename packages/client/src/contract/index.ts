@@ -3,6 +3,7 @@ import type { Vivarium } from '@vivarium/model';
 import { copiesContract } from './copies.ts';
 import { execContract } from './exec.ts';
 import { fileContract } from './files.ts';
+import { idempotencyContract } from './idempotency.ts';
 import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
@@ -39,6 +40,7 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     observeContract,
     imageContract,
     serviceContract,
+    idempotencyContract,
   ]);
 }
 

@@ -43,9 +43,9 @@ export const acquireInstance: Handler = async (call) => {
   return longCall(
     call,
     async (inner) => {
-      // Also where no stages are asked for: a VM for somebody who has gone is nobody's.
+      // Also where no stages are asked for: a VM for somebody who has gone is nobody's. With a key he may come back for it.
       const vm = await pool.acquire({ ...inner, signal: call.signal });
-      if (!call.signal.aborted) return vm;
+      if (!call.signal.aborted || inner.idempotencyKey !== undefined) return vm;
       await pool.release(vm.id);
       throw abortReason(call.signal);
     },

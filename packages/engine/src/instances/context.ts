@@ -4,6 +4,7 @@ import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
+import type { Requests } from '../requests/requests.ts';
 import type { Clock } from '../service/clock.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
@@ -49,6 +50,7 @@ export interface Context {
   snapshotsOf(instance: Instance): VmSnapshots;
   door: OperationDoor;
   journal: Journal;
+  requests: Requests;
   events: EventLog;
   connectGuest: ConnectGuest;
   boot: BootFiles;
@@ -68,6 +70,7 @@ export interface Context {
 /** The instances of a data directory, by id and by name. */
 export interface Instances {
   all(): Iterable<Instance>;
+  byId(id: string): Instance | undefined;
   /** By exact id, then exact name, then id prefix. @throws VivError `not_found`, `ambiguous`. */
   find(idOrName: string): Instance;
   /** Takes the name, or throws `name_conflict`. */

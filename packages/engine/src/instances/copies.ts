@@ -10,6 +10,7 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Operation } from '../operations/operation.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
@@ -49,7 +50,7 @@ export async function makeCopies(
   context: Context,
   origin: Origin,
   options: ForkOptions,
-  { call, snapshotId }: { call: CallOptions; snapshotId?: string },
+  { call, snapshotId }: { call: MarkedCall; snapshotId?: string },
 ): Promise<Instance[]> {
   const { count = 1, state = origin.was } = options;
   const made: Instance[] = [];
@@ -58,7 +59,7 @@ export async function makeCopies(
   const work = async () => {
     for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
       try {
-        const record = copyRecord(context, origin, options, number, snapshotId);
+        const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
         made.push(await makeCopy(context, origin, record, { state, call }));
       } catch (error) {
         failures.push(error);
@@ -83,10 +84,10 @@ async function unmake(context: Context, copy: Instance): Promise<void> {
 
 function copyRecord(
   context: Context,
-  { record }: Origin,
-  { name: pattern, tags, autoRemove }: ForkOptions,
+  { record, state: memory }: Origin,
+  { name: pattern, tags, autoRemove, state }: ForkOptions,
   number: number,
-  snapshotId: string | undefined,
+  { snapshotId, request }: { snapshotId: string | undefined; request: string | undefined },
 ): { record: InstanceRecord; number: number } {
   const taken = (name: string) => [...context.instances.all()].some((other) => other.record.name === name);
   const name = pattern === undefined ? inventName(taken) : numbered(pattern, number);
@@ -113,6 +114,9 @@ function copyRecord(
       ports: [],
       createdAt: new Date().toISOString(),
       forkedFrom: { instanceId: record.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
+      ...(request === undefined
+        ? {}
+        : { request: { id: request, number, start: memory === undefined && state === 'running' } }),
     },
   };
 }

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { expiryOf } from '../service/options.ts';
 import { type PoolMark, writeRecord } from '../store/record.ts';
 import { deadlines } from './actions.ts';
@@ -18,7 +19,7 @@ import { checkOptions, resolveSpec } from './resolve.ts';
 export async function createInstance(
   context: Context,
   options: CreateOptions,
-  call: CallOptions = {},
+  call: MarkedCall = {},
   pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
@@ -44,6 +45,7 @@ export async function createInstance(
       createdAt: new Date().toISOString(),
       ...(pool === undefined ? {} : { pool }),
       ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
+      ...(call.request === undefined ? {} : { request: { id: call.request } }),
     },
     context.dir,
     context.events,

@@ -18,6 +18,7 @@ import type { Instance } from '../instances/instance.ts';
 import { checkName } from '../instances/names.ts';
 import { takeOrigin } from '../instances/origin.ts';
 import { checkTags } from '../instances/resolve.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { bytesBelow } from '../templates/store.ts';
 import { putInPlace, restoreInPlace } from './restore.ts';
 import { SnapshotShelf, type StoredSnapshot } from './shelf.ts';
@@ -54,6 +55,11 @@ export class SnapshotRoom implements Disposable {
     return this.#shelf.find(id).info;
   }
 
+  /** The one that a request with an idempotency key was made for. */
+  madeFor(request: string): SnapshotInfo | undefined {
+    return this.#shelf.all().find((stored) => stored.request === request)?.info;
+  }
+
   /** Digests of the images that snapshots stand on. */
   images(): Set<string> {
     return new Set(this.#shelf.all().map(({ info }) => info.image.digest));
@@ -71,13 +77,13 @@ export class SnapshotRoom implements Disposable {
     });
   }
 
-  async create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+  async create(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
     const info = await this.#take(instance, options);
     void flattenSoon(this.#context, instance);
     return info;
   }
 
-  async #take(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+  async #take(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
     const { name: pattern = defaultName, expires, tags } = options;
     checkTags(tags);
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
@@ -128,6 +134,7 @@ export class SnapshotRoom implements Disposable {
           record: origin.record,
           was: origin.was,
           frozen: origin.frozen,
+          ...(options.request === undefined ? {} : { request: options.request }),
         });
         instance.change({ snapshotId: id });
         instance.emit('snapshot', { id, name: info.name });
@@ -155,7 +162,7 @@ export class SnapshotRoom implements Disposable {
     }
   }
 
-  async fork(id: string, options: ForkOptions & CallOptions): Promise<Instance[]> {
+  async fork(id: string, options: ForkOptions & MarkedCall): Promise<Instance[]> {
     const stored = this.#shelf.find(id);
     checkForkOptions(options, stored.was);
     if (
@@ -168,7 +175,7 @@ export class SnapshotRoom implements Disposable {
         hint: 'Copy it to `stopped`, or restore it in its place.',
       });
     }
-    const call = { signal: options.signal, onProgress: options.onProgress };
+    const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
     return makeCopies(this.#context, await this.#shelf.origin(stored), options, {
       call,
       snapshotId: stored.info.id,

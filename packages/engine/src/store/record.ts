@@ -99,6 +99,11 @@ export interface InstanceRecord {
   expiresAt?: string;
   /** Changed since its workload was started. */
   pendingChanges?: ('env' | 'logs')[];
+  /**
+   * The request with an idempotency key that it was made for; `number`: as which of several copies, `start`: it has yet to be started
+   * after it was made.
+   */
+  request?: { id: string; number?: number; start?: boolean };
 }
 
 /** What an instance is to its pool. */
@@ -108,6 +113,8 @@ export interface PoolMark {
   name: string;
   /** RFC 3339. From then on it is handed to nobody else. */
   acquiredAt?: string;
+  /** The request with an idempotency key that acquired it. */
+  request?: string;
   /** It was acquired and has ended by itself: another one has been ordered for it, which never happens twice. */
   replaced?: true;
 }
