@@ -41,8 +41,14 @@ test('the OpenAPI document has every route, and every reference in it leads some
     parameters: { name: string; in: string }[];
     responses: Record<string, { description: string }>;
   }[];
-  assert.equal(operations.length, routes.length);
+  // A path that is a stream as well as a socket is described once.
+  const twice = routes.filter(
+    ({ method, path }) =>
+      method === 'WS' && routes.some((other) => other.method === 'GET' && other.path === path),
+  );
+  assert.equal(operations.length, routes.length - twice.length);
   for (const route of routes) {
+    if (twice.includes(route)) continue;
     const operation = operations.find((candidate) => candidate.operationId === route.name);
     assert.ok(operation);
     const inPath = operation.parameters

@@ -12,6 +12,7 @@ export const endpoints = {
   doctor: ['GET', '/doctor'],
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
+  eventsSocket: ['WS', '/events'],
   getOperation: ['GET', '/operations/{id}'],
 
   createImage: ['POST', '/images'],

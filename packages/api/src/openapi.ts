@@ -39,7 +39,11 @@ export function openApi(version: string): Json {
   for (const route of routes) {
     const item = paths[route.path] ?? {};
     paths[route.path] = item;
-    item[route.method === 'WS' ? 'get' : route.method.toLowerCase()] = operation(route, schemas);
+    const method = route.method === 'WS' ? 'get' : route.method.toLowerCase();
+    // A path may be had as a stream, too: there is one description of its GET.
+    if (route.method === 'WS' && item.get !== undefined)
+      item.get = { ...(item.get as Json), 'x-websocket': true };
+    else item[method] = operation(route, schemas);
   }
   return {
     openapi: '3.1.0',

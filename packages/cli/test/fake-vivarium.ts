@@ -186,7 +186,16 @@ export class FakeVivarium implements Vivarium {
   }
 
   async *events() {
-    yield { seq: 1, at, instanceId: 'x', instanceName: 'web', type: 'state', data: { to: 'Running' } };
+    const resource = { kind: 'instance', id: 'x', name: 'web' };
+    yield {
+      seq: 1,
+      at,
+      resource,
+      instanceId: 'x',
+      instanceName: 'web',
+      type: 'state',
+      data: { to: 'Running' },
+    };
   }
 
   async doctor() {

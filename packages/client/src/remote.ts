@@ -1,32 +1,32 @@
-import type { Event, Instance } from '@vivarium/api';
-import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
-import {
-  abortReason,
-  type CreateOptions,
-  type DoctorReport,
-  type Images,
-  type InstanceEvent,
-  type InstanceInfo,
-  isVivError,
-  type ListOptions,
-  type MakingOptions,
-  type Page,
-  type Pools,
-  type Snapshots,
-  type Task,
-  type Templates,
-  type Tokens,
-  type Vivarium,
-  type Vm,
+import type { Instance } from '@vivarium/api';
+import { createToWire, instanceFromWire, nextPageHeader } from '@vivarium/api/wire';
+import type {
+  CreateOptions,
+  DoctorReport,
+  EventOptions,
+  Images,
+  InstanceEvent,
+  InstanceInfo,
+  ListOptions,
+  MakingOptions,
+  Page,
+  Pools,
+  Snapshots,
+  Task,
+  Templates,
+  Tokens,
+  Vivarium,
+  Vm,
 } from '@vivarium/model';
+import { remoteEvents } from './events.ts';
 import { RemoteImages } from './images.ts';
-import { longTask, readLines } from './lines.ts';
+import { longTask } from './lines.ts';
 import { RemotePools } from './pools.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
 import { RemoteTokens } from './tokens.ts';
 import type { Transport } from './transport.ts';
-import { items, RemoteVm } from './vm.ts';
+import { RemoteVm } from './vm.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
@@ -78,26 +78,8 @@ export class RemoteVivarium implements Vivarium {
     }
   }
 
-  async *events(
-    options: { since?: number; instance?: string; signal?: AbortSignal } = {},
-  ): AsyncGenerator<InstanceEvent> {
-    const { instance, signal } = options;
-    let { since } = options;
-    for (;;) {
-      if (signal?.aborted) throw abortReason(signal);
-      const query = { since, instance };
-      const answer = await this.#transport.send('events', { query, accept: ndjson, signal });
-      try {
-        for await (const wire of items<Event>(readLines(answer, this.#transport.address, signal), signal)) {
-          since = wire.seq;
-          yield eventFromWire(wire);
-        }
-      } catch (error) {
-        // A daemon that goes is looked for again; the number of the last event says where to go on.
-        if (!isVivError(error, 'daemon_unreachable')) throw error;
-      }
-      if (signal?.aborted) return;
-    }
+  events(options: EventOptions = {}): AsyncGenerator<InstanceEvent> {
+    return remoteEvents(this.#transport, options);
   }
 
   async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {

@@ -11,6 +11,7 @@ import { readBody, readRouteQuery, requireStraightPath, StatusError } from './bo
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
+import * as events from './handlers/events.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
@@ -27,6 +28,7 @@ type Env = { Bindings: HttpBindings };
 
 const handlers: Readonly<Record<string, Handler>> = {
   ...system,
+  ...events,
   ...images,
   ...instances,
   ...listing,

@@ -1,6 +1,8 @@
 import {
   type CreateOptions,
   type DoctorReport,
+  type EventOptions,
+  type EventResource,
   type Images,
   type InstanceEvent,
   type InstanceInfo,
@@ -14,6 +16,7 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
+import { daemonResource, readOptions } from './engine-events.ts';
 import { EngineImages, withListener } from './engine-images.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
@@ -26,6 +29,7 @@ import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import { instanceMaking } from './requests/instances.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
+import { noteEvent } from './store/events.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
@@ -36,6 +40,15 @@ const closeMs = 5000;
 /** Lets go of lock and database at once and tells nobody, as a kill would: what tests of recovery need. */
 export const abandon = Symbol('abandon');
 
+interface Rooms {
+  templates: TemplateRoom;
+  snapshots: SnapshotRoom;
+  pools: EnginePools;
+  service: Disposable;
+  /** What the owner of the data directory is called to others. */
+  program: string;
+}
+
 /** The in-process Vivarium: owns a data directory and everything in it. Made by {@link openEngine}. */
 export class Engine implements Vivarium {
   /** The data directory. */
@@ -45,6 +58,7 @@ export class Engine implements Vivarium {
   readonly templates: Templates;
   readonly pools: EnginePools;
   readonly #context: Context;
+  readonly #program: string;
   readonly #registry: InstanceRegistry;
   readonly #templates: TemplateRoom;
   readonly #service: Disposable;
@@ -55,15 +69,11 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    {
-      templates,
-      snapshots,
-      pools,
-      service,
-    }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools; service: Disposable },
+    { templates, snapshots, pools, program, service }: Rooms,
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
+    this.#program = program;
     this.pools = pools;
     this.#service = service;
     this.#context = context;
@@ -116,12 +126,18 @@ export class Engine implements Vivarium {
     }
   }
 
-  events(
-    options: { since?: number; instance?: string; signal?: AbortSignal } = {},
-  ): AsyncIterable<InstanceEvent> {
-    const { instance, since, signal } = options;
-    const instanceId = instance === undefined ? undefined : this.#registry.find(instance).id;
-    return this.#context.events.read({ since, signal, instanceId });
+  events(options: EventOptions = {}): AsyncIterable<InstanceEvent> {
+    return this.#context.events.read(readOptions(this.#context, options));
+  }
+
+  /** As {@link Engine.events}, as many at a time as there are. All readers are given the same objects. */
+  eventBatches(options: EventOptions = {}): AsyncIterable<readonly InstanceEvent[]> {
+    return this.#context.events.readBatches(readOptions(this.#context, options));
+  }
+
+  /** Stores an event about something that whoever has this engine keeps beside it. */
+  note(about: EventResource, type: string, data: Record<string, unknown> = {}): void {
+    noteEvent(this.#context.events, about, type, data);
   }
 
   /** Number of the newest stored event. */
@@ -175,8 +191,9 @@ export class Engine implements Vivarium {
   }
 
   async #close(): Promise<void> {
-    const { door, embedded } = this.#context;
     this.#service[Symbol.dispose]();
+    const { door, embedded, events } = this.#context;
+    if (!embedded) noteEvent(events, daemonResource(this.#program), 'stopping', { pid: process.pid });
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
     door.admitOnly('stop', 'delete');

@@ -3,9 +3,11 @@ import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
 import { Engine } from './engine.ts';
+import { daemonResource, templateResource } from './engine-events.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
 import { bootId, readIdentity } from './host/identity.ts';
+import { notedImages } from './images/noted.ts';
 import { recoverInstance } from './instances/adopt.ts';
 import { watchClock } from './instances/clock.ts';
 import type { Context } from './instances/context.ts';
@@ -20,7 +22,7 @@ import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
-import { EventLog } from './store/events.ts';
+import { EventLog, noteEvent } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
 import { PoolStore } from './store/pools.ts';
@@ -71,6 +73,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   if (identity === undefined) throw new VivError('internal', 'This process is not in /proc');
   undo.use(DataDirLock.acquire(home, { ...identity, program, since: new Date().toISOString() }));
   const database = undo.use(openDatabase(home, { rebuild: options.rebuild }));
+  const events = undo.use(new EventLog(database.events));
 
   const driver = options.driver ?? 'qemu';
   const parts = await (driver === 'qemu'
@@ -83,6 +86,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     new TemplateRoom({ ...parts, connectGuest }, path.join(home, 'templates'), {
       ...(options.templates || {}),
       warn: (message) => process.emitWarning(message),
+      changed: (info, type) => noteEvent(events, templateResource(info), type, {}),
     }),
   );
   await templates.open();
@@ -92,10 +96,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const context: Context = {
     dir: path.join(home, 'instances'),
     ...parts,
+    images: notedImages(parts.images, events),
     door: new OperationDoor(journal),
     journal,
     requests: new Requests(new RequestStore(database, journal), (message) => process.emitWarning(message)),
-    events: undo.use(new EventLog(database.events)),
+    events,
     connectGuest,
     hostMemoryBytes: totalmem(),
     embedded,
@@ -115,10 +120,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   for (const instance of registry.all()) await snapshots.resume(instance);
   undo.use(watchClock(registry));
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
-  const engine = new Engine(home, context, registry, { templates, snapshots, pools, service }, undo.move());
+  const engine = new Engine(home, context, registry, { templates, snapshots, pools, service, program }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
   await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();
+  if (!embedded) engine.note(daemonResource(program), 'started', { pid: process.pid, driver: engine.driver });
   return engine;
 }
 

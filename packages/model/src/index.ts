@@ -1,5 +1,6 @@
 export * from './copies.ts';
 export * from './errors.ts';
+export * from './events.ts';
 export * from './exec.ts';
 export * from './expiry.ts';
 export * from './home.ts';

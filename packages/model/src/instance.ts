@@ -190,18 +190,6 @@ export interface InstanceStats {
   vmm?: { residentBytes: number; cpuNanos: number };
 }
 
-/** A stored change. Sequence numbers have no gaps within one data directory. */
-export interface InstanceEvent {
-  seq: number;
-  /** RFC 3339. */
-  at: string;
-  instanceId: string;
-  instanceName: string;
-  /** `created`, `state`, `operation`, `exit`, `deleted`, … */
-  type: string;
-  data: Record<string, unknown>;
-}
-
 export type LogSource = 'app' | 'console' | 'vmm' | 'vivarium';
 
 export interface LogOptions {

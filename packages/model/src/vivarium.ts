@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
+import type { EventOptions, InstanceEvent } from './events.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
 import type { ImageInfo } from './image.ts';
 import type {
   ActionResult,
   CreateOptions,
-  InstanceEvent,
   InstanceInfo,
   InstanceStats,
   ListOptions,
@@ -206,7 +206,7 @@ export interface Vivarium extends AsyncDisposable {
   list(options?: ListOptions): Promise<Page<InstanceInfo>>;
   /** Every instance, page after page. */
   all(options?: Omit<ListOptions, 'cursor'>): AsyncIterable<InstanceInfo>;
-  /** Stored events after `since` (default: from now), then new ones as they come. */
-  events(options?: { since?: number; instance?: string; signal?: AbortSignal }): AsyncIterable<InstanceEvent>;
+  /** Stored events after `since` (default: from now), then new ones as they come. None is lost or comes twice. */
+  events(options?: EventOptions): AsyncIterable<InstanceEvent>;
   doctor(options?: { rebuild?: boolean }): Promise<DoctorReport>;
 }

@@ -1,4 +1,5 @@
 import { copyRules } from './copies.ts';
+import { eventRules } from './events.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
@@ -12,6 +13,7 @@ import { tokenRules } from './tokens.ts';
 /** Every route of the API. */
 export const routes: readonly Route[] = routesOf({
   ...systemRules,
+  ...eventRules,
   ...imageRules,
   ...instanceRules,
   ...guestRules,

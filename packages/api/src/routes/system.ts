@@ -66,21 +66,4 @@ export const systemRules = {
     answer: Operation,
     errors: ['not_found'],
   },
-  events: {
-    summary: 'Stored events, then new ones as they come; resumes after Last-Event-ID',
-    tag: 'system',
-    scope: 'instance:read',
-    origin: 'vivarium',
-    query: Type.Object({
-      since: Type.Optional(Type.Integer({ minimum: 0, description: 'Only later ones. Default: from now.' })),
-      instance: Type.Optional(Type.String({ description: 'Id or name.' })),
-    }),
-    status: 200,
-    answer: {
-      media: 'text/event-stream',
-      description: 'One event each: its sequence number as id, JSON as data.',
-    },
-    alternative: { media: 'application/x-ndjson', description: 'One event per line.' },
-    errors: ['not_found'],
-  },
 } satisfies Record<string, RouteRule>;

@@ -272,9 +272,19 @@ export const Event = Type.Object(
   {
     seq: Type.Integer(),
     at: Time,
-    instance_id: Type.String(),
+    resource: Type.Object({
+      kind: Type.String({
+        description:
+          'instance, image, volume, snapshot, template, pool, operation, daemon, log; more may come.',
+      }),
+      id: Type.String(),
+      name: Type.String(),
+    }),
+    instance_id: Type.String({ description: 'Empty where it is about something else; so is the name.' }),
     instance_name: Type.String(),
-    type: Type.String(),
+    type: Type.String({
+      description: 'A gap is stored nowhere: it stands for events that are not held any more, named in data.',
+    }),
     data: Type.Record(Type.String(), Type.Unknown()),
   },
   { $id: 'Event' },

@@ -2,6 +2,8 @@
 export const shouldRetryHeader = 'x-should-retry';
 /** The cursor of the next page of a listing. */
 export const nextPageHeader = 'x-viv-next';
+/** Number of the event that a stream of events goes on after: where to go on from when it broke before the first one came. */
+export const lastEventHeader = 'x-viv-last-event';
 /** Fields of the request that nothing here knows. */
 export const ignoredFieldsHeader = 'x-viv-ignored-fields';
 /** Names a request that makes something, so that it can be made again. */

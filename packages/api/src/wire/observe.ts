@@ -93,6 +93,7 @@ export function eventToWire(event: InstanceEvent): Event {
   return {
     seq: event.seq,
     at: event.at,
+    resource: event.resource,
     instance_id: event.instanceId,
     instance_name: event.instanceName,
     type: event.type,
@@ -104,6 +105,8 @@ export function eventFromWire(wire: Event): InstanceEvent {
   return {
     seq: wire.seq,
     at: wire.at,
+    // A daemon from before there were other resources.
+    resource: wire.resource ?? { kind: 'instance', id: wire.instance_id, name: wire.instance_name },
     instanceId: wire.instance_id,
     instanceName: wire.instance_name,
     type: wire.type,

@@ -1,6 +1,5 @@
-import { type Capabilities, eventToWire, type Operation, openApi } from '@vivarium/api';
+import { type Capabilities, type Operation, openApi } from '@vivarium/api';
 import type { Handler } from '../call.ts';
-import { sinceOf, streamItems } from '../stream.ts';
 
 export const health: Handler = async ({ house, engine }) => ({
   status: 'ok',
@@ -47,16 +46,4 @@ export const getOperation: Handler = async ({ engine, params }): Promise<Operati
     ...(outcome === undefined ? {} : { outcome }),
     ...(error === undefined ? {} : { error: { ...error } }),
   };
-};
-
-export const events: Handler = async (call) => {
-  const { since, instance } = call.query as { since?: number; instance?: string };
-  const from = sinceOf(call, since);
-  const abort = new AbortController();
-  const form = {
-    line: (event: Parameters<typeof eventToWire>[0]) => `${JSON.stringify(eventToWire(event))}\n`,
-    event: (event: Parameters<typeof eventToWire>[0]) =>
-      `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(eventToWire(event))}\n\n`,
-  };
-  return streamItems(call, call.engine.events({ since: from, instance, signal: abort.signal }), form, abort);
 };

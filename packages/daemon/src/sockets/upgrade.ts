@@ -9,6 +9,7 @@ import { readRouteQuery, requireStraightPath, StatusError } from '../body.ts';
 import type { House } from '../call.ts';
 import { errorHeaders } from '../stream.ts';
 import { copySocket } from './copy.ts';
+import { eventsSocket } from './events.ts';
 import { attachSocket, comingUp, execSocket } from './exec.ts';
 import { consoleSocket, tunnelSocket } from './pipe.ts';
 import { FrameSocket } from './socket.ts';
@@ -23,12 +24,19 @@ export interface SocketCall {
 /** Returns when it is done with the socket; what it throws is told to the client. */
 export type SocketHandler = (call: SocketCall) => Promise<void>;
 
+/** The same, for a socket that is no VM's. */
+export type HouseSocketHandler = (call: Omit<SocketCall, 'vm'>) => Promise<void>;
+
 const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
   exec: execSocket,
   attach: attachSocket,
   copy: copySocket,
   console: consoleSocket,
   tunnel: tunnelSocket,
+};
+
+const houseHandlers: Readonly<Partial<Record<Route['name'], HouseSocketHandler>>> = {
+  eventsSocket,
 };
 
 const socketRoutes = routes.filter((route) => route.method === 'WS');
@@ -56,11 +64,11 @@ export function upgrader(
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
     prepare(house, incoming, door).then(
-      ({ vm, query, handler, caller }) => {
+      ({ serve, caller }) => {
         house.tokens.hold(caller, raw);
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
-          handler({ house, socket, vm, query }).catch((thrown) => {
+          serve(socket).catch((thrown) => {
             const error = VivError.from(thrown);
             if (error.code === 'internal') house.log?.error('A socket failed', thrown, { url: incoming.url });
             void socket.sendJson({ error: error.toJSON() });
@@ -77,13 +85,19 @@ async function prepare(
   house: House,
   incoming: IncomingMessage,
   door: Door,
-): Promise<{ vm: Vm; query: unknown; handler: SocketHandler; caller: Caller }> {
+): Promise<{ serve: (socket: FrameSocket) => Promise<void>; caller: Caller }> {
   requireStraightPath(incoming.url);
   door.knock(incoming);
   const caller = await door.authenticate(incoming);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
   if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
+    const forHouse = houseHandlers[route.name];
+    if (forHouse !== undefined && route.path === url.pathname) {
+      if (route.scope !== 'public') requireScope(caller, route.scope);
+      const query = readRouteQuery(route, url.searchParams, {});
+      return { serve: (socket) => forHouse({ house, socket, query }), caller };
+    }
     const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
     const handler = handlers[route.name];
     if (id === undefined || handler === undefined) continue;
@@ -91,7 +105,7 @@ async function prepare(
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     requireState(vm, route);
-    return { vm, query, handler, caller };
+    return { serve: (socket) => handler({ house, socket, vm, query }), caller };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }

@@ -6,7 +6,7 @@ import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest, WorkloadExit } from '../guest/guest.ts';
 import type { Holdable } from '../operations/door.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { EventLog } from '../store/events.ts';
+import { type EventLog, noteEvent } from '../store/events.ts';
 import type { Outcome } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
 import { Readers } from './readers.ts';
@@ -150,12 +150,7 @@ export class Instance implements Holdable {
   }
 
   emit(type: string, data: Record<string, unknown>): void {
-    try {
-      this.#events.append({ id: this.id, name: this.record.name }, type, data);
-    } catch (error) {
-      // What happened has happened, whether or not there is room to tell of it.
-      process.emitWarning(`An event of ${this.record.name} could not be stored (${type}): ${String(error)}`);
-    }
+    noteEvent(this.#events, { id: this.id, name: this.record.name }, type, data);
   }
 
   /** Tells of the state when it is not the one told of last. */

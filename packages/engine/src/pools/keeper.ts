@@ -3,6 +3,7 @@ import type { Context } from '../instances/context.ts';
 import { referenceOf } from '../instances/create.ts';
 import type { Instance } from '../instances/instance.ts';
 import type { MarkedCall } from '../requests/request.ts';
+import { noteEvent } from '../store/events.ts';
 import type { PoolRecord } from '../store/pools.ts';
 import { EngineVm } from '../vm.ts';
 import { OwnTimers, type PoolClock } from './clock.ts';
@@ -52,7 +53,15 @@ export class PoolKeeper implements MemberListener, FillListener {
     this.#parts = {
       context,
       clock: this.#timers,
-      log: new PoolLog(record.name, () => clock.now()),
+      log: new PoolLog(
+        record.name,
+        () => clock.now(),
+        ({ type, instanceId, data }) =>
+          noteEvent(context.events, { kind: 'pool', id: record.id, name: record.name }, type, {
+            ...data,
+            ...(instanceId === undefined ? {} : { instanceId }),
+          }),
+      ),
       stage,
       work: new Work((error) => this.#filler.failed(error)),
       stop: this.#stop.signal,

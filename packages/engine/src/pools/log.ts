@@ -16,7 +16,11 @@ export class PoolLog {
   #last: number;
   #ended = false;
 
-  constructor(pool: string, now: () => number) {
+  readonly #also: ((event: PoolEvent) => void) | undefined;
+
+  /** `also` is told of each event at once. */
+  constructor(pool: string, now: () => number, also?: (event: PoolEvent) => void) {
+    this.#also = also;
     this.#pool = pool;
     this.#now = now;
     // Above every number of an earlier process, so that a reader who knows one of those misses nothing of this one.
@@ -28,7 +32,9 @@ export class PoolLog {
     this.#last += 1;
     const at = new Date(this.#now()).toISOString();
     const event = { seq: this.#last, at, pool: this.#pool, type, data };
-    this.#events.push(instanceId === undefined ? event : { ...event, instanceId });
+    const whole = instanceId === undefined ? event : { ...event, instanceId };
+    this.#events.push(whole);
+    this.#also?.(whole);
     if (this.#events.length > keep) this.#events.shift();
     this.#changes.emit('change');
   }

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { VivError } from '@vivarium/model';
+import { addColumns } from './columns.ts';
 
 const schema = `
   CREATE TABLE IF NOT EXISTS instances (
@@ -114,6 +115,7 @@ function connect(file: string, fresh: boolean): Database {
     const check = records.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
     if (check.quick_check !== 'ok') throw Object.assign(new Error(check.quick_check), { errcode: 11 });
     records.exec(schema);
+    addColumns(records);
     records.exec(`PRAGMA user_version = ${version}`);
     const events = new DatabaseSync(file, { timeout });
     events.exec('PRAGMA synchronous = NORMAL;');

@@ -6,7 +6,6 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { isVivError } from '@vivarium/model';
 import { openDatabase } from './database.ts';
-import { EventLog } from './events.ts';
 import { Journal } from './journal.ts';
 import { DataDirLock } from './lock.ts';
 import { type InstanceRecord, readRecord, writeRecord } from './record.ts';
@@ -104,57 +103,6 @@ describe('the database', () => {
     using database = openDatabase(home, { rebuild: true });
     assert.deepEqual(new Journal(database.records).records(), []);
     assert.equal(readdirSync(home).filter((name) => name.includes('damaged')).length, 1);
-  });
-});
-
-describe('events', () => {
-  it('are numbered without gaps and read on from any number, over a restart', async () => {
-    const one = { id: 'a', name: 'a' };
-    {
-      using database = openDatabase(home);
-      const log = new EventLog(database.events);
-      for (let n = 1; n <= 3; n++) log.append(one, 'state', { n });
-    }
-    using database = openDatabase(home);
-    const log = new EventLog(database.events);
-    assert.equal(log.last, 3);
-    log.append({ id: 'b', name: 'b' }, 'state', { n: 4 });
-    const abort = new AbortController();
-    const seen: number[] = [];
-    for await (const event of log.read({ since: 1, signal: abort.signal })) {
-      seen.push(event.seq);
-      if (event.seq === 4) log.append(one, 'state', { n: 5 });
-      if (event.seq === 5) abort.abort();
-    }
-    assert.deepEqual(seen, [2, 3, 4, 5]);
-  });
-
-  it('wake a reader that waits, and only for its instance', async () => {
-    using database = openDatabase(home);
-    const log = new EventLog(database.events);
-    const abort = new AbortController();
-    const reader = log.read({ instanceId: 'b', signal: abort.signal });
-    const next = reader.next();
-    log.append({ id: 'a', name: 'a' }, 'state', {});
-    log.append({ id: 'b', name: 'b' }, 'exit', { code: 1 });
-    assert.equal((await next).value?.type, 'exit');
-    abort.abort();
-    assert.equal((await reader.next()).done, true);
-  });
-});
-
-describe('events, asked for from beyond the end', () => {
-  it('begin with the next one: the number is from a log that was lost', async () => {
-    using database = openDatabase(home);
-    const log = new EventLog(database.events);
-    log.append({ id: 'a', name: 'a' }, 'state', { n: 1 });
-    const reader = log.read({ since: 1_000_000 });
-    const next = reader.next();
-    // Where the reader spins, this turn never comes.
-    await new Promise((resolve) => setImmediate(resolve));
-    log.append({ id: 'a', name: 'a' }, 'state', { n: 2 });
-    assert.equal((await next).value?.seq, 2);
-    await reader.return(undefined);
   });
 });
 

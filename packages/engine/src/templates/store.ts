@@ -13,13 +13,19 @@ interface Facts extends TemplateSubject {
   createdAt: string;
 }
 
+/** Told of each template that has been made, and of each that goes. */
+export type TemplateChange = (info: TemplateInfo, type: 'made' | 'removed') => void;
+
 /** The directory of templates: one below it for each, by its key. */
 export class TemplateShelf {
   readonly dir: string;
   readonly #known = new Map<string, Template>();
 
-  constructor(dir: string) {
+  readonly #changed: TemplateChange | undefined;
+
+  constructor(dir: string, changed?: TemplateChange) {
     this.dir = dir;
+    this.#changed = changed;
   }
 
   /** Finds what is there, and clears away what was left half-made. Unreadable ones are removed: they can be made again. */
@@ -55,6 +61,7 @@ export class TemplateShelf {
     const template = await this.#read(key);
     if (template === undefined) throw new Error(`the template ${key} is not where it was put`);
     this.#known.set(key, template);
+    this.#changed?.(template.info, 'made');
     return template;
   }
 
@@ -73,6 +80,7 @@ export class TemplateShelf {
     const template = this.#known.get(key);
     this.#known.delete(key);
     await rm(this.path(key), { recursive: true, force: true });
+    if (template !== undefined) this.#changed?.(template.info, 'removed');
     return template?.info.sizeBytes ?? 0;
   }
 

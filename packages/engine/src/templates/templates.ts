@@ -6,7 +6,7 @@ import { bootSpec, machineMemory } from '../instances/machine-spec.ts';
 import type { Operation } from '../operations/operation.ts';
 import { type TemplateSubject, templateKey } from './key.ts';
 import { makeTemplate, type Workshop } from './make.ts';
-import { TemplateShelf } from './store.ts';
+import { type TemplateChange, TemplateShelf } from './store.ts';
 import type { Template, TemplateSource } from './template.ts';
 
 export interface TemplateOptions {
@@ -36,10 +36,14 @@ export class TemplateRoom implements TemplateSource, AsyncDisposable {
   constructor(
     shop: Workshop,
     dir: string,
-    { warn, ...options }: TemplateOptions & { warn: (message: string) => void },
+    {
+      warn,
+      changed,
+      ...options
+    }: TemplateOptions & { warn: (message: string) => void; changed?: TemplateChange },
   ) {
     this.#shop = shop;
-    this.#shelf = new TemplateShelf(dir);
+    this.#shelf = new TemplateShelf(dir, changed);
     this.#options = { ...defaults, ...options };
     this.#warn = warn;
   }
