@@ -13,7 +13,11 @@ export const endpoints = {
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
   eventsSocket: ['WS', '/events'],
+  listOperations: ['GET', '/operations'],
   getOperation: ['GET', '/operations/{id}'],
+  deleteOperation: ['DELETE', '/operations/{id}'],
+  cancelOperation: ['POST', '/operations/{id}/cancel'],
+  operationEvents: ['GET', '/operations/{id}/events'],
 
   createImage: ['POST', '/images'],
   listImages: ['GET', '/images'],

@@ -16,10 +16,11 @@ export {
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';
+export { Operation } from './schemas/operation.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
-export { Capabilities, Operation } from './schemas/system.ts';
+export { Capabilities } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
 export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';

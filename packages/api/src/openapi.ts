@@ -4,6 +4,7 @@ import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
 import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
+import { Operation } from './schemas/operation.ts';
 import { PoolEvent } from './schemas/pool.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 import { idempotencyHeader, ndjson } from './wire/headers.ts';
@@ -55,7 +56,11 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'tokens'].map((name) => ({ name })),
+    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'operations', 'tokens'].map(
+      (name) => ({
+        name,
+      }),
+    ),
     paths,
     components: {
       schemas,
@@ -88,6 +93,7 @@ function operation(route: Route, schemas: Json): Json {
       ...parameters,
       ...queryParameters(route.query, schemas),
       ...(route.idempotent ? [idempotencyKey] : []),
+      ...(route.progress === undefined ? [] : [prefer]),
     ],
     ...(route.body === undefined
       ? {}
@@ -95,6 +101,14 @@ function operation(route: Route, schemas: Json): Json {
     responses: responses(route, schemas),
   };
 }
+
+const prefer: Json = {
+  name: 'prefer',
+  in: 'header',
+  required: false,
+  description: 'respond-async: answer 202 with the operation at once, or (wait=SECONDS) after so long.',
+  schema: { type: 'string' },
+};
 
 function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
   if (query === undefined) return [];
@@ -132,6 +146,13 @@ function responses(route: Route, schemas: Json): Json {
   // Lines begin before anybody knows how it ends.
   if (route.progress !== undefined && route.status !== 200)
     byStatus[200] = { description: 'With `Accept: application/x-ndjson`', content: progressLines };
+  if (route.progress !== undefined) {
+    byStatus[202] = {
+      description:
+        'Asked for with `Prefer: respond-async`: it goes on by itself, and Location is where to look.',
+      content: content(Operation, schemas),
+    };
+  }
   return byStatus;
 }
 

@@ -1,5 +1,6 @@
 import type { CliCommand } from './command.ts';
 import { copyCommands } from './copy-commands.ts';
+import { operationCommands } from './operation-commands.ts';
 
 /** Headings of the help page, in order. */
 export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
@@ -153,6 +154,13 @@ export const commands: readonly CommandEntry[] = [
     group: 'Look',
     load: () => import('./commands/events.ts'),
   },
+  {
+    name: 'top',
+    summary: 'Watch what the running VMs use',
+    group: 'Look',
+    load: () => import('./commands/top.ts'),
+  },
+  ...operationCommands,
   {
     name: 'exec',
     summary: 'Run a command in a running VM',

@@ -1,4 +1,5 @@
-import type { ActionResult, Vivarium, Vm } from '@vivarium/model';
+import type { ActionResult, Task, Vivarium, Vm } from '@vivarium/model';
+import { type AsyncFlags, detachedLine } from './background.ts';
 import type { Context } from './context.ts';
 import { reportFailure } from './failure.ts';
 
@@ -26,19 +27,24 @@ export async function forEachOf(
   return status;
 }
 
-export interface ActionFlags {
+export interface ActionFlags extends AsyncFlags {
   json?: boolean;
 }
 
-/** {@link forEachOf} for the life cycle's actions: prints the names, or with `--json` what each action answered. */
+/**
+ * {@link forEachOf} for the life cycle's actions: prints the names, or with `--json` what each action answered. With `--async`: the
+ * operations that `task` is left as.
+ */
 export function actOnEach(
   context: Context,
   names: readonly string[],
   flags: ActionFlags,
   act: (vm: Vm) => PromiseLike<ActionResult>,
+  task?: (vm: Vm) => Task<ActionResult>,
 ): Promise<number> {
   return forEachOf(context, names, async (name, vivarium) => {
     const vm = await vivarium.get(name);
+    if (flags.async && task !== undefined) return detachedLine(task(vm), flags);
     const { changed, state } = await act(vm);
     return flags.json ? `${JSON.stringify({ id: vm.id, name: vm.name, changed, state })}\n` : `${name}\n`;
   });

@@ -13,6 +13,7 @@ import {
   type Vm,
 } from '@vivarium/model';
 import type { FakeConnection, Programs } from './fake-connection.ts';
+import { FakeOperations } from './fake-operations.ts';
 import { FakePools } from './fake-pools.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
@@ -57,6 +58,7 @@ export class FakeVivarium implements Vivarium {
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
   readonly tokens = new FakeTokens();
+  readonly operations = new FakeOperations();
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];

@@ -3,6 +3,7 @@ import { type Action, allowed } from '@vivarium/lifecycle';
 import {
   type ActionResult,
   type CallOptions,
+  type Detaching,
   Exec,
   type ForkOptions,
   type HealthStatus,
@@ -81,6 +82,12 @@ export class FakeVm implements Vm {
   fork = (options: ForkOptions & CallOptions = {}) =>
     new Task(async () => forkVm(this.#home, await this.refresh(), options));
 
+  /** Left to itself, it is an operation that is never looked after. */
+  #detaching(action: string): Detaching {
+    const resource = { kind: 'instance', id: this.id, name: this.name };
+    return { detach: async () => this.#home.operations.add(action, { background: true, resource }) };
+  }
+
   start({ cold, cmd, entrypoint, ...call }: CallOptions & StartWith = {}): Task<ActionResult> {
     return new Task(async () => {
       await this.#home.onStart(call);
@@ -91,7 +98,7 @@ export class FakeVm implements Vm {
         'Running',
         `start${cold ? ' --cold' : ''}${cmd || entrypoint ? ` ${JSON.stringify({ entrypoint, cmd })}` : ''}`,
       );
-    });
+    }, this.#detaching('start'));
   }
 
   stop = (options: { timeoutMs?: number; force?: boolean } = {}) =>

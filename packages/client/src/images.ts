@@ -3,8 +3,17 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Image } from '@vivarium/api';
 import { imageFromWire, ndjson, type RemovedImage } from '@vivarium/api/wire';
-import { type ImageInfo, type Images, type MakingOptions, Task, VivError } from '@vivarium/model';
+import {
+  type ImageInfo,
+  type Images,
+  type MakingOptions,
+  type Progress,
+  type ProgressListener,
+  Task,
+  VivError,
+} from '@vivarium/model';
 import { longTask, readLines } from './lines.ts';
+import { detached } from './operations.ts';
 import type { Transport } from './transport.ts';
 
 /** The image store, through the daemon. */
@@ -52,16 +61,22 @@ export class RemoteImages implements Images {
         fromWire,
       );
     }
-    return new Task(async (onProgress) => {
-      const bytes = await upload(absolute);
+    const send = async () => ({ query: { reference }, bytes: await upload(absolute) });
+    const work = async (onProgress: ProgressListener) => {
       const both = {
         ...options,
-        onProgress: (stage: Parameters<typeof onProgress>[0]) => {
+        onProgress: (stage: Progress) => {
           options.onProgress?.(stage);
           onProgress(stage);
         },
       };
-      return longTask(this.#transport, 'importImage', { query: { reference }, bytes }, both, fromWire);
+      return longTask(this.#transport, 'importImage', await send(), both, fromWire);
+    };
+    // The upload is this side's; what comes after it goes on by itself.
+    return new Task(work, {
+      late: true,
+      detach: async () =>
+        detached(this.#transport, 'importImage', { ...(await send()), signal: options.signal }),
     });
   }
 

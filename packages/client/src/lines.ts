@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { type EndpointName, ndjson, progressFromWire } from '@vivarium/api/wire';
-import { abortReason, type MakingOptions, Task, VivError } from '@vivarium/model';
+import { abortReason, type MakingOptions, type ProgressListener, Task, VivError } from '@vivarium/model';
 import { withKey } from './again.ts';
+import { detached } from './operations.ts';
 import { type Address, readBytes, type Send, type Transport } from './transport.ts';
 import { unreachable } from './unreachable.ts';
 
@@ -28,7 +29,7 @@ export function longTask<W, T>(
   call: MakingOptions,
   fromWire: (wire: W) => T,
 ): Task<T> {
-  return new Task((listener) =>
+  const work = (listener: ProgressListener) =>
     withKey(name, send, call, async (keyed) => {
       const { signal } = call;
       const answer = await transport.send(name, { ...keyed, accept: ndjson, signal });
@@ -47,6 +48,8 @@ export function longTask<W, T>(
       if (signal?.aborted) throw abortReason(signal);
       const cause = new Error('it went away before its answer was complete');
       throw unreachable(transport.address, Object.assign(cause, { code: 'ECONNRESET' }));
-    }),
-  );
+    });
+  const detach = () =>
+    withKey(name, send, call, (keyed) => detached(transport, name, { ...keyed, signal: call.signal }));
+  return new Task(work, { late: true, detach });
 }

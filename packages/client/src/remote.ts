@@ -9,6 +9,7 @@ import type {
   InstanceInfo,
   ListOptions,
   MakingOptions,
+  Operations,
   Page,
   Pools,
   Snapshots,
@@ -21,6 +22,7 @@ import type {
 import { remoteEvents } from './events.ts';
 import { RemoteImages } from './images.ts';
 import { longTask } from './lines.ts';
+import { RemoteOperations } from './operations.ts';
 import { RemotePools } from './pools.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
@@ -35,12 +37,14 @@ export class RemoteVivarium implements Vivarium {
   readonly templates: Templates;
   readonly pools: Pools;
   readonly tokens: Tokens;
+  readonly operations: Operations;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.operations = new RemoteOperations(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.tokens = new RemoteTokens(transport);

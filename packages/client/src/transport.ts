@@ -17,6 +17,8 @@ export interface Send {
   /** Sent as it is; a stream is sent piece by piece. */
   bytes?: Uint8Array | AsyncIterable<Uint8Array>;
   accept?: string;
+  /** RFC 7240. */
+  prefer?: string;
   signal?: AbortSignal;
   /** Only for routes that make something. */
   idempotencyKey?: string;
@@ -52,10 +54,11 @@ export class Transport {
   async json<T>(
     name: EndpointName,
     options: Send = {},
-  ): Promise<{ value: T; headers: IncomingMessage['headers'] }> {
+  ): Promise<{ value: T; status: number; headers: IncomingMessage['headers'] }> {
     const answer = await this.send(name, options);
     const text = (await readAll(answer, this.address)).toString();
-    return { value: (text === '' ? undefined : JSON.parse(text)) as T, headers: answer.headers };
+    const value = (text === '' ? undefined : JSON.parse(text)) as T;
+    return { value, status: answer.statusCode ?? 0, headers: answer.headers };
   }
 
   async bytes(name: EndpointName, options: Send = {}): Promise<Buffer> {
@@ -105,6 +108,7 @@ export class Transport {
       headers: {
         ...(options.accept === undefined ? {} : { accept: options.accept }),
         ...(options.idempotencyKey === undefined ? {} : { [idempotencyHeader]: options.idempotencyKey }),
+        ...(options.prefer === undefined ? {} : { prefer: options.prefer }),
         ...(json === undefined ? {} : { 'content-type': 'application/json' }),
         ...(body instanceof Uint8Array ? { 'content-length': body.byteLength } : {}),
         ...authorization(this.address),

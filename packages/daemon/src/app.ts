@@ -8,7 +8,7 @@ import { type Caller, nobody, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
 import { readBody, readRouteQuery, requireStraightPath, StatusError } from './body.ts';
-import { type Handler, type House, JsonText, sent } from './call.ts';
+import { Accepted, type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
 import * as events from './handlers/events.ts';
@@ -16,6 +16,7 @@ import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
+import * as operations from './handlers/operations.ts';
 import * as pools from './handlers/pools.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
@@ -29,6 +30,7 @@ type Env = { Bindings: HttpBindings };
 const handlers: Readonly<Record<string, Handler>> = {
   ...system,
   ...events,
+  ...operations,
   ...images,
   ...instances,
   ...listing,
@@ -121,9 +123,11 @@ async function answer(
     if (result === undefined) return new Response(null, { status: route.status, headers });
     return sendJson(
       outgoing,
-      route.status,
+      result instanceof Accepted ? 202 : route.status,
       headers,
-      result instanceof JsonText ? result.text : JSON.stringify(result),
+      result instanceof JsonText
+        ? result.text
+        : JSON.stringify(result instanceof Accepted ? result.operation : result),
     );
   } catch (error) {
     // Half an answer can't be taken back; the client sees the connection break.

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Route } from '@vivarium/api';
+import type { Operation, Route } from '@vivarium/api';
 import type { Engine } from '@vivarium/engine';
 import type { Caller } from './auth/caller.ts';
 import type { Tokens } from './auth/tokens.ts';
@@ -49,6 +49,14 @@ export class JsonText {
   readonly text: string;
   constructor(text: string) {
     this.text = text;
+  }
+}
+
+/** It goes on by itself: the answer is 202. */
+export class Accepted {
+  readonly operation: Operation;
+  constructor(operation: Operation) {
+    this.operation = operation;
   }
 }
 

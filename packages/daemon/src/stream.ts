@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { errorTrailer, ndjson, type ProgressLine, progressToWire, shouldRetryHeader } from '@vivarium/api';
 import { type MakingOptions, type Progress, VivError } from '@vivarium/model';
+import { inBackground, prefersAsync } from './background.ts';
 import { type Call, sent } from './call.ts';
 
 /** Silence after which something is sent, so that nothing on the way takes the connection for dead. */
@@ -33,7 +34,8 @@ function heartbeat(outgoing: ServerResponse, beat: string): Disposable {
 
 /**
  * Runs a long call. Asked for lines, its stages are sent as they come, then the result or the error, and a client that
- * leaves cancels it; else the result is the answer, and the call goes on whatever becomes of the client.
+ * leaves cancels it; else the result is the answer, and the call goes on whatever becomes of the client. A client that prefers not to
+ * wait gets the operation.
  */
 export async function longCall<T>(
   call: Call,
@@ -42,6 +44,7 @@ export async function longCall<T>(
 ): Promise<unknown> {
   const { outgoing, idempotencyKey } = call;
   const key = idempotencyKey === undefined ? {} : { idempotencyKey };
+  if (prefersAsync(call)) return inBackground(call, (options) => work({ ...options, ...key }), toWire);
   if (!call.lines) return toWire(await work(key));
   outgoing.writeHead(200, { ...call.headers, 'content-type': ndjson, 'cache-control': 'no-store' });
   outgoing.flushHeaders();

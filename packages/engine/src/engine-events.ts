@@ -1,4 +1,11 @@
-import { type EventOptions, type EventResource, isVivError, type TemplateInfo } from '@vivarium/model';
+import {
+  type EventOptions,
+  type EventResource,
+  type ImageInfo,
+  isVivError,
+  type SnapshotInfo,
+  type TemplateInfo,
+} from '@vivarium/model';
 import type { Context } from './instances/context.ts';
 import type { ReadOptions } from './store/events.ts';
 
@@ -21,4 +28,16 @@ export function daemonResource(program: string): EventResource {
 
 export function templateResource({ id, image }: TemplateInfo): EventResource {
   return { kind: 'template', id, name: image?.reference ?? id };
+}
+
+export function instanceResource({ id, name }: { id: string; name: string }): EventResource {
+  return { kind: 'instance', id, name };
+}
+
+export function imageResource({ digest, references }: ImageInfo): EventResource {
+  return { kind: 'image', id: digest, name: references[0] ?? digest };
+}
+
+export function snapshotResource({ id, name }: SnapshotInfo): EventResource {
+  return { kind: 'snapshot', id, name };
 }

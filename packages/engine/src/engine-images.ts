@@ -1,11 +1,11 @@
 import {
-  type CallOptions,
   type ImageInfo,
   type Images,
   type MakingOptions,
-  Task,
+  type Task,
   VivError,
 } from '@vivarium/model';
+import { imageResource } from './engine-events.ts';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';
 import { checkTags } from './instances/resolve.ts';
@@ -44,26 +44,40 @@ export class EngineImages implements Images {
     reference: string,
     options: MakingOptions & { insecure?: boolean; tags?: Record<string, string> } = {},
   ): Task<ImageInfo> {
-    return new Task(async (listener) => {
-      const { images, requests } = this.#context;
-      const { insecure, tags } = options;
+    const { images, requests, tasks } = this.#context;
+    const { insecure, tags, signal, onProgress, idempotencyKey } = options;
+    const asked = {
+      action: 'pull',
+      resource: { kind: 'image', id: '', name: reference },
+      journalled: true,
+      result: (image: ImageInfo) => [imageResource(image)],
+    };
+    return tasks.task(asked, { signal, onProgress }, async (inner) => {
       checkTags(tags);
       const making = imageMaking(images, ['pull', reference, { insecure, tags }], async (call) => {
         const image = await images.pull(reference, { ...call, insecure });
         return [tags === undefined ? image : await images.label(image.digest, tags)];
       });
-      const [image] = await requests.once(withListener(options, listener), making);
+      const [image] = await requests.once({ ...inner, idempotencyKey }, making);
       return withUsers(image as StoredImage, this.#users());
     });
   }
 
   import(path: string, options: MakingOptions & { reference?: string } = {}): Task<ImageInfo[]> {
-    return new Task(async (listener) => {
-      const { images, requests } = this.#context;
-      const { reference, idempotencyKey: key } = options;
-      const asked = ['import', key === undefined ? path : await sourceOf(path), { reference }];
-      const making = imageMaking(images, asked, (call) => images.import(path, { ...call, reference }));
-      const found = await requests.once(withListener(options, listener), making);
+    const { images, requests, tasks } = this.#context;
+    const { reference, signal, onProgress, idempotencyKey } = options;
+    const asked = {
+      action: 'import',
+      resource: { kind: 'image', id: '', name: reference ?? path },
+      journalled: true,
+      result: (found: ImageInfo[]) => found.map(imageResource),
+    };
+    return tasks.task(asked, { signal, onProgress }, async (inner) => {
+      const source = idempotencyKey === undefined ? path : await sourceOf(path);
+      const making = imageMaking(images, ['import', source, { reference }], (call) =>
+        images.import(path, { ...call, reference }),
+      );
+      const found = await requests.once({ ...inner, idempotencyKey }, making);
       return found.map((image) => withUsers(image, this.#users()));
     });
   }
@@ -94,18 +108,4 @@ export class EngineImages implements Images {
 
 function withUsers(image: StoredImage, users: Map<string, string[]>): ImageInfo {
   return { ...image, usedBy: users.get(image.digest) ?? [] };
-}
-
-/** A call that tells the task it is made in of its progress, beside whoever asked for that. */
-export function withListener<T extends CallOptions>(
-  options: T,
-  listener: NonNullable<CallOptions['onProgress']>,
-): T {
-  return {
-    ...options,
-    onProgress: (progress) => {
-      options.onProgress?.(progress);
-      listener(progress);
-    },
-  };
 }

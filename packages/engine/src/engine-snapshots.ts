@@ -1,18 +1,19 @@
-import {
-  type ActionResult,
-  type CallOptions,
-  type ForkOptions,
-  type MakingOptions,
-  type SnapshotInfo,
-  type SnapshotOptions,
-  type Snapshots,
+import type {
+  ActionResult,
+  CallOptions,
+  ForkOptions,
+  MakingOptions,
+  SnapshotInfo,
+  SnapshotOptions,
+  Snapshots,
   Task,
-  type Vm,
-  type VmSnapshots,
+  Vm,
+  VmSnapshots,
 } from '@vivarium/model';
-import { withListener } from './engine-images.ts';
+import { instanceResource, snapshotResource } from './engine-events.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
+import type { Tasks } from './operations/tasks.ts';
 import { copiesMaking } from './requests/instances.ts';
 import type { Requests } from './requests/requests.ts';
 import { snapshotMaking } from './requests/snapshots.ts';
@@ -42,11 +43,17 @@ export class EngineSnapshots implements Snapshots {
   }
 
   fork(id: string, options: ForkOptions & MakingOptions = {}): Task<Vm[]> {
-    return new Task(async (listener) => {
-      const making = copiesMaking(this.#context, { snapshot: this.#room.get(id).id }, options, (call) =>
-        this.#room.fork(id, { ...options, ...call }),
+    const { signal, onProgress, idempotencyKey, ...rest } = options;
+    const asked = {
+      action: 'fork',
+      resource: { kind: 'snapshot', id, name: id },
+      result: (vms: Vm[]) => vms.map(instanceResource),
+    };
+    return this.#context.tasks.task(asked, { signal, onProgress }, async (inner) => {
+      const making = copiesMaking(this.#context, { snapshot: this.#room.get(id).id }, rest, (call) =>
+        this.#room.fork(id, { ...rest, ...call }),
       );
-      const copies = await this.#context.requests.once(withListener(options, listener), making);
+      const copies = await this.#context.requests.once({ ...inner, idempotencyKey }, making);
       return copies.map(this.#vm);
     });
   }
@@ -61,19 +68,24 @@ export class EngineVmSnapshots implements VmSnapshots {
   readonly #room: SnapshotRoom;
   readonly #instance: Instance;
   readonly #requests: Requests;
+  readonly #tasks: Tasks;
 
-  constructor(room: SnapshotRoom, instance: Instance, requests: Requests) {
+  constructor(room: SnapshotRoom, instance: Instance, { requests, tasks }: Context) {
+    this.#tasks = tasks;
     this.#room = room;
     this.#instance = instance;
     this.#requests = requests;
   }
 
   create(options: SnapshotOptions & MakingOptions = {}): Task<SnapshotInfo> {
-    return new Task((listener) =>
-      this.#requests.once(
-        withListener(options, listener),
-        snapshotMaking(this.#room, this.#instance, options),
-      ),
+    const { signal, onProgress, idempotencyKey, ...rest } = options;
+    const asked = {
+      action: 'snapshot',
+      resource: instanceResource(this.#instance.record),
+      result: (made: SnapshotInfo) => [snapshotResource(made)],
+    };
+    return this.#tasks.task(asked, { signal, onProgress }, (call) =>
+      this.#requests.once({ ...call, idempotencyKey }, snapshotMaking(this.#room, this.#instance, rest)),
     );
   }
 
@@ -86,9 +98,8 @@ export class EngineVmSnapshots implements VmSnapshots {
   }
 
   restore(nameOrId: string, options: CallOptions = {}): Task<ActionResult> {
-    return new Task((listener) =>
-      this.#room.restore(this.#instance, nameOrId, withListener(options, listener)),
-    );
+    const asked = { action: 'restore-in-place', resource: instanceResource(this.#instance.record) };
+    return this.#tasks.task(asked, options, (call) => this.#room.restore(this.#instance, nameOrId, call));
   }
 
   async remove(nameOrId: string): Promise<void> {

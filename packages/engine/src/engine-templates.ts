@@ -1,12 +1,12 @@
 import {
   type CallOptions,
   type InstanceInfo,
-  Task,
+  type Task,
   type TemplateInfo,
   type Templates,
   VivError,
 } from '@vivarium/model';
-import { withListener } from './engine-images.ts';
+import { templateResource } from './engine-events.ts';
 import type { Context } from './instances/context.ts';
 import { hostOf, referenceOf } from './instances/create.ts';
 import { machineMemory } from './instances/machine-spec.ts';
@@ -28,10 +28,13 @@ export class EngineTemplates implements Templates {
   }
 
   warm(options: Parameters<Templates['warm']>[0] = {}): Task<TemplateInfo[]> {
-    return new Task(async (listener) => {
-      const { signal, onProgress } = options;
-      const call = withListener<CallOptions>({ signal, onProgress }, listener);
-      const { image, cpus, memory, disk } = options;
+    const { signal, onProgress, image, cpus, memory, disk } = options;
+    const asked = {
+      action: 'warm',
+      ...(image === undefined ? {} : { resource: { kind: 'image', id: '', name: image } }),
+      result: (made: TemplateInfo[]) => made.map(templateResource),
+    };
+    return this.#context.tasks.task(asked, { signal, onProgress }, async (call) => {
       checkOptions({ image: image ?? '', cpus, memory, disk }, hostOf(this.#context));
       const { memoryBytes, diskBytes, ...rest } = sizesOf(options);
       const subject = { ...rest, memoryBytes: machineMemory(memoryBytes) };

@@ -1,4 +1,5 @@
 import {
+  type CallOptions,
   type CreateOptions,
   type DoctorReport,
   type EventOptions,
@@ -10,14 +11,14 @@ import {
   type MakingOptions,
   type Page,
   type Snapshots,
-  Task,
+  type Task,
   type Templates,
   type Vivarium,
-  VivError,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
-import { daemonResource, readOptions } from './engine-events.ts';
-import { EngineImages, withListener } from './engine-images.ts';
+import { daemonResource, instanceResource, readOptions } from './engine-events.ts';
+import { EngineImages } from './engine-images.ts';
+import type { EngineOperations } from './engine-operations.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
 import type { Context } from './instances/context.ts';
@@ -25,12 +26,12 @@ import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
+import type { Origin } from './operations/ledger.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import { instanceMaking } from './requests/instances.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import { noteEvent } from './store/events.ts';
-import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
 
@@ -45,6 +46,7 @@ interface Rooms {
   snapshots: SnapshotRoom;
   pools: EnginePools;
   service: Disposable;
+  operations: EngineOperations;
   /** What the owner of the data directory is called to others. */
   program: string;
 }
@@ -57,6 +59,7 @@ export class Engine implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: EnginePools;
+  readonly operations: EngineOperations;
   readonly #context: Context;
   readonly #program: string;
   readonly #registry: InstanceRegistry;
@@ -69,13 +72,14 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    { templates, snapshots, pools, program, service }: Rooms,
+    { templates, snapshots, pools, operations, program, service }: Rooms,
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
     this.#program = program;
     this.pools = pools;
     this.#service = service;
+    this.operations = operations;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
@@ -102,6 +106,11 @@ export class Engine implements Vivarium {
   }
 
   async get(idOrName: string): Promise<EngineVm> {
+    return this.lookUp(idOrName);
+  }
+
+  /** As {@link Engine.get}, at once. */
+  lookUp(idOrName: string): EngineVm {
     return this.#vm(this.#registry.find(idOrName));
   }
 
@@ -145,11 +154,21 @@ export class Engine implements Vivarium {
     return this.#context.events.last;
   }
 
-  /** An operation that is under way or was; they are kept. */
-  operation(id: string): JournalEntry {
-    const entry = this.#context.journal.find(id);
-    if (entry === undefined) throw new VivError('not_found', `No operation has the id ${id}`);
-    return entry;
+  /**
+   * A long call that a door makes of several: it is one operation, which is left to itself with `detach()`. Of an equal action
+   * that `work` begins it is the same.
+   */
+  request<T>(
+    asked: { action: string; resource?: EventResource; result?: (value: T) => EventResource[] | undefined },
+    call: CallOptions,
+    work: (call: CallOptions) => Promise<T>,
+  ): Task<T> {
+    return this.#context.tasks.task(asked, call, work);
+  }
+
+  /** Whatever `work` begins is done in the name of that HTTP request. */
+  from<T>(origin: Origin, work: () => T): T {
+    return this.#context.ledger.from(origin, work);
   }
 
   async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
@@ -180,6 +199,7 @@ export class Engine implements Vivarium {
   async [abandon](): Promise<void> {
     this.#service[Symbol.dispose]();
     this.pools.abandon();
+    this.#context.tasks.forgetAll();
     this.#context.door.forgetAll();
     this.#templates.forgetAll();
     for (const instance of this.#registry.all()) {
@@ -192,12 +212,16 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     this.#service[Symbol.dispose]();
-    const { door, embedded, events } = this.#context;
+    const { door, tasks, embedded, events } = this.#context;
     if (!embedded) noteEvent(events, daemonResource(this.#program), 'stopping', { pid: process.pid });
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
     door.admitOnly('stop', 'delete');
-    const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
+    const late = setTimeout(() => {
+      tasks.interruptAll('shutdown of the engine');
+      door.interruptAll('shutdown of the engine');
+    }, closeMs);
+    await tasks.quiet();
     await door.quiet();
     clearTimeout(late);
     await Promise.all([...this.#registry.all()].map((instance) => this.#release(instance, embedded)));
@@ -226,10 +250,15 @@ export class Engine implements Vivarium {
     return new EngineVm(this.#context, instance);
   }
 
-  #make(options: CreateOptions, start: boolean, call: MakingOptions): Task<EngineVm> {
-    return new Task(async (listener) => {
+  #make(
+    options: CreateOptions,
+    start: boolean,
+    { signal, onProgress, idempotencyKey }: MakingOptions,
+  ): Task<EngineVm> {
+    const asked = { action: start ? 'run' : 'create', result: (vm: EngineVm) => [instanceResource(vm)] };
+    return this.#context.tasks.task(asked, { signal, onProgress }, async (inner) => {
       const making = instanceMaking(this.#context, options, { start });
-      return this.#vm(await this.#context.requests.once(withListener(call, listener), making));
+      return this.#vm(await this.#context.requests.once({ ...inner, idempotencyKey }, making));
     });
   }
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
 import { Engine } from './engine.ts';
 import { daemonResource, templateResource } from './engine-events.ts';
+import { EngineOperations } from './engine-operations.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
 import { bootId, readIdentity } from './host/identity.ts';
@@ -15,6 +16,9 @@ import { capturesDir } from './instances/fork.ts';
 import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
+import { Ledger } from './operations/ledger.ts';
+import { recoverTasks } from './operations/recover.ts';
+import { Tasks } from './operations/tasks.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
 import { Requests } from './requests/requests.ts';
@@ -25,9 +29,11 @@ import { openDatabase } from './store/database.ts';
 import { EventLog, noteEvent } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
+import { StoredOperations } from './store/operations.ts';
 import { PoolStore } from './store/pools.ts';
 import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
+import { TaskStore } from './store/tasks.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
 
@@ -93,11 +99,15 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
   const clock = parts.clock ?? hostClock;
+  const ledger = new Ledger();
+  const taskStore = new TaskStore(database.records, journal);
   const context: Context = {
     dir: path.join(home, 'instances'),
     ...parts,
     images: notedImages(parts.images, events),
-    door: new OperationDoor(journal),
+    door: new OperationDoor(journal, ledger),
+    ledger,
+    tasks: new Tasks(ledger, taskStore, events),
     journal,
     requests: new Requests(new RequestStore(database, journal), (message) => process.emitWarning(message)),
     events,
@@ -108,7 +118,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
     clock,
     service: { look: (instance) => service.look(instance) },
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
+    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context),
   };
   const service = undo.use(new InstanceService(context, registry));
   await rm(capturesDir(context), { recursive: true, force: true });
@@ -118,9 +128,22 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await snapshots.open();
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
+  const stored = new StoredOperations(database.records);
+  recoverTasks(taskStore, {
+    stored,
+    instances: registry,
+    pulled: (reference, since) => (parts.images.find(reference)?.importedAt ?? '') >= since,
+  });
+  const operations = new EngineOperations(context, stored);
   undo.use(watchClock(registry));
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
-  const engine = new Engine(home, context, registry, { templates, snapshots, pools, service, program }, undo.move());
+  const engine = new Engine(
+    home,
+    context,
+    registry,
+    { templates, snapshots, pools, operations, program, service },
+    undo.move(),
+  );
   if (options.rebuild) await engine.doctor({ rebuild: true });
   await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();

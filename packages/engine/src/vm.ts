@@ -3,6 +3,7 @@ import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
   type CallOptions,
+  type EventResource,
   Exec,
   type ExecConnection,
   type ExecOffsets,
@@ -16,7 +17,7 @@ import {
   type MakingOptions,
   type ResumableExecConnection,
   type StartWith,
-  Task,
+  type Task,
   type TerminalSize,
   type UpdateOptions,
   VivError,
@@ -24,7 +25,7 @@ import {
   type VmFiles,
   type VmSnapshots,
 } from '@vivarium/model';
-import { withListener } from './engine-images.ts';
+import { instanceResource } from './engine-events.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -83,24 +84,24 @@ export class EngineVm implements Vm {
   }
 
   prepare(options: CallOptions = {}): Task<ActionResult> {
-    return this.#task(options, (call) => prepareInstance(this.#context, this.#instance, call));
+    return this.#task('prepare', options, (call) => prepareInstance(this.#context, this.#instance, call));
   }
 
   start(options: CallOptions & StartWith = {}): Task<ActionResult> {
     const { cold, cmd, entrypoint } = options;
-    return this.#task(options, (call) =>
+    return this.#task('start', options, (call) =>
       startInstance(this.#context, this.#instance, { ...call, cold, cmd, entrypoint }),
     );
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
-    return this.#task(options, (call) =>
+    return this.#task('stop', options, (call) =>
       stopInstance(this.#context, this.#instance, { ...options, ...call }),
     );
   }
 
   shutdown(options: CallOptions = {}): Task<ActionResult> {
-    return this.#task(options, (call) => shutdownInstance(this.#context, this.#instance, call));
+    return this.#task('shutdown', options, (call) => shutdownInstance(this.#context, this.#instance, call));
   }
 
   pause(options: CallOptions = {}): Promise<ActionResult> {
@@ -112,7 +113,7 @@ export class EngineVm implements Vm {
   }
 
   suspend(options: CallOptions = {}): Task<ActionResult> {
-    return this.#task(options, (call) => suspendInstance(this.#context, this.#instance, call));
+    return this.#task('suspend', options, (call) => suspendInstance(this.#context, this.#instance, call));
   }
 
   discard(options: CallOptions = {}): Promise<ActionResult> {
@@ -120,23 +121,29 @@ export class EngineVm implements Vm {
   }
 
   fork(options: ForkOptions & MakingOptions = {}): Task<EngineVm[]> {
-    return new Task(async (listener) => {
-      const making = copiesMaking(this.#context, { instance: this.id }, options, (call) =>
-        forkInstance(this.#context, this.#instance, { ...options, ...call }),
-      );
-      const copies = await this.#context.requests.once(withListener(options, listener), making);
-      return copies.map((copy) => new EngineVm(this.#context, copy));
-    });
+    const { idempotencyKey } = options;
+    return this.#task(
+      'fork',
+      options,
+      async (inner) => {
+        const making = copiesMaking(this.#context, { instance: this.id }, options, (call) =>
+          forkInstance(this.#context, this.#instance, { ...options, ...call }),
+        );
+        const copies = await this.#context.requests.once({ ...inner, idempotencyKey }, making);
+        return copies.map((copy) => new EngineVm(this.#context, copy));
+      },
+      (vms) => vms.map(instanceResource),
+    );
   }
 
   restart(options: CallOptions & { timeoutMs?: number } = {}): Task<ActionResult> {
-    return this.#task(options, (call) =>
+    return this.#task('restart', options, (call) =>
       restartInstance(this.#context, this.#instance, { ...options, ...call }),
     );
   }
 
   delete(options: CallOptions & { force?: boolean } = {}): Task<void> {
-    return this.#task(options, (call) =>
+    return this.#task('delete', options, (call) =>
       deleteInstance(this.#context, this.#instance, { ...options, ...call }),
     );
   }
@@ -230,15 +237,14 @@ export class EngineVm implements Vm {
     if (!this.#instance.gone) await this.delete({ force: true });
   }
 
-  #task<T>(options: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {
-    return new Task((onProgress) =>
-      work({
-        signal: options.signal,
-        onProgress: (progress) => {
-          options.onProgress?.(progress);
-          onProgress(progress);
-        },
-      }),
-    );
+  #task<T>(
+    action: string,
+    options: CallOptions,
+    work: (call: CallOptions) => Promise<T>,
+    result?: (value: T) => EventResource[],
+  ): Task<T> {
+    const { signal, onProgress } = options;
+    const resource = instanceResource(this);
+    return this.#context.tasks.task({ action, resource, result }, { signal, onProgress }, work);
   }
 }

@@ -8,6 +8,7 @@ export * from './idempotency-key.ts';
 export * from './image.ts';
 export * from './instance.ts';
 export * from './name-pattern.ts';
+export * from './operations.ts';
 export * from './pools.ts';
 export * from './progress.ts';
 export * from './service.ts';

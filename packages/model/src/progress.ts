@@ -1,4 +1,6 @@
+import { VivError } from './errors.ts';
 import type { ExitInfo } from './instance.ts';
+import type { OperationReport } from './operations.ts';
 
 /** What a long action is doing: a closed set of stages with what there is to show of each. */
 export type Progress =
@@ -42,6 +44,17 @@ export interface MakingOptions extends CallOptions {
   idempotencyKey?: string;
 }
 
+/** How a task is left to itself. */
+export interface Detaching {
+  /** Answers once it is known that the work goes on without its caller. */
+  detach(): Promise<OperationReport>;
+  /**
+   * The work begins at the end of the turn in which the task was made, and `detach` is called instead of it: for a door
+   * that has to ask differently. Default false: at once, and it can be detached at any time.
+   */
+  late?: boolean;
+}
+
 /**
  * A long action: await it for the result, or iterate it for its stages and await it afterwards. The work starts at once
  * either way; nothing is lost when the iteration begins late.
@@ -49,19 +62,56 @@ export interface MakingOptions extends CallOptions {
 export class Task<T> implements PromiseLike<T>, AsyncIterable<Progress> {
   readonly #result: Promise<T>;
   readonly #seen: Progress[] = [];
+  readonly #detaching: Detaching | undefined;
   #wake: PromiseWithResolvers<void> = Promise.withResolvers();
+  #begun = false;
+  #detached: Promise<OperationReport> | undefined;
   #ended = false;
 
-  constructor(work: (onProgress: ProgressListener) => Promise<T>) {
-    this.#result = work((progress) => {
-      this.#seen.push(progress);
-      this.#notify();
-    }).finally(() => {
+  constructor(work: (onProgress: ProgressListener) => Promise<T>, detaching?: Detaching) {
+    this.#detaching = detaching;
+    const begin = () =>
+      work((progress) => {
+        this.#seen.push(progress);
+        this.#notify();
+      });
+    this.#result = (detaching?.late ? this.#later(begin) : begin()).finally(() => {
       this.#ended = true;
       this.#notify();
     });
     // The iteration does not report the failure; whoever awaits the task does.
     this.#result.catch(() => undefined);
+  }
+
+  /**
+   * Leaves it to itself: `const { id } = await vm.start().detach()`. Its signal and its caller's end don't end it any more;
+   * `viv.operations` waits for it, watches it, or cancels it, also from another process. What it is awaited for afterwards
+   * is for nobody: a task of the SDK rejects with `invalid_state`.
+   *
+   * @throws VivError what is wrong with the action as it stands (`not_found`, `invalid_state`, `busy`, …), and `invalid_state`
+   *   where it is called on a task of the SDK later than in the turn that made it.
+   */
+  detach(): Promise<OperationReport> {
+    if (this.#detached !== undefined) return this.#detached;
+    if (this.#detaching === undefined)
+      return Promise.reject(new VivError('not_supported', 'This is nothing that goes on by itself'));
+    if (this.#detaching.late && this.#begun) {
+      return Promise.reject(
+        new VivError('invalid_state', 'It is under way with its caller', {
+          hint: 'Call detach() on the task where it is made: `await vm.start().detach()`.',
+        }),
+      );
+    }
+    this.#detached = this.#detaching.detach();
+    return this.#detached;
+  }
+
+  async #later(begin: () => Promise<T>): Promise<T> {
+    await undefined;
+    if (this.#detached !== undefined)
+      throw new VivError('invalid_state', 'It was detached', { hint: 'Wait with viv.operations.wait().' });
+    this.#begun = true;
+    return begin();
   }
 
   #notify(): void {

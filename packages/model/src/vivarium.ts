@@ -15,6 +15,7 @@ import type {
   Page,
   TerminalSize,
 } from './instance.ts';
+import type { Operations } from './operations.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
@@ -197,6 +198,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly pools: Pools;
   /** Only of a daemon. */
   readonly tokens?: Tokens;
+  readonly operations: Operations;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

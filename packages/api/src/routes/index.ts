@@ -3,6 +3,7 @@ import { eventRules } from './events.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
+import { operationRules } from './operations.ts';
 import { poolRules } from './pools.ts';
 import { type Route, routesOf } from './route.ts';
 import { snapshotRules } from './snapshots.ts';
@@ -14,6 +15,7 @@ import { tokenRules } from './tokens.ts';
 export const routes: readonly Route[] = routesOf({
   ...systemRules,
   ...eventRules,
+  ...operationRules,
   ...imageRules,
   ...instanceRules,
   ...guestRules,

@@ -17,7 +17,7 @@ export interface Bytes {
 /** Everything there is to say about one route; validation, documentation and types come from it. */
 export interface RouteRule {
   readonly summary: string;
-  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools' | 'tokens';
+  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools' | 'operations' | 'tokens';
   /** What a token needs for it; `public` needs none. */
   readonly scope: Scope | 'public';
   /** `hypeman`: unknown fields are ignored and named in a header. `vivarium`: they are refused. */
@@ -30,7 +30,7 @@ export interface RouteRule {
   readonly answer?: TSchema | Bytes;
   /** The answer's other form, by `Accept`. */
   readonly alternative?: Bytes;
-  /** With `Accept: application/x-ndjson`: stages as they come, then the result or the error. */
+  /** A long call. With `Accept: application/x-ndjson`: stages as they come, then the result or the error. With `Prefer: respond-async`: 202. */
   readonly progress?: true;
   /** Beyond the ones any route may give. */
   readonly errors: readonly ErrorCode[];

@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import { Capabilities, Doctor, Health, Operation } from '../schemas/system.ts';
+import { Capabilities, Doctor, Health } from '../schemas/system.ts';
 import type { RouteRule } from './route.ts';
 
 export const systemRules = {
@@ -56,14 +56,5 @@ export const systemRules = {
     status: 200,
     answer: Doctor,
     errors: ['conflict'],
-  },
-  getOperation: {
-    summary: 'An operation under way or past: what it did, how it ended',
-    tag: 'system',
-    scope: 'instance:read',
-    origin: 'vivarium',
-    status: 200,
-    answer: Operation,
-    errors: ['not_found'],
   },
 } satisfies Record<string, RouteRule>;

@@ -1,6 +1,4 @@
 import Type, { type Static } from 'typebox';
-import { Time } from './basic.ts';
-import { ErrorBody } from './error.ts';
 
 export const Health = Type.Object({
   status: Type.Literal('ok'),
@@ -25,22 +23,6 @@ export const Capabilities = Type.Object(
   { $id: 'Capabilities' },
 );
 export type Capabilities = Static<typeof Capabilities>;
-
-export const Operation = Type.Object(
-  {
-    id: Type.String(),
-    instance_id: Type.String(),
-    action: Type.String(),
-    started_at: Time,
-    ended_at: Type.Optional(Time),
-    outcome: Type.Optional(
-      Type.Enum(['done', 'undone', 'failed'], { description: 'Absent while it is under way.' }),
-    ),
-    error: Type.Optional(ErrorBody),
-  },
-  { $id: 'Operation' },
-);
-export type Operation = Static<typeof Operation>;
 
 export const Doctor = Type.Object(
   {

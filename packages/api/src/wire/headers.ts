@@ -11,6 +11,11 @@ export const idempotencyHeader = 'idempotency-key';
 /** The error body before a WebSocket upgrade, or in the trailer of a stream that broke: JSON, percent-encoded. */
 export const errorTrailer = 'x-viv-error';
 
+/** RFC 7240: what a request prefers, and what of it was done. */
+export const preferHeader = 'prefer';
+export const preferenceAppliedHeader = 'preference-applied';
+export const respondAsync = 'respond-async';
+
 export const ndjson = 'application/x-ndjson';
 
 /** First byte of every binary frame of an exec session. */

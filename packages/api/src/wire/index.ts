@@ -5,6 +5,7 @@ export * from './headers.ts';
 export * from './image.ts';
 export * from './instance.ts';
 export * from './observe.ts';
+export * from './operation.ts';
 export * from './pool.ts';
 export * from './present.ts';
 export * from './progress.ts';

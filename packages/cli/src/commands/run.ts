@@ -1,4 +1,5 @@
 import { isVivError, type Vm } from '@vivarium/model';
+import { type AsyncFlags, asyncOption, printDetached } from '../background.ts';
 import { defineCommand } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type CreateFlags, createOptions, parseCreate } from '../flags/create.ts';
@@ -7,7 +8,7 @@ import { progressView } from '../render/progress.ts';
 import { type DriveEnd, drive, statusOf } from '../terminal/drive.ts';
 import { requireTerminal, terminalSize } from '../terminal/raw.ts';
 
-interface RunFlags extends CreateFlags {
+interface RunFlags extends CreateFlags, AsyncFlags {
   detach?: boolean;
   quiet?: boolean;
   json?: boolean;
@@ -18,7 +19,7 @@ export const command = defineCommand<RunFlags>({
   passThrough: true,
   completes: ['image', 'none'],
   options(parser) {
-    parser.option('-d, --detach', 'leave the VM running and print its name');
+    asyncOption(parser).option('-d, --detach', 'leave the VM running and print its name');
     createOptions(parser);
     parser.option('-q, --quiet', 'no progress').option('--json', 'with -d: print the VM as JSON');
   },
@@ -34,8 +35,8 @@ export const command = defineCommand<RunFlags>({
   ],
   async run(context, [image = '', ...words], flags) {
     const create = parseCreate(flags, image, withoutSeparator(words), context.env);
-    if (flags.tty && flags.interactive && !flags.detach) requireTerminal(context);
-    const foreground = !flags.detach;
+    if (flags.tty && flags.interactive && !flags.detach && !flags.async) requireTerminal(context);
+    const foreground = !flags.detach && !flags.async;
     const { image: reference, ...options } = {
       ...create,
       ...(foreground
@@ -44,6 +45,7 @@ export const command = defineCommand<RunFlags>({
       ...(flags.tty ? { tty: terminalSize(context) } : {}),
     };
     const vivarium = await context.vivarium();
+    if (flags.async) return printDetached(context, vivarium.run(reference, options), flags);
     let vm: Vm;
     {
       using progress = progressView(context, { quiet: flags.quiet });

@@ -1,3 +1,4 @@
+import { asyncOption } from '../background.ts';
 import { defineCommand } from '../command.ts';
 import { type ActionFlags, actOnEach } from '../each.ts';
 import { splitCommand } from '../flags/values.ts';
@@ -14,7 +15,7 @@ export const command = defineCommand<StartFlags>({
   completes: ['instance'],
   commandAfterSeparator: true,
   options(parser) {
-    parser
+    asyncOption(parser)
       .option('--cold', 'boot the guest, and give saved memory up once it is up')
       .option('--entrypoint <command>', 'another entrypoint, from now on; empty removes it')
       .option('-q, --quiet', 'no progress')
@@ -39,8 +40,13 @@ export const command = defineCommand<StartFlags>({
       ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
     };
     const act = forOne(context, names, flags);
-    return actOnEach(context, names, flags, (vm) =>
-      act((call) => vm.start({ ...call, ...(flags.cold ? { cold: true } : {}), ...override })),
+    const options = { ...(flags.cold ? { cold: true } : {}), ...override };
+    return actOnEach(
+      context,
+      names,
+      flags,
+      (vm) => act((call) => vm.start({ ...call, ...options })),
+      (vm) => vm.start(options),
     );
   },
 });

@@ -1,3 +1,4 @@
+import { asyncOption } from '../background.ts';
 import { defineCommand } from '../command.ts';
 import { type ActionFlags, actOnEach } from '../each.ts';
 import { parseDuration } from '../flags/values.ts';
@@ -6,7 +7,7 @@ export const command = defineCommand<ActionFlags & { timeout?: string; force?: b
   arguments: '<name...>',
   completes: ['instance'],
   options(parser) {
-    parser
+    asyncOption(parser)
       .option(
         '-t, --timeout <seconds>',
         "how long the guest is waited for (default: the VM's --stop-timeout)",
@@ -21,12 +22,16 @@ export const command = defineCommand<ActionFlags & { timeout?: string; force?: b
   ],
   run(context, names, flags) {
     const timeoutMs = flags.timeout === undefined ? undefined : parseDuration(flags.timeout, '--timeout');
-    return actOnEach(context, names, flags, (vm) =>
-      vm.stop({
-        signal: context.signal,
-        ...(timeoutMs === undefined ? {} : { timeoutMs }),
-        ...(flags.force ? { force: true } : {}),
-      }),
+    const options = {
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(flags.force ? { force: true } : {}),
+    };
+    return actOnEach(
+      context,
+      names,
+      flags,
+      (vm) => vm.stop({ signal: context.signal, ...options }),
+      (vm) => vm.stop(options),
     );
   },
 });

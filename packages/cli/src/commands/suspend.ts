@@ -1,3 +1,4 @@
+import { asyncOption } from '../background.ts';
 import { defineCommand } from '../command.ts';
 import { type ActionFlags, actOnEach } from '../each.ts';
 import { forOne } from '../render/progress.ts';
@@ -6,7 +7,7 @@ export const command = defineCommand<ActionFlags & { quiet?: boolean }>({
   arguments: '<name...>',
   completes: ['instance'],
   options(parser) {
-    parser
+    asyncOption(parser)
       .option('-q, --quiet', 'no progress')
       .option('--json', 'print what changed as JSON, a line for each');
   },
@@ -20,6 +21,12 @@ export const command = defineCommand<ActionFlags & { quiet?: boolean }>({
   ],
   run: async (context, names, flags) => {
     const act = forOne(context, names, flags);
-    return actOnEach(context, names, flags, (vm) => act((call) => vm.suspend(call)));
+    return actOnEach(
+      context,
+      names,
+      flags,
+      (vm) => act((call) => vm.suspend(call)),
+      (vm) => vm.suspend(),
+    );
   },
 });

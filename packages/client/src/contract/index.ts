@@ -7,6 +7,7 @@ import { idempotencyContract } from './idempotency.ts';
 import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
+import { operationContract } from './operations.ts';
 import { poolContract } from './pools.ts';
 import { serviceContract } from './service.ts';
 import { snapshotContract } from './snapshots.ts';
@@ -57,6 +58,11 @@ export function vivariumRooms(
     templateContract,
     poolContract,
   ]);
+}
+
+/** What every Vivarium does that keeps a journal. */
+export function vivariumOperations(name: string, make: () => Promise<Subject>): void {
+  contract(`${name} keeps the contract of operations:`, make, [operationContract]);
 }
 
 function contract(

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Image, imageToWire, present } from '@vivarium/api';
 import { type ErrorCode, type ImageInfo, VivError } from '@vivarium/model';
 import { requireScope } from '../auth/caller.ts';
+import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
 import { pullToWire } from '../pulls.ts';
 import { longCall } from '../stream.ts';
@@ -32,7 +33,7 @@ export const createImage: Handler = async (call) => {
     );
   }
   const asked = present({ insecure, tags });
-  if (call.lines)
+  if (call.lines || prefersAsync(call))
     return longCall(call, (options) => call.engine.images.pull(name, { ...options, ...asked }), imageToWire);
   const pull = call.house.pulls.start(name, asked);
   // What is wrong with the reference shows before anything is fetched; it belongs into this answer.
@@ -100,17 +101,21 @@ export const importImage: Handler = async (call) => {
     );
   }
   const spool = await mkdtemp(path.join(call.engine.home, 'import-'));
+  const remove = () => rm(spool, { recursive: true, force: true });
+  const archive = path.join(spool, 'image.tar');
   try {
-    const archive = path.join(spool, 'image.tar');
     await receive(call, archive);
-    return await longCall(
-      call,
-      (options) => call.engine.images.import(archive, { ...options, reference }),
-      toWire,
-    );
-  } finally {
-    await rm(spool, { recursive: true, force: true });
+  } catch (error) {
+    await remove();
+    throw error;
   }
+  return longCall(
+    call,
+    // It may go on when this call has been answered: the archive goes with the work.
+    (options) =>
+      Promise.resolve(call.engine.images.import(archive, { ...options, reference })).finally(remove),
+    toWire,
+  );
 };
 
 async function receive(call: Call, archive: string): Promise<void> {

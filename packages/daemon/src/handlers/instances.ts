@@ -20,6 +20,7 @@ import {
   type LogSource,
   VivError,
 } from '@vivarium/model';
+import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
@@ -37,7 +38,7 @@ export const createInstance: Handler = async (call) => {
   const body = call.body as CreateInstance;
   refuseUnsupported(body, call.engine.driver);
   const options = createFromWire(body);
-  if (!call.lines) await imageWithin(call, options.image, options.pull);
+  if (!call.lines && !prefersAsync(call)) await imageWithin(call, options.image, options.pull);
   return longCall(
     call,
     (inner) => {

@@ -44,10 +44,11 @@ export const acquireInstance: Handler = async (call) => {
     call,
     async (inner) => {
       // Also where no stages are asked for: a VM for somebody who has gone is nobody's. With a key he may come back for it.
-      const vm = await pool.acquire({ ...inner, signal: call.signal });
-      if (!call.signal.aborted || inner.idempotencyKey !== undefined) return vm;
+      const { signal = call.signal } = inner;
+      const vm = await pool.acquire({ ...inner, signal });
+      if (!signal.aborted || inner.idempotencyKey !== undefined) return vm;
       await pool.release(vm.id);
-      throw abortReason(call.signal);
+      throw abortReason(signal);
     },
     (vm) => instanceToWire(vm.info),
   );

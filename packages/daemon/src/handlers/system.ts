@@ -1,4 +1,4 @@
-import { type Capabilities, type Operation, openApi } from '@vivarium/api';
+import { type Capabilities, openApi } from '@vivarium/api';
 import type { Handler } from '../call.ts';
 
 export const health: Handler = async ({ house, engine }) => ({
@@ -34,16 +34,3 @@ export const openapi: Handler = async ({ house }) => openApi(house.version);
 export const doctor: Handler = async ({ engine }) => engine.doctor();
 
 export const rebuild: Handler = async ({ engine }) => engine.doctor({ rebuild: true });
-
-export const getOperation: Handler = async ({ engine, params }): Promise<Operation> => {
-  const { id, instanceId, action, startedAt, endedAt, outcome, error } = engine.operation(params.id ?? '');
-  return {
-    id,
-    instance_id: instanceId,
-    action,
-    started_at: startedAt,
-    ...(endedAt === undefined ? {} : { ended_at: endedAt }),
-    ...(outcome === undefined ? {} : { outcome }),
-    ...(error === undefined ? {} : { error: { ...error } }),
-  };
-};

@@ -17,6 +17,8 @@ export interface TestHouse {
 
 export interface HouseOptions extends ServeOptions {
   host?: SimulatedHost;
+  /** False: every start is a boot. */
+  templates?: false;
   /** What the daemon is given instead of the engine itself. */
   behind?: (engine: Engine) => Engine;
 }
@@ -25,7 +27,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<TestHouse> 
   const home = mkdtempSync(path.join(tmpdir(), 'vivd-'));
   const host = options.host ?? new SimulatedHost();
   const driver = await simulatedParts(new SimulatedDriver(host));
-  const engine = await openEngine({ home, mode: 'daemon', driver });
+  const engine = await openEngine({ home, mode: 'daemon', driver, templates: options.templates });
   const daemon = await serve(options.behind?.(engine) ?? engine, options);
   const viv = connect({ home, autostart: false });
   const house: TestHouse = {

@@ -37,6 +37,11 @@ export function notedImages(store: ImageStore, events: EventLog): ImageStore {
       note(about(image, newReference), 'tagged', { reference });
       return image;
     },
+    async label(reference, tags) {
+      const image = await store.label(reference, tags);
+      note(about(image), 'labelled', { tags });
+      return image;
+    },
     async remove(reference, inUse) {
       const removed = await store.remove(reference, inUse);
       const { digest, untagged, deleted, freedBytes } = removed;

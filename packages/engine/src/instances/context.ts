@@ -4,6 +4,8 @@ import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
+import type { Ledger } from '../operations/ledger.ts';
+import type { Tasks } from '../operations/tasks.ts';
 import type { Requests } from '../requests/requests.ts';
 import type { Clock } from '../service/clock.ts';
 import type { EventLog } from '../store/events.ts';
@@ -49,6 +51,10 @@ export interface Context {
   templates: TemplateSource;
   snapshotsOf(instance: Instance): VmSnapshots;
   door: OperationDoor;
+  /** What is under way. */
+  ledger: Ledger;
+  /** Through which everything long is asked for. */
+  tasks: Tasks;
   journal: Journal;
   requests: Requests;
   events: EventLog;

@@ -134,7 +134,7 @@ describe('the layers of a disk', () => {
     const { operation } = await vm.refresh();
     await house.reopen();
     assert.equal(disks.settled, 1);
-    assert.equal(house.engine.operation(operation?.id ?? '').outcome, 'undone');
+    assert.equal((await house.engine.operations.get(operation?.id ?? '')).state, 'undone');
     assert.equal((await house.engine.get(vm.id)).info.state, 'Stopped');
   });
 });

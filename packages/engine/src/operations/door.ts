@@ -1,7 +1,9 @@
 import { VivError } from '@vivarium/model';
 import type { Journal, Outcome } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
+import { Ledger } from './ledger.ts';
 import { type Caller, Operation } from './operation.ts';
+import type { End } from './tracked.ts';
 
 /** What the door needs of an instance. */
 export interface Holdable {
@@ -42,8 +44,11 @@ export class OperationDoor {
   #dead = false;
   #admits: ((action: string) => boolean) | undefined;
 
-  constructor(journal: Journal) {
+  readonly #ledger: Ledger;
+
+  constructor(journal: Journal, ledger = new Ledger()) {
     this.#journal = journal;
+    this.#ledger = ledger;
   }
 
   /** Resolves when nothing is under way any more. */
@@ -101,11 +106,18 @@ export class OperationDoor {
     if (nothing !== undefined) return nothing.answer;
     if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
 
-    const operation = new Operation(request.action, key, request.deadlineMs, request.yields);
+    const operation = this.#open(instance, key, request);
     instance.operation = operation;
     this.#running.add(operation);
     operation.settle(this.#drive(instance, operation, body));
     return operation.join<T>(request);
+  }
+
+  #open(instance: Holdable, key: string, { action, deadlineMs, yields }: Request<unknown>): Operation {
+    const resource = { kind: 'instance', id: instance.id, name: instance.record.name };
+    const track = (cancel: (by: string) => void) =>
+      this.#ledger.operation(action, resource, { alone: yields === true, cancel });
+    return new Operation({ action, key, deadlineMs, yields, track });
   }
 
   async #drive<T>(
@@ -114,8 +126,9 @@ export class OperationDoor {
     body: (operation: Operation) => Promise<T>,
   ): Promise<T> {
     try {
-      const { id, action, startedAt } = operation;
-      this.#journal.begin({ id, instanceId: instance.id, action, startedAt }, instance.record);
+      const { id, action, startedAt, tracked } = operation;
+      const parent = tracked.parent?.id;
+      this.#journal.begin({ id, instanceId: instance.id, action, startedAt, parent }, instance.record);
       instance.operationChanged(operation, 'begun');
       return await this.#carryOut(instance, operation, body);
     } finally {
@@ -132,9 +145,9 @@ export class OperationDoor {
     try {
       const result = await body(operation);
       // Only what is on disk is done: where that can't be written, the steps are taken back as well.
-      this.#write(instance, operation, 'done');
+      const at = this.#write(instance, operation, 'done');
       operation.reverter.disarm();
-      instance.operationChanged(operation, 'done');
+      this.#ended(instance, operation, { outcome: 'done', at });
       return result;
     } catch (thrown) {
       const reason = operation.signal.aborted ? operation.signal.reason : thrown;
@@ -143,21 +156,27 @@ export class OperationDoor {
       const failures = await operation.reverter.revert();
       for (const failure of failures) instance.latch(notUndone(operation, failure, error));
       const outcome = failures.length === 0 ? 'undone' : 'failed';
+      let at: string | undefined;
       try {
-        this.#write(instance, operation, outcome, error);
+        at = this.#write(instance, operation, outcome, error);
       } catch (cause) {
         // It stays open in the journal, and whoever opens the data directory next looks where the instance really is.
         if (!this.#dead)
           process.emitWarning(`The end of ${operation.action} could not be journalled: ${String(cause)}`);
       }
-      instance.operationChanged(operation, outcome, error);
+      this.#ended(instance, operation, { outcome, error, at });
       throw error;
     }
   }
 
-  #write(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): void {
+  #ended(instance: Holdable, operation: Operation, end: End): void {
+    instance.operationChanged(operation, end.outcome, end.error);
+    this.#ledger.ended(operation.tracked, end);
+  }
+
+  #write(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): string {
     const record = instance.gone ? undefined : instance.record;
-    this.#journal.end(operation.id, instance.id, outcome, record, error?.toJSON());
+    return this.#journal.end(operation.id, instance.id, outcome, record, error?.toJSON());
   }
 }
 

@@ -1,6 +1,6 @@
-import { createId } from '@paralleldrive/cuid2';
 import { type OperationInfo, type Progress, type ProgressListener, VivError } from '@vivarium/model';
 import { Reverter, type Undo } from './reverter.ts';
+import type { Tracked } from './tracked.ts';
 
 /** Who waits for an operation, and how. */
 export interface Caller {
@@ -9,10 +9,22 @@ export interface Caller {
   onProgress?: ProgressListener;
 }
 
+export interface OperationOptions {
+  action: string;
+  /** Two requests with the same key do the same thing. */
+  key: string;
+  deadlineMs: number;
+  /** It gives way to every other one. Default false. */
+  yields?: boolean;
+  /** Has it seen from outside; is given what cancels it. */
+  track: (cancel: (by: string) => void) => Tracked;
+}
+
 /** One action under way on one instance. Its steps run under `signal` and say how they are taken back. */
 export class Operation {
-  readonly id = createId();
   readonly action: string;
+  /** How it is seen from outside. */
+  readonly tracked: Tracked;
   /** Two requests with the same key do the same thing. */
   readonly key: string;
   /** It gives way to every other one. */
@@ -23,18 +35,22 @@ export class Operation {
   readonly #callers = new Set<Caller>();
   readonly #settled = Promise.withResolvers<unknown>();
   readonly #deadline: NodeJS.Timeout;
-  #step: string | undefined;
 
-  constructor(action: string, key: string, deadlineMs: number, yields = false) {
+  constructor({ action, key, deadlineMs, yields = false, track }: OperationOptions) {
     this.action = action;
     this.key = key;
     this.yields = yields;
+    this.tracked = track((by) => this.interrupt(by));
     this.#deadline = setTimeout(
       () => this.#abort.abort(new VivError('timeout', `${action} did not end within ${deadlineMs / 1000} s`)),
       deadlineMs,
     );
     const settle = () => this.forget();
     this.#settled.promise.then(settle, settle);
+  }
+
+  get id(): string {
+    return this.tracked.id;
   }
 
   /** Fires on a deadline, on an interruption, and when the last caller has gone. Its reason is a VivError. */
@@ -47,14 +63,14 @@ export class Operation {
       id: this.id,
       action: this.action,
       startedAt: this.startedAt,
-      ...(this.#step === undefined ? {} : { step: this.#step }),
+      ...(this.tracked.step === undefined ? {} : { step: this.tracked.step }),
     };
   }
 
   /** Names the step that follows, and refuses to begin it when the operation has been cancelled. */
   step(name: string): void {
     this.signal.throwIfAborted();
-    this.#step = name;
+    this.tracked.stepped(name);
   }
 
   /** How the step just done is taken back. */
@@ -63,6 +79,7 @@ export class Operation {
   }
 
   progress(progress: Progress): void {
+    this.tracked.progressed(progress);
     for (const caller of this.#callers) caller.onProgress?.(progress);
   }
 

@@ -4,6 +4,8 @@ import type { DatabaseSync } from 'node:sqlite';
 const added: readonly (readonly [table: string, column: string, type: string])[] = [
   // Empty: the event is about an instance.
   ['events', 'kind', 'TEXT'],
+  // The request that it is a part of.
+  ['operations', 'parent', 'TEXT'],
 ];
 
 export function addColumns(database: DatabaseSync): void {
@@ -11,4 +13,7 @@ export function addColumns(database: DatabaseSync): void {
     const known = database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column);
     if (known === undefined) database.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
   }
+  database.exec(
+    'CREATE INDEX IF NOT EXISTS operations_by_parent ON operations (parent) WHERE parent IS NOT NULL',
+  );
 }

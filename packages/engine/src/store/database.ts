@@ -30,6 +30,21 @@ const schema = `
     data TEXT NOT NULL
   ) STRICT;
   CREATE INDEX IF NOT EXISTS events_by_instance ON events (instance_id, seq);
+  CREATE INDEX IF NOT EXISTS operations_by_start ON operations (started_at, id);
+  CREATE TABLE IF NOT EXISTS tasks (
+    id TEXT PRIMARY KEY,
+    action TEXT NOT NULL,
+    asked_at TEXT NOT NULL,
+    instance_id TEXT,
+    resource TEXT,
+    background INTEGER NOT NULL,
+    request_id TEXT,
+    ended_at TEXT,
+    outcome TEXT CHECK (outcome IN ('done', 'undone', 'failed')),
+    error TEXT,
+    result TEXT
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS tasks_by_time ON tasks (asked_at, id);
   CREATE TABLE IF NOT EXISTS pools (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,

@@ -66,6 +66,9 @@ export class EventLog implements Disposable {
         `SELECT instance_id FROM events WHERE (instance_id = ?1 OR instance_name = ?1) AND kind IS NULL
           ORDER BY seq DESC LIMIT 1`,
       ),
+      name: database.prepare(
+        'SELECT instance_name FROM events WHERE instance_id = ? ORDER BY seq DESC LIMIT 1',
+      ),
       trim: database.prepare('DELETE FROM events WHERE seq <= ?'),
     };
     this.#keep = keep;
@@ -125,6 +128,11 @@ export class EventLog implements Disposable {
   /** The id of an instance that events tell of, also when it is gone: by id, or by its last name. */
   idOf(idOrName: string): string | undefined {
     return this.#statements.named.get(idOrName)?.instance_id as string | undefined;
+  }
+
+  /** What an instance was called last. */
+  nameOf(instanceId: string): string | undefined {
+    return this.#statements.name.get(instanceId)?.instance_name as string | undefined;
   }
 
   /** Called for each new event, at once, until the returned function is called. */

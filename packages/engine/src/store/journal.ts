@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type ErrorRecord, isVivError } from '@vivarium/model';
+import { type ErrorRecord, isVivError, type OperationState } from '@vivarium/model';
 import { storeError } from './database.ts';
 import type { InstanceRecord } from './record.ts';
 import { noReserve, type Reserve } from './reserve.ts';
@@ -7,10 +7,17 @@ import { noReserve, type Reserve } from './reserve.ts';
 /** `failed`: neither done nor undone; the instance is in Error and the evidence with it. */
 export type Outcome = 'done' | 'undone' | 'failed';
 
+/** What is undone because somebody wanted it is cancelled. */
+export function stateOf(outcome: Outcome, error: { code: string } | undefined): OperationState {
+  return outcome === 'undone' && error?.code === 'cancelled' ? 'cancelled' : outcome;
+}
+
 export interface JournalEntry {
   id: string;
   instanceId: string;
   action: string;
+  /** The request that it is a part of. */
+  parent?: string;
   startedAt: string;
   endedAt?: string;
   outcome?: Outcome;
@@ -56,7 +63,7 @@ export class Journal {
       drop: database.prepare('DELETE FROM instances WHERE id = ?'),
       all: database.prepare('SELECT record FROM instances'),
       begin: database.prepare(
-        'INSERT INTO operations (id, instance_id, action, started_at) VALUES (?, ?, ?, ?)',
+        'INSERT INTO operations (id, instance_id, action, started_at, parent) VALUES (?, ?, ?, ?, ?)',
       ),
       end: database.prepare('UPDATE operations SET ended_at = ?, outcome = ?, error = ? WHERE id = ?'),
       close: database.prepare(
@@ -106,30 +113,28 @@ export class Journal {
       this.#statements.put.run(record.id, record.name, JSON.stringify(record));
       // One at a time: an earlier one whose end could not be written is over.
       this.#statements.close.run(entry.startedAt, entry.instanceId);
-      this.#statements.begin.run(entry.id, entry.instanceId, entry.action, entry.startedAt);
+      const { id, instanceId, action, startedAt, parent } = entry;
+      this.#statements.begin.run(id, instanceId, action, startedAt, parent ?? null);
     }, relieving.has(entry.action));
   }
 
-  /** The end. `record` undefined: the instance is gone with it. */
+  /** The end, and its time. `record` undefined: the instance is gone with it. */
   end(
     id: string,
     instanceId: string,
     outcome: Outcome,
     record: InstanceRecord | undefined,
     error?: ErrorRecord,
-  ): void {
+  ): string {
+    const at = new Date().toISOString();
     this.transaction(() => {
       if (record === undefined) this.#statements.drop.run(instanceId);
       else this.#statements.put.run(record.id, record.name, JSON.stringify(record));
-      this.#statements.end.run(
-        new Date().toISOString(),
-        outcome,
-        error === undefined ? null : JSON.stringify(error),
-        id,
-      );
+      this.#statements.end.run(at, outcome, error === undefined ? null : JSON.stringify(error), id);
     });
     this.#ended += 1;
     if (this.#ended % forgetEvery === 0) this.#statements.forget.run(this.#keep);
+    return at;
   }
 
   /** A change that no operation made: an exit that was observed, a record that was found. */

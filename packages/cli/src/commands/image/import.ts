@@ -1,12 +1,15 @@
 import path from 'node:path';
+import { type AsyncFlags, asyncOption, printDetached } from '../../background.ts';
 import { defineCommand } from '../../command.ts';
 import { progressView } from '../../render/progress.ts';
 
-export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
+export const command = defineCommand<AsyncFlags & { quiet?: boolean }>({
   arguments: '<path> [reference]',
   completes: ['file', 'none'],
   options(parser) {
-    parser.option('-q, --quiet', 'no progress').option('--json', 'print the images as JSON, a line for each');
+    asyncOption(parser)
+      .option('-q, --quiet', 'no progress')
+      .option('--json', 'print the images as JSON, a line for each');
   },
   notes: [
     'PATH is an OCI layout (a directory or a tar of one) or a file made by docker save or podman save.',
@@ -17,11 +20,13 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   ],
   async run(context, [file = '', reference], flags) {
     const { images } = await context.vivarium();
+    const name = reference === undefined ? {} : { reference };
+    if (flags.async) return printDetached(context, images.import(path.resolve(file), name), flags);
     using progress = progressView(context, { quiet: flags.quiet });
     const imported = await images.import(path.resolve(file), {
       signal: context.signal,
       onProgress: progress.onProgress,
-      ...(reference === undefined ? {} : { reference }),
+      ...name,
     });
     progress[Symbol.dispose]();
     for (const image of imported) {

@@ -1,17 +1,19 @@
+import { type AsyncFlags, asyncOption, printDetached } from '../../background.ts';
 import { defineCommand, repeat } from '../../command.ts';
 import { parseTags } from '../../flags/values.ts';
 import { progressView } from '../../render/progress.ts';
 
-export const command = defineCommand<{
+interface Flags extends AsyncFlags {
   insecure?: boolean;
   label?: string[];
   quiet?: boolean;
-  json?: boolean;
-}>({
+}
+
+export const command = defineCommand<Flags>({
   arguments: '<reference...>',
   completes: ['image'],
   options(parser) {
-    parser
+    asyncOption(parser)
       .option('--insecure', 'allow plain http and certificates that cannot be checked')
       .option('-l, --label <key=value>', 'tag the image; replaces the tags it has', repeat)
       .option('-q, --quiet', 'no progress')
@@ -21,14 +23,21 @@ export const command = defineCommand<{
   examples: [['viv pull localhost:5000/app:1', 'from a registry on this machine']],
   async run(context, references, flags) {
     const { images } = await context.vivarium();
+    const options = {
+      ...(flags.insecure ? { insecure: true } : {}),
+      ...(flags.label === undefined ? {} : { tags: parseTags(flags.label, '--label') }),
+    };
     for (const reference of references) {
+      if (flags.async) {
+        await printDetached(context, images.pull(reference, options), flags);
+        continue;
+      }
       const progress = progressView(context, { quiet: flags.quiet });
       try {
         const image = await images.pull(reference, {
           signal: context.signal,
           onProgress: progress.onProgress,
-          ...(flags.insecure ? { insecure: true } : {}),
-          ...(flags.label === undefined ? {} : { tags: parseTags(flags.label, '--label') }),
+          ...options,
         });
         progress[Symbol.dispose]();
         await (flags.json ? context.printJson(image, 'line') : context.print(`${image.digest}\n`));
