@@ -8,6 +8,7 @@ export const endpoints = {
   health: ['GET', '/health'],
   capabilities: ['GET', '/capabilities'],
   openapi: ['GET', '/openapi.json'],
+  metrics: ['GET', '/metrics'],
   docs: ['GET', '/docs'],
   doctor: ['GET', '/doctor'],
   rebuild: ['POST', '/doctor/rebuild'],

@@ -24,6 +24,7 @@ export const scopes = {
   'pool:write': 'Make pools, acquire and release their VMs.',
   'pool:delete': 'Delete pools.',
   'resource:read': 'What the host can do, has and uses.',
+  'metrics:read': 'Read the metrics: figures of the host, of every instance, and of what is done.',
   'resource:write': 'Change the daemon itself: restore its database, have it read files of its host.',
   'token:read': 'List tokens.',
   'token:write': 'Make tokens, with no more scopes than one’s own.',

@@ -4,9 +4,9 @@ import {
   ndjson,
   nextPageHeader,
   operationFromWire,
+  operationUpdateFromWire,
   respondAsync,
   type UpdateLine,
-  operationUpdateFromWire,
 } from '@vivarium/api/wire';
 import {
   abortReason,

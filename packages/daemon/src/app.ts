@@ -8,7 +8,7 @@ import { type Caller, nobody, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
 import { readBody, readRouteQuery, requireStraightPath, StatusError } from './body.ts';
-import { Accepted, type Handler, type House, JsonText, sent } from './call.ts';
+import { Accepted, type Call, type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
 import * as events from './handlers/events.ts';
@@ -16,6 +16,7 @@ import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
+import * as metrics from './handlers/metrics.ts';
 import * as operations from './handlers/operations.ts';
 import * as pools from './handlers/pools.ts';
 import * as snapshots from './handlers/snapshots.ts';
@@ -23,6 +24,7 @@ import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
 import { notThere } from './handlers/unsupported.ts';
+import { requestIdOf } from './request-id.ts';
 import { errorHeaders } from './stream.ts';
 
 type Env = { Bindings: HttpBindings };
@@ -31,6 +33,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...system,
   ...events,
   ...operations,
+  ...metrics,
   ...images,
   ...instances,
   ...listing,
@@ -102,9 +105,21 @@ async function answer(
 ): Promise<Response> {
   const { incoming, outgoing } = c.env as { incoming: IncomingMessage; outgoing: ServerResponse };
   const headers: Record<string, string> = {};
+  const requestId = requestIdOf(incoming);
+  outgoing.setHeader('x-request-id', requestId);
+  const began = performance.now();
+  outgoing.once('close', () =>
+    house.metrics.request(
+      route.name,
+      route.method,
+      outgoing.writableFinished ? outgoing.statusCode : 499,
+      (performance.now() - began) / 1000,
+    ),
+  );
   try {
     const caller = await admit(house, route, door, incoming, outgoing);
-    const result = await handler({
+    const { traceparent } = incoming.headers;
+    const asked: Call = {
       house,
       engine: house.engine,
       route,
@@ -118,7 +133,9 @@ async function answer(
       idempotencyKey: route.idempotent ? keyOf(incoming) : undefined,
       lines: incoming.headers.accept?.includes(ndjson) === true,
       headers,
-    });
+    };
+    const origin = { requestId, traceparent: typeof traceparent === 'string' ? traceparent : undefined };
+    const result = await house.engine.from(origin, () => handler(asked));
     if (result === sent) return RESPONSE_ALREADY_SENT;
     if (result === undefined) return new Response(null, { status: route.status, headers });
     return sendJson(
@@ -132,7 +149,7 @@ async function answer(
   } catch (error) {
     // Half an answer can't be taken back; the client sees the connection break.
     if (!outgoing.headersSent) return answerError(c, error, house, headers);
-    house.log?.error('An answer broke off', error, { route: route.name });
+    house.log?.error('An answer broke off', error, { route: route.name, request: requestId });
     outgoing.destroy();
     return RESPONSE_ALREADY_SENT;
   }
@@ -200,7 +217,11 @@ function answerError(
 ): Response {
   const error = VivError.from(thrown);
   if (error.code === 'internal')
-    house.log?.error('A request failed', thrown, { method: c.req.method, path: c.req.path });
+    house.log?.error('A request failed', thrown, {
+      method: c.req.method,
+      path: c.req.path,
+      request: (c.env as { outgoing?: ServerResponse } | undefined)?.outgoing?.getHeader('x-request-id'),
+    });
   const status = error instanceof StatusError ? error.status : error.rule.status;
   const allow = c.res.headers.get('allow');
   return new Response(JSON.stringify(error.toJSON()), {

@@ -5,6 +5,7 @@ import type { Caller } from './auth/caller.ts';
 import type { Tokens } from './auth/tokens.ts';
 import type { Sessions } from './exec/sessions.ts';
 import type { DaemonLog } from './log.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { Pulls } from './pulls.ts';
 
 /** What all requests share. */
@@ -14,6 +15,7 @@ export interface House {
   readonly log: DaemonLog | undefined;
   readonly sessions: Sessions;
   readonly pulls: Pulls;
+  readonly metrics: Metrics;
   readonly tokens: Tokens;
   /** Fires when the daemon goes. */
   readonly closing: AbortSignal;

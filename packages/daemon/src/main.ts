@@ -32,10 +32,12 @@ async function main(): Promise<void> {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   daemonSocket(home);
   enableCompileCache(path.join(home, 'cache', 'node'));
-  const [{ openEngine }, { serve }, { DaemonLog }] = await Promise.all([
+  const [{ openEngine }, { serve }, { DaemonLog }, { openTelemetry }, { version }] = await Promise.all([
     import('@vivarium/engine'),
     import('./serve.ts'),
     import('./log.ts'),
+    import('./telemetry.ts'),
+    import('./version.ts'),
   ]);
   const engine = await openEngine({
     home,
@@ -46,6 +48,11 @@ async function main(): Promise<void> {
     rebuild: process.env.VIV_REBUILD === '1',
   });
   const log = new DaemonLog(path.join(home, 'vivd.log'));
+  // What can't be traced can still be run.
+  const telemetry = await openTelemetry(version).catch((error: unknown) => {
+    log.error('no traces', error, { hint: VivError.from(error).hint });
+    return undefined;
+  });
   const daemon = await serve(engine, { log, ...door }).catch(async (error: unknown) => {
     await engine.close();
     throw error;
@@ -58,6 +65,7 @@ async function main(): Promise<void> {
     log.info('going', { why });
     await daemon.close();
     await engine.close();
+    await telemetry?.[Symbol.asyncDispose]();
     unlinkSync(pidFile);
     log.info('gone');
     process.exit(0);

@@ -12,6 +12,7 @@ import { Tokens } from './auth/tokens.ts';
 import type { House } from './call.ts';
 import { Sessions } from './exec/sessions.ts';
 import type { DaemonLog } from './log.ts';
+import { Metrics } from './metrics/metrics.ts';
 import { Pulls } from './pulls.ts';
 import { listenOn } from './socket-file.ts';
 import { upgrader } from './sockets/upgrade.ts';
@@ -62,6 +63,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     log: options.log,
     sessions: new Sessions(options.graceMs),
     pulls: new Pulls(engine),
+    metrics: new Metrics(engine, version),
     tokens: new Tokens(engine.home),
     closing: closing.signal,
   };
@@ -82,6 +84,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     });
     servers.push(server);
   }
+  const unwatch = logOperations(house);
   let closed: Promise<void> | undefined;
   const close = async () => {
     file.release();
@@ -89,6 +92,8 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     closing.abort(new VivError('cancelled', 'The daemon goes.'));
     await Promise.all(servers.map(closeServer));
     tokens[Symbol.dispose]();
+    house.metrics[Symbol.dispose]();
+    unwatch();
   };
   return {
     socket,
@@ -96,6 +101,25 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     close: () => (closed ??= close()),
     [Symbol.asyncDispose]: () => (closed ??= close()),
   };
+}
+
+/** A line for each operation that has ended: what a log is searched for. */
+function logOperations({ engine, log }: House): () => void {
+  return engine.operations.onEnd((report, milliseconds) => {
+    const { id, action, state, resource, parent, requestId, error } = report;
+    const about = resource === undefined ? {} : { [resource.kind]: resource.id, name: resource.name };
+    const code = error === undefined ? {} : { error: error.code, why: error.message };
+    log?.info('operation', {
+      operation: id,
+      action,
+      state,
+      milliseconds,
+      ...about,
+      parent,
+      request: requestId,
+      ...code,
+    });
+  });
 }
 
 function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {

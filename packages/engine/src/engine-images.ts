@@ -1,10 +1,4 @@
-import {
-  type ImageInfo,
-  type Images,
-  type MakingOptions,
-  type Task,
-  VivError,
-} from '@vivarium/model';
+import { type ImageInfo, type Images, type MakingOptions, type Task, VivError } from '@vivarium/model';
 import { imageResource } from './engine-events.ts';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';

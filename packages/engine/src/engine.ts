@@ -1,19 +1,19 @@
-import {
-  type CallOptions,
-  type CreateOptions,
-  type DoctorReport,
-  type EventOptions,
-  type EventResource,
-  type Images,
-  type InstanceEvent,
-  type InstanceInfo,
-  type ListOptions,
-  type MakingOptions,
-  type Page,
-  type Snapshots,
-  type Task,
-  type Templates,
-  type Vivarium,
+import type {
+  CallOptions,
+  CreateOptions,
+  DoctorReport,
+  EventOptions,
+  EventResource,
+  Images,
+  InstanceEvent,
+  InstanceInfo,
+  ListOptions,
+  MakingOptions,
+  Page,
+  Snapshots,
+  Task,
+  Templates,
+  Vivarium,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { daemonResource, instanceResource, readOptions } from './engine-events.ts';
@@ -25,6 +25,7 @@ import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
+import { type EngineUsage, engineUsage } from './instances/usage.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
 import type { Origin } from './operations/ledger.ts';
 import type { EnginePools } from './pools/index.ts';
@@ -147,6 +148,16 @@ export class Engine implements Vivarium {
   /** Stores an event about something that whoever has this engine keeps beside it. */
   note(about: EventResource, type: string, data: Record<string, unknown> = {}): void {
     noteEvent(this.#context.events, about, type, data);
+  }
+
+  /** What all instances are, and what those with a VMM use of this host. */
+  usage(): Promise<EngineUsage> {
+    return engineUsage(this.#context);
+  }
+
+  /** How many events are held. */
+  get storedEvents(): number {
+    return this.#context.events.size;
   }
 
   /** Number of the newest stored event. */

@@ -3,6 +3,7 @@ import { eventRules } from './events.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
+import { metricRules } from './metrics.ts';
 import { operationRules } from './operations.ts';
 import { poolRules } from './pools.ts';
 import { type Route, routesOf } from './route.ts';
@@ -16,6 +17,7 @@ export const routes: readonly Route[] = routesOf({
   ...systemRules,
   ...eventRules,
   ...operationRules,
+  ...metricRules,
   ...imageRules,
   ...instanceRules,
   ...guestRules,

@@ -8,6 +8,7 @@ export interface Bytes {
   readonly media:
     | 'application/x-tar'
     | 'application/octet-stream'
+    | 'text/plain'
     | 'text/event-stream'
     | 'application/x-ndjson'
     | 'text/html';

@@ -15,5 +15,6 @@ export const events: Handler = async (call) => {
     event: (batch: readonly InstanceEvent[]) => batch.map((event) => textsOf(event).sse).join(''),
   };
   const batches = call.engine.eventBatches({ ...eventOptions(query, since), signal: abort.signal });
-  return streamItems(call, batches, form, abort);
+  using _ = call.house.metrics.eventReader();
+  return await streamItems(call, batches, form, abort);
 };

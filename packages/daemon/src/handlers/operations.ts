@@ -1,4 +1,4 @@
-import { nextPageHeader, operationToWire, parseDuration, operationUpdateToWire } from '@vivarium/api';
+import { nextPageHeader, operationToWire, operationUpdateToWire, parseDuration } from '@vivarium/api';
 import { isVivError, type OperationState, type OperationUpdate } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { streamItems } from '../stream.ts';

@@ -64,10 +64,12 @@ export function upgrader(
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
     prepare(house, incoming, door).then(
-      ({ serve, caller }) => {
+      ({ serve, caller, route }) => {
         house.tokens.hold(caller, raw);
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
+          const open = house.metrics.socket(route);
+          client.once('close', () => open[Symbol.dispose]());
           serve(socket).catch((thrown) => {
             const error = VivError.from(thrown);
             if (error.code === 'internal') house.log?.error('A socket failed', thrown, { url: incoming.url });
@@ -85,7 +87,7 @@ async function prepare(
   house: House,
   incoming: IncomingMessage,
   door: Door,
-): Promise<{ serve: (socket: FrameSocket) => Promise<void>; caller: Caller }> {
+): Promise<{ serve: (socket: FrameSocket) => Promise<void>; caller: Caller; route: string }> {
   requireStraightPath(incoming.url);
   door.knock(incoming);
   const caller = await door.authenticate(incoming);
@@ -96,7 +98,7 @@ async function prepare(
     if (forHouse !== undefined && route.path === url.pathname) {
       if (route.scope !== 'public') requireScope(caller, route.scope);
       const query = readRouteQuery(route, url.searchParams, {});
-      return { serve: (socket) => forHouse({ house, socket, query }), caller };
+      return { serve: (socket) => forHouse({ house, socket, query }), caller, route: route.name };
     }
     const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
     const handler = handlers[route.name];
@@ -105,7 +107,7 @@ async function prepare(
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     requireState(vm, route);
-    return { serve: (socket) => handler({ house, socket, vm, query }), caller };
+    return { serve: (socket) => handler({ house, socket, vm, query }), caller, route: route.name };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }

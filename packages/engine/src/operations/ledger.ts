@@ -1,14 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Context as Surroundings } from '@opentelemetry/api';
 import type { EventResource, OperationReport } from '@vivarium/model';
+import { surroundingsOf } from './tracing.ts';
 import { type End, Tracked, type TrackedOptions } from './tracked.ts';
 
 /** In whose name something is done. */
 export interface Origin {
   /** Of the HTTP request. */
   requestId?: string;
+  /** W3C Trace Context of the caller. */
+  traceparent?: string;
 }
 
-interface Place extends Origin {
+interface Place {
+  requestId?: string;
+  remote?: Surroundings;
   request?: Tracked;
 }
 
@@ -41,8 +47,8 @@ export class Ledger {
   }
 
   /** Whatever `work` begins is done in that name. */
-  from<T>(origin: Origin, work: () => T): T {
-    return this.#place.run({ ...this.#place.getStore(), ...origin }, work);
+  from<T>({ requestId, traceparent }: Origin, work: () => T): T {
+    return this.#place.run({ requestId, remote: surroundingsOf(traceparent) }, work);
   }
 
   /** Whatever `work` begins is a part of the request. */
@@ -51,8 +57,8 @@ export class Ledger {
   }
 
   open(options: Omit<TrackedOptions, 'parent' | 'requestId'>): Tracked {
-    const requestId = this.#place.getStore()?.requestId;
-    const tracked = new Tracked({ ...options, requestId, parent: this.request });
+    const { requestId, remote } = this.#place.getStore() ?? {};
+    const tracked = new Tracked({ ...options, requestId, remote, parent: this.request });
     this.#live.set(tracked.id, tracked);
     return tracked;
   }

@@ -1,3 +1,4 @@
+import type { Context as Surroundings } from '@opentelemetry/api';
 import { createId } from '@paralleldrive/cuid2';
 import {
   type EventResource,
@@ -9,6 +10,7 @@ import {
   type VivError,
 } from '@vivarium/model';
 import { type Outcome, stateOf } from '../store/journal.ts';
+import { OperationSpan } from './tracing.ts';
 
 /** As many of its newest stages are held for whoever comes to watch. */
 const keep = 256;
@@ -27,6 +29,8 @@ export interface TrackedOptions {
   /** What it is a part of. */
   parent?: Tracked;
   requestId?: string;
+  /** Of the caller's own trace. */
+  remote?: Surroundings;
   cancel: (by: string) => void;
 }
 
@@ -42,6 +46,7 @@ export class Tracked {
   background = false;
   /** The operation of an instance that was asked for has begun, and tells of itself. */
   claimed = false;
+  readonly #span: OperationSpan;
   #cancel: (by: string) => void;
   /** How that has ended, as far as it is known before its caller is told. */
   outcome: Outcome | undefined;
@@ -56,10 +61,20 @@ export class Tracked {
 
   constructor(options: TrackedOptions) {
     this.action = options.action;
-    this.resource = options.resource;
     this.parent = options.parent;
     this.requestId = options.requestId ?? options.parent?.requestId;
     this.#cancel = options.cancel;
+    this.#span = new OperationSpan(this.action, this.id, {
+      parent: options.parent?.span,
+      remote: options.remote,
+    });
+    const { resource } = options;
+    this.resource = resource;
+    if (resource !== undefined) this.#span.about(resource.kind, resource.id, resource.name);
+  }
+
+  get span(): OperationSpan {
+    return this.#span;
   }
 
   get ended(): boolean {
@@ -100,6 +115,8 @@ export class Tracked {
 
   begin(resource?: EventResource): void {
     if (this.#state === 'pending') this.#state = 'running';
+    if (this.resource === undefined && resource !== undefined)
+      this.#span.about(resource.kind, resource.id, resource.name);
     this.resource ??= resource;
     // A run is about the instance that it makes.
     this.parent?.begin(resource);
@@ -107,6 +124,7 @@ export class Tracked {
 
   stepped(step: string): void {
     this.#step = step;
+    this.#span.step(step);
     this.#tell({ step });
   }
 
@@ -121,6 +139,7 @@ export class Tracked {
     this.#state = stateOf(outcome, error);
     this.#error = error;
     this.#endedAt = at;
+    this.#span.end(this.#state, error);
     this.#tell({ operation: this.report });
   }
 
