@@ -6,6 +6,8 @@ const figures: Record<string, () => Promise<Figure>> = {
   agent: async () => (await import('./figures/agent.ts')).agent,
   doors: async () => (await import('./figures/doors.ts')).doors,
   restore: async () => (await import('./figures/restore.ts')).restore,
+  events: async () => (await import('./figures/events.ts')).events,
+  http: async () => (await import('./figures/http.ts')).http,
   thousands: async () => (await import('./figures/thousands.ts')).thousands,
   ratios: async () => (await import('./figures/restore.ts')).ratios,
 };
