@@ -1,5 +1,5 @@
 import { type ErrorCode, errorTable } from '@vivarium/model';
-import type { TObject, TSchema } from 'typebox';
+import Type, { type TObject, type TSchema } from 'typebox';
 import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
 import { ErrorBody } from './schemas/error.ts';
@@ -150,7 +150,13 @@ function responses(route: Route, schemas: Json): Json {
     byStatus[202] = {
       description:
         'Asked for with `Prefer: respond-async`: it goes on by itself, and Location is where to look.',
-      content: content(Operation, schemas),
+      // hypeman's pull answers 202 by itself, with the image.
+      content: content(
+        route.status === 202 && route.answer !== undefined && !isBytes(route.answer)
+          ? Type.Union([route.answer, Operation])
+          : Operation,
+        schemas,
+      ),
     };
   }
   return byStatus;

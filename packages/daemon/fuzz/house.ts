@@ -40,11 +40,22 @@ export async function openFuzzHouse(): Promise<FuzzHouse> {
     taken: () => calls.splice(0),
     send: (asked, patienceMs) => send(house.daemon.socket, asked, patienceMs),
     tidy: () => tidy(house),
-    [Symbol.asyncDispose]: () => house[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await calm(house);
+      await house[Symbol.asyncDispose]();
+    },
   };
 }
 
-async function tidy({ engine }: TestHouse): Promise<void> {
+/** What was asked for in the background may be under way when its client has its answer. */
+async function calm({ engine }: TestHouse): Promise<void> {
+  for await (const { id } of engine.operations.all({ states: ['pending', 'running'] }))
+    await engine.operations.cancel(id);
+}
+
+async function tidy(house: TestHouse): Promise<void> {
+  const { engine } = house;
+  await calm(house);
   for (const pool of await engine.pools.list()) await (await engine.pools.get(pool.name)).remove();
   for await (const { id } of engine.all()) await (await engine.get(id)).delete({ force: true });
   for (const { id } of await engine.snapshots.list()) await engine.snapshots.remove(id);
