@@ -116,6 +116,11 @@ function responses(route: Route, schemas: Json): Json {
       content: error,
     };
   }
+  if (route.body !== undefined)
+    byStatus[408] = {
+      description: '`invalid_request`: Nothing came of the body for a minute.',
+      content: error,
+    };
   if (route.body !== undefined && !isBytes(route.body))
     byStatus[415] = { description: '`invalid_request`: The body is not said to be JSON.', content: error };
   if (route.method === 'WS')

@@ -7,7 +7,7 @@ import { type Context, Hono } from 'hono';
 import { type Caller, nobody, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
-import { readBody, readRouteQuery, requireStraightPath, StatusError } from './body.ts';
+import { readBody, readRouteQuery, requireStraightPath } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
@@ -21,6 +21,7 @@ import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
 import { notThere } from './handlers/unsupported.ts';
+import { StatusError } from './status-error.ts';
 import { errorHeaders } from './stream.ts';
 
 type Env = { Bindings: HttpBindings };
@@ -107,7 +108,7 @@ async function answer(
       caller,
       params: params(c, route),
       query: readRouteQuery(route, new URL(incoming.url ?? '/', 'http://vivd').searchParams, headers),
-      body: await readBody(route, incoming, headers),
+      body: await readBody(route, incoming, headers, house.patience.bodyMs),
       incoming,
       outgoing,
       signal: goneSignal(outgoing),
@@ -199,6 +200,12 @@ function answerError(
   const allow = c.res.headers.get('allow');
   return new Response(JSON.stringify(error.toJSON()), {
     status,
-    headers: { ...headers, ...errorHeaders(error), ...(allow === null ? {} : { allow }) },
+    headers: {
+      ...headers,
+      ...errorHeaders(error),
+      ...(allow === null ? {} : { allow }),
+      // Whoever has stopped in the middle of a body is not waited for.
+      ...(status === 408 ? { connection: 'close' } : {}),
+    },
   });
 }

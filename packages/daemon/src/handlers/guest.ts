@@ -1,7 +1,8 @@
 import { type PathInfo, statToWire } from '@vivarium/api';
 import { isVivError, VivError } from '@vivarium/model';
 import { readAll } from '../body.ts';
-import { type Call, type Handler, sent } from '../call.ts';
+import { type Handler, sent } from '../call.ts';
+import { readBytes } from '../incoming.ts';
 import { streamBytes } from '../stream.ts';
 import { find } from './find.ts';
 
@@ -51,7 +52,11 @@ export const readFile: Handler = async (call) => {
 export const writeFile: Handler = async (call) => {
   const { path, mode, uid, gid } = call.query as PathQuery;
   const { files } = await find(call);
-  await files.writeFile(path, await readAll(call.incoming, maxFileBytes), { mode, uid, gid });
+  await files.writeFile(path, await readAll(call.incoming, maxFileBytes, call.house.patience.bodyMs), {
+    mode,
+    uid,
+    gid,
+  });
   return undefined;
 };
 
@@ -65,15 +70,7 @@ export const getArchive: Handler = async (call) => {
 export const putArchive: Handler = async (call) => {
   const { path } = call.query as PathQuery;
   const { files } = await find(call);
-  return files.putArchive(path, upload(call), { signal: call.signal });
+  return files.putArchive(path, readBytes(call.incoming, call.house.patience.bodyMs), {
+    signal: call.signal,
+  });
 };
-
-/** The body; one that is cut off is an error, never an end. */
-async function* upload(call: Call): AsyncGenerator<Uint8Array> {
-  try {
-    // Whatever becomes of the archive, the connection must live to carry the answer.
-    yield* call.incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  } catch (cause) {
-    throw new VivError('cancelled', 'The client left in the middle of an upload', { cause });
-  }
-}
