@@ -4,7 +4,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { absentRoutes, idempotencyHeader, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
-import { type Caller, nobody, requireScope } from './auth/caller.ts';
+import { type Caller, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
 import { readBody, readRouteQuery, requireStraightPath } from './body.ts';
@@ -141,8 +141,7 @@ async function admit(
   outgoing: ServerResponse,
 ): Promise<Caller> {
   if (scope === 'public') {
-    door.limit(incoming);
-    return nobody;
+    return door.welcome(incoming);
   }
   const caller = await door.authenticate(incoming);
   requireScope(caller, scope);
