@@ -31,10 +31,12 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
 
@@ -45,6 +47,7 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
   readonly #transport: Transport;
   #info: InstanceInfo;
@@ -54,6 +57,7 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
   }
 

@@ -22,6 +22,7 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
@@ -47,6 +48,7 @@ import { readLog } from './logs/read.ts';
 import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
 import { updateInstance } from './service/update.ts';
+import { InstanceSessions } from './sessions.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -56,6 +58,7 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
 
   constructor(context: Context, instance: Instance) {
@@ -63,6 +66,7 @@ export class EngineVm implements Vm {
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);
+    this.sessions = new InstanceSessions(instance);
   }
 
   get id(): string {
