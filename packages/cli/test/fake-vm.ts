@@ -5,6 +5,9 @@ import {
   type CallOptions,
   Exec,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -182,6 +185,10 @@ export class FakeVm implements Vm {
   }
   async connect() {
     return new PassThrough();
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort(() => this.connect(), guestPort, options);
   }
 
   async waitFor(states: InstanceInfo['state'] | InstanceInfo['state'][]) {

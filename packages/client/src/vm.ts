@@ -17,6 +17,9 @@ import {
   type ExecConnection,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -170,6 +173,10 @@ export class RemoteVm implements Vm {
   async connect(port: number, options: { host?: string; signal?: AbortSignal } = {}): Promise<Duplex> {
     const { host, signal } = options;
     return this.#duplex('tunnel', this.#send({ query: { port, host }, signal }), signal);
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
   }
 
   async waitFor(

@@ -8,6 +8,9 @@ import {
   type ExecOffsets,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -211,6 +214,10 @@ export class EngineVm implements Vm {
     { host = '127.0.0.1', signal }: { host?: string; signal?: AbortSignal } = {},
   ): Promise<Duplex> {
     return guestOf(this.#instance, 'connect to').connect(host, port, signal);
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
   }
 
   async waitFor(

@@ -3,6 +3,7 @@ export * from './errors.ts';
 export * from './exec.ts';
 export * from './expiry.ts';
 export * from './files.ts';
+export * from './forward.ts';
 export * from './home.ts';
 export * from './idempotency-key.ts';
 export * from './image.ts';

@@ -10,6 +10,7 @@ import type {
   ReadOptions,
   WatchOptions,
 } from './files.ts';
+import type { Forward, ForwardOptions } from './forward.ts';
 import type { ImageInfo } from './image.ts';
 import type {
   ActionResult,
@@ -101,6 +102,11 @@ export interface Vm extends AsyncDisposable {
   console(options?: { signal?: AbortSignal }): Promise<Duplex>;
   /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
   connect(port: number, options?: { host?: string; signal?: AbortSignal }): Promise<Duplex>;
+  /**
+   * Listens on this machine and carries each connection to a port of the guest, as {@link Vm.connect} does.
+   * @throws VivError `port_in_use`.
+   */
+  forward(guestPort: number, options?: ForwardOptions): Promise<Forward>;
   /** Resolves in one of the states; rejects with `invalid_state` where it can't be reached any more. Default deadline 60 s. */
   waitFor(
     states: State | State[],
