@@ -18,6 +18,7 @@ mod environment;
 mod etc_files;
 mod exec;
 mod files;
+mod fs;
 mod generation;
 mod hooks;
 mod identity;

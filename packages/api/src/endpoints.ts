@@ -76,6 +76,21 @@ export const endpoints = {
   getArchive: ['GET', '/instances/{id}/files/archive'],
   putArchive: ['PUT', '/instances/{id}/files/archive'],
 
+  listDirectory: ['GET', '/instances/{id}/files/list'],
+  makeDirectory: ['POST', '/instances/{id}/files/mkdir'],
+  removePath: ['DELETE', '/instances/{id}/files'],
+  renamePath: ['POST', '/instances/{id}/files/rename'],
+  setAttributes: ['PATCH', '/instances/{id}/files'],
+  watchPath: ['GET', '/instances/{id}/files/watch'],
+
+  listSessions: ['GET', '/instances/{id}/sessions'],
+  startSession: ['POST', '/instances/{id}/sessions'],
+  getSession: ['GET', '/instances/{id}/sessions/{xid}'],
+  closeSession: ['DELETE', '/instances/{id}/sessions/{xid}'],
+  signalSession: ['POST', '/instances/{id}/sessions/{xid}/signal'],
+  sessionOutput: ['GET', '/instances/{id}/sessions/{xid}/output'],
+  attachSession: ['WS', '/instances/{id}/sessions/{xid}/attach'],
+
   exec: ['WS', '/instances/{id}/exec'],
   attach: ['WS', '/instances/{id}/attach'],
   copy: ['WS', '/instances/{id}/cp'],

@@ -4,6 +4,13 @@ export { type AbsentRoute, absentRoutes } from './routes/absent.ts';
 export { routes } from './routes/index.ts';
 export { isBytes, type Route } from './routes/route.ts';
 export { ForkInstance, ForkInstances, ForkSnapshot } from './schemas/copies.ts';
+export {
+  DirectoryEntry,
+  FileChange,
+  MakeDirectory,
+  RenamePath,
+  SetAttributes,
+} from './schemas/directory.ts';
 export { ErrorBody } from './schemas/error.ts';
 export { PathInfo } from './schemas/file.ts';
 export { Image } from './schemas/image.ts';
@@ -17,6 +24,7 @@ export {
   WaitAnswer,
 } from './schemas/instance.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
+export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { Capabilities, Operation } from './schemas/system.ts';

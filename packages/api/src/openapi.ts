@@ -2,9 +2,11 @@ import { type ErrorCode, errorTable } from '@vivarium/model';
 import type { TObject, TSchema } from 'typebox';
 import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
+import { FileChange } from './schemas/directory.ts';
 import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
 import { PoolEvent } from './schemas/pool.ts';
+import { SessionPiece } from './schemas/session.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 import { idempotencyHeader, ndjson } from './wire/headers.ts';
 
@@ -33,7 +35,17 @@ const idempotencyKey = {
 export function openApi(version: string): Json {
   const schemas: Record<string, unknown> = {};
   const paths: Record<string, Json> = {};
-  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event, PoolEvent])
+  for (const schema of [
+    ErrorBody,
+    ExecStart,
+    ExecControl,
+    ExecNotice,
+    CopyStart,
+    Event,
+    FileChange,
+    PoolEvent,
+    SessionPiece,
+  ])
     reference(schema, schemas);
   schemas.LogEntry = inline(LogEntry, schemas);
   for (const route of routes) {

@@ -1,5 +1,6 @@
 import type { CliCommand } from './command.ts';
 import { copyCommands } from './copy-commands.ts';
+import { guestCommands } from './guest-commands.ts';
 
 /** Headings of the help page, in order. */
 export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
@@ -177,6 +178,7 @@ export const commands: readonly CommandEntry[] = [
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
   },
+  ...guestCommands,
   ...copyCommands,
   {
     name: 'pull',

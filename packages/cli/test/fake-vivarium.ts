@@ -7,6 +7,7 @@ import {
   type LogLine,
   nextName,
   parseSize,
+  type SessionInfo,
   Task,
   type Vivarium,
   VivError,
@@ -58,6 +59,8 @@ export class FakeVivarium implements Vivarium {
   readonly pools = new FakePools(this);
   readonly tokens = new FakeTokens();
   readonly instances = new Map<string, InstanceInfo>();
+  /** Commands that were left in each instance. */
+  readonly sessions = new Map<string, SessionInfo[]>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
   readonly imageList: ImageInfo[] = [];

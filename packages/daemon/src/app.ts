@@ -11,11 +11,13 @@ import { readBody, readRouteQuery, requireStraightPath } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
+import * as files from './handlers/files.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
+import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
@@ -32,6 +34,8 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...instances,
   ...listing,
   ...guest,
+  ...files,
+  ...sessions,
   ...copies,
   ...snapshots,
   ...templates,

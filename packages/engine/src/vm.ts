@@ -8,6 +8,9 @@ import {
   type ExecOffsets,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -22,6 +25,7 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
@@ -47,6 +51,7 @@ import { readLog } from './logs/read.ts';
 import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
 import { updateInstance } from './service/update.ts';
+import { InstanceSessions } from './sessions.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -56,6 +61,7 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
 
   constructor(context: Context, instance: Instance) {
@@ -63,6 +69,7 @@ export class EngineVm implements Vm {
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);
+    this.sessions = new InstanceSessions(instance);
   }
 
   get id(): string {
@@ -207,6 +214,10 @@ export class EngineVm implements Vm {
     { host = '127.0.0.1', signal }: { host?: string; signal?: AbortSignal } = {},
   ): Promise<Duplex> {
     return guestOf(this.#instance, 'connect to').connect(host, port, signal);
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
   }
 
   async waitFor(

@@ -1,12 +1,14 @@
 //! The agent's main loop: one thread, one epoll set, no waiting anywhere else.
 
 mod errands;
+mod filing;
 mod freezing;
 mod identity;
 mod jobs;
 mod messages;
 mod methods;
 mod reap;
+mod sessions;
 mod streams;
 mod warm;
 mod workloads;
@@ -15,6 +17,7 @@ use crate::access::Targets;
 use crate::bulk;
 use crate::cgroup::Cgroup;
 use crate::configure::Configured;
+use crate::fs::watch::Watch;
 use crate::kmsg;
 use crate::link::Link;
 use crate::log_port::LogPort;
@@ -79,6 +82,8 @@ pub struct Agent {
     next_session: u64,
     /// Streams of the present conversation that carry a session.
     streams: BTreeMap<u32, u64>,
+    /// Of files, by the stream that hears of them.
+    watches: BTreeMap<u32, Watch>,
     /// The stream that was served last; the next one is served first.
     last_served: u32,
     /// Sessions by the pid of their process, until it is reaped.
@@ -180,6 +185,7 @@ impl Agent {
             sessions: BTreeMap::new(),
             next_session: 0,
             streams: BTreeMap::new(),
+            watches: BTreeMap::new(),
             last_served: 0,
             pids: BTreeMap::new(),
             orphans: BTreeMap::new(),

@@ -1,9 +1,11 @@
 import { copyRules } from './copies.ts';
+import { fileRules } from './files.ts';
 import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { poolRules } from './pools.ts';
 import { type Route, routesOf } from './route.ts';
+import { sessionRules } from './sessions.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
 import { templateRules } from './templates.ts';
@@ -15,6 +17,8 @@ export const routes: readonly Route[] = routesOf({
   ...imageRules,
   ...instanceRules,
   ...guestRules,
+  ...fileRules,
+  ...sessionRules,
   ...copyRules,
   ...snapshotRules,
   ...templateRules,

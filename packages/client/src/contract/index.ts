@@ -9,7 +9,9 @@ import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { poolContract } from './pools.ts';
 import { serviceContract } from './service.ts';
+import { sessionContract } from './sessions.ts';
 import { snapshotContract } from './snapshots.ts';
+import { fileStepContract } from './steps.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
 
@@ -37,6 +39,8 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     instanceContract,
     execContract,
     fileContract,
+    fileStepContract,
+    sessionContract,
     observeContract,
     imageContract,
     serviceContract,

@@ -28,10 +28,10 @@ export const statPath: Handler = async (call): Promise<PathInfo> => {
 };
 
 export const readFile: Handler = async (call) => {
-  const { path } = call.query as PathQuery;
+  const { path, offset, length } = call.query as PathQuery & { offset?: number; length?: number };
   const { files } = await find(call);
   const { sizeBytes } = await files.stat(path, { followLinks: true });
-  if (sizeBytes > maxFileBytes) {
+  if (Math.min(sizeBytes - (offset ?? 0), length ?? sizeBytes) > maxFileBytes) {
     throw new VivError(
       'payload_too_large',
       `${path} has ${sizeBytes} bytes; whole files are read up to ${maxFileBytes}`,
@@ -40,7 +40,10 @@ export const readFile: Handler = async (call) => {
       },
     );
   }
-  const data = await files.readFile(path);
+  // A file of /proc says that it has none.
+  const part = offset === undefined && length === undefined ? undefined : { offset, length };
+  if (part !== undefined) part.length = Math.min(length ?? maxFileBytes, maxFileBytes);
+  const data = await files.readFile(path, part);
   call.outgoing.writeHead(200, {
     'content-type': 'application/octet-stream',
     'content-length': data.byteLength,

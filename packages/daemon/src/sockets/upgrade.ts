@@ -19,6 +19,8 @@ export interface SocketCall {
   readonly socket: FrameSocket;
   readonly vm: Vm;
   readonly query: unknown;
+  /** Of the path, but for the instance. */
+  readonly params: Readonly<Record<string, string>>;
 }
 
 /** Returns when it is done with the socket; what it throws is told to the client. */
@@ -27,6 +29,7 @@ export type SocketHandler = (call: SocketCall) => Promise<void>;
 const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
   exec: execSocket,
   attach: attachSocket,
+  attachSession: attachSocket,
   copy: copySocket,
   console: consoleSocket,
   tunnel: tunnelSocket,
@@ -57,11 +60,11 @@ export function upgrader(
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
     prepare(house, incoming, door).then(
-      ({ vm, query, handler, caller }) => {
+      ({ vm, query, params, handler, caller }) => {
         house.tokens.hold(caller, raw);
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
-          handler({ house, socket, vm, query }).catch((thrown) => {
+          handler({ house, socket, vm, query, params }).catch((thrown) => {
             const error = VivError.from(thrown);
             if (error.code === 'internal') house.log?.error('A socket failed', thrown, { url: incoming.url });
             void socket.sendJson({ error: error.toJSON() });
@@ -78,21 +81,29 @@ async function prepare(
   house: House,
   incoming: IncomingMessage,
   door: Door,
-): Promise<{ vm: Vm; query: unknown; handler: SocketHandler; caller: Caller }> {
+): Promise<{
+  vm: Vm;
+  query: unknown;
+  params: Record<string, string>;
+  handler: SocketHandler;
+  caller: Caller;
+}> {
   requireStraightPath(incoming.url);
   door.knock(incoming);
   const caller = await door.authenticate(incoming);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
   if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
-    const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
+    const pattern = route.path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)');
+    const { id, ...found } = new RegExp(`^${pattern}$`).exec(url.pathname)?.groups ?? {};
     const handler = handlers[route.name];
     if (id === undefined || handler === undefined) continue;
     if (route.scope !== 'public') requireScope(caller, route.scope);
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     requireState(vm, route);
-    return { vm, query, handler, caller };
+    const params = Object.fromEntries(Object.entries(found).map(([name, text]) => [name, decode(text)]));
+    return { vm, query, params, handler, caller };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { FileStat, InstanceStats } from '@vivarium/model';
 import type { EventMessage, Fields, Welcome } from '@vivarium/protocol';
 import {
+  readSessionOutput,
   readSessions,
   readStages,
   readStat,
@@ -14,6 +15,7 @@ import { readCopy } from './bulk-read.ts';
 import { type CopyInResult, writeCopy } from './bulk-write.ts';
 import type { GuestChannel } from './channel.ts';
 import { ExecSession } from './exec-session.ts';
+import { GuestFileCalls } from './file-calls.ts';
 import type {
   Guest,
   GuestAtRest,
@@ -172,6 +174,27 @@ export class AgentGuest implements Guest {
 
   sessions(signal?: AbortSignal): Promise<GuestSession[]> {
     return this.#control.call('exec.list', {}, readSessions, signal);
+  }
+
+  readSession(
+    execId: string,
+    stream: 'stdout' | 'stderr',
+    from: number,
+    signal?: AbortSignal,
+  ): Promise<{ from: number; data: Uint8Array; over: boolean }> {
+    return this.#control.call('exec.read', { execId, stream, from }, readSessionOutput, signal);
+  }
+
+  signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('exec.signal', { execId, signal: signalName }, nothing, signal);
+  }
+
+  closeSession(execId: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('exec.close', { execId }, nothing, signal);
+  }
+
+  files(target: string): GuestFileCalls {
+    return new GuestFileCalls(this.#control, target);
   }
 
   async copyIn(

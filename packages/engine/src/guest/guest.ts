@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { ExecConnection, FileStat, InstanceStats, TerminalSize } from '@vivarium/model';
+import type { GuestFileCalls } from './file-calls.ts';
 
 /** Who this VM is; sent at boot, and again after every restore or fork. See docs/protocol.md, `configure`. */
 export interface GuestIdentity {
@@ -54,6 +55,8 @@ export interface GuestExecSpec {
   tty?: TerminalSize;
   /** False: the command reads end of file at once. */
   stdin: boolean;
+  /** `ring`: its oldest output is given up where nobody reads. Default `retain`: it waits. */
+  output?: 'retain' | 'ring';
 }
 
 /** Where to go on with a session whose connection was lost. */
@@ -69,6 +72,13 @@ export interface GuestSession {
   argv: string[];
   running: boolean;
   exit?: { code: number; signal?: string };
+  pid: number;
+  tty: boolean;
+  /** Begun by the machine of which this guest is a copy. */
+  orphaned: boolean;
+  /** Offsets between which each output is held. */
+  stdout: { from: number; to: number };
+  stderr: { from: number; to: number };
 }
 
 /** {@link ExecConnection} with what is needed to go on after a lost connection. */
@@ -136,6 +146,17 @@ export interface Guest extends AsyncDisposable {
   /** Joins a session: the root workload's is `workload:root`. Without a point: from the oldest byte still held. */
   resumeExec(execId: string, from?: ResumePoint, signal?: AbortSignal): Promise<GuestExecConnection>;
   sessions(signal?: AbortSignal): Promise<GuestSession[]>;
+  /** Looks at what is held of an output from an offset on, or from the oldest byte after it. `over`: nothing more will come. */
+  readSession(
+    execId: string,
+    stream: 'stdout' | 'stderr',
+    from: number,
+    signal?: AbortSignal,
+  ): Promise<{ from: number; data: Uint8Array; over: boolean }>;
+  signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void>;
+  closeSession(execId: string, signal?: AbortSignal): Promise<void>;
+  /** Steps on the files of a target. */
+  files(target: string): GuestFileCalls;
   copyIn(
     target: string,
     guestDir: string,

@@ -26,6 +26,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Hears of a change by its absolute path. */
+export type TreeWatcher = (kind: string, path: string, from?: string) => void;
+
 const maxLinks = 40;
 
 export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<FileNode> = {}): FileNode {
@@ -36,6 +39,7 @@ export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<Fil
 /** The files of one root, in memory. */
 export class FileTree {
   readonly root: FileNode;
+  readonly #watchers = new Set<TreeWatcher>();
 
   constructor(root?: FileNode) {
     this.root = root ?? makeNode('directory', 0o755);
@@ -43,6 +47,17 @@ export class FileTree {
     for (const name of ['bin', 'etc', 'home', 'proc', 'root', 'srv', 'tmp', 'usr', 'var']) {
       this.root.children.set(name, makeNode('directory', name === 'tmp' ? 0o1777 : 0o755));
     }
+  }
+
+  /** Tells of what happens to its files from now on, until the returned function is called. */
+  watch(watcher: TreeWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** For whoever has changed something. */
+  changed(kind: string, path: string, from?: string): void {
+    for (const watcher of [...this.#watchers]) watcher(kind, path, from);
   }
 
   /** The node at an absolute path. @throws Refusal `path_not_found`, `invalid_request`. */

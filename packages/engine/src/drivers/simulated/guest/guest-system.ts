@@ -160,6 +160,12 @@ export class GuestSystem {
     return this.#startSession(start, this.#program(start), false);
   }
 
+  /** The machine has become a copy: who began these is with the other one. */
+  orphanSessions(): void {
+    const own = new Set([...this.workloads.values()].map(({ session }) => session));
+    for (const session of this.sessions.values()) session.orphaned ||= !own.has(session);
+  }
+
   freeze(): void {
     this.frozen = true;
     for (const session of this.sessions.values()) session.process?.hold('freezer');
