@@ -42,6 +42,7 @@ mod stats;
 mod sys;
 mod tar;
 mod users;
+mod volumes;
 mod workload;
 
 fn main() {

@@ -18,6 +18,7 @@ import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeTokens } from './fake-tokens.ts';
 import { FakeVm } from './fake-vm.ts';
+import { FakeVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -57,6 +58,7 @@ export class FakeVivarium implements Vivarium {
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
   readonly tokens = new FakeTokens();
+  readonly volumes = new FakeVolumes(this);
   readonly instances = new Map<string, InstanceInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];

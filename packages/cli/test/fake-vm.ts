@@ -17,17 +17,20 @@ import {
   type Vm,
   type VmFiles,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { forkVm } from './fake-forks.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
+import { FakeVmVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -35,6 +38,15 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.volumes = new FakeVmVolumes(
+      home,
+      () => this.info,
+      (changes) => {
+        this.info = { ...this.info, ...changes };
+        home.add(this.info);
+        return this.info;
+      },
+    );
   }
 
   get id() {

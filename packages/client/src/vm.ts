@@ -32,11 +32,13 @@ import {
   type Vm,
   type VmFiles,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
+import { RemoteVmVolumes } from './volumes.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
 const maxWaitMs = 5 * 60_000;
@@ -46,6 +48,7 @@ export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -55,6 +58,7 @@ export class RemoteVm implements Vm {
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
+    this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {

@@ -21,6 +21,7 @@ import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
 import { notThere } from './handlers/unsupported.ts';
+import * as volumes from './handlers/volumes.ts';
 import { errorHeaders } from './stream.ts';
 
 type Env = { Bindings: HttpBindings };
@@ -37,6 +38,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...pools,
   ...tokens,
   ...docs,
+  ...volumes,
 };
 
 /** The HTTP routes over an engine, for whom the door lets in. */

@@ -23,8 +23,10 @@ import {
   type Vm,
   type VmFiles,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
+import { EngineVmVolumes } from './engine-volumes.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -57,9 +59,11 @@ export class EngineVm implements Vm {
   readonly #instance: Instance;
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
 
   constructor(context: Context, instance: Instance) {
     this.snapshots = context.snapshotsOf(instance);
+    this.volumes = new EngineVmVolumes(context, instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);

@@ -13,3 +13,4 @@ export * from './service.ts';
 export * from './size.ts';
 export * from './tokens.ts';
 export * from './vivarium.ts';
+export * from './volumes.ts';

@@ -19,6 +19,7 @@ import type { Pools } from './pools.ts';
 import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { Tokens } from './tokens.ts';
+import type { VmVolumes, Volumes } from './volumes.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -49,6 +50,7 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
@@ -197,6 +199,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly pools: Pools;
   /** Only of a daemon. */
   readonly tokens?: Tokens;
+  readonly volumes: Volumes;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

@@ -12,3 +12,4 @@ export * from './snapshot.ts';
 export * from './state.ts';
 export * from './template.ts';
 export * from './token.ts';
+export * from './volume.ts';

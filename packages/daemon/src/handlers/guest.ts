@@ -1,8 +1,9 @@
 import { type PathInfo, statToWire } from '@vivarium/api';
 import { isVivError, VivError } from '@vivarium/model';
 import { readAll } from '../body.ts';
-import { type Call, type Handler, sent } from '../call.ts';
+import { type Handler, sent } from '../call.ts';
 import { streamBytes } from '../stream.ts';
+import { upload } from '../upload.ts';
 import { find } from './find.ts';
 
 /** Whole files go through memory; larger ones are copied as archives. */
@@ -67,13 +68,3 @@ export const putArchive: Handler = async (call) => {
   const { files } = await find(call);
   return files.putArchive(path, upload(call), { signal: call.signal });
 };
-
-/** The body; one that is cut off is an error, never an end. */
-async function* upload(call: Call): AsyncGenerator<Uint8Array> {
-  try {
-    // Whatever becomes of the archive, the connection must live to carry the answer.
-    yield* call.incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  } catch (cause) {
-    throw new VivError('cancelled', 'The client left in the middle of an upload', { cause });
-  }
-}
