@@ -1,3 +1,4 @@
+import { operationAllowed } from '@vivarium/lifecycle';
 import { type CallOptions, VivError, type VolumeMount } from '@vivarium/model';
 import { isVolumePlugger, type Machine, type VolumePlugger } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
@@ -10,14 +11,12 @@ import { deadlines, invalidState } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 
-/** States in which volumes come and go. Saved memory has them mounted, and what is paused can't be asked. */
-const open: readonly string[] = ['Stopped', 'Running'];
 /** Milliseconds an agent has to put in order what a predecessor was killed in the middle of. */
 const settleMs = 10_000;
 
 function expectOpen(instance: Instance, action: 'attach' | 'detach'): void {
   if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
-  if (!open.includes(instance.state))
+  if (!operationAllowed(instance.state, `${action}-volume`))
     throw invalidState(instance, `${action} a volume of`, 'Start, resume or stop it first.');
 }
 
