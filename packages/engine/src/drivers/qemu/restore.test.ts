@@ -100,7 +100,7 @@ describe('a saved state and the machine at hand', () => {
       ['the kernel sha256:x; this is sha256:kernel', { boot: { ...boot, kernel: 'sha256:x' } }],
       ['the agent sha256:x; this is sha256:agent', { boot: { ...boot, initramfs: 'sha256:x' } }],
       [
-        'the devices disk:root disk:data; this is disk:layers disk:root nic',
+        'the devices disk:root disk:data; this is disk:layers disk:root nic volume:data',
         { shape: { ...shape, devices: ['disk:root', 'disk:data'] } },
       ],
     ];
