@@ -43,6 +43,7 @@ mod stats;
 mod sys;
 mod tar;
 mod users;
+mod volumes;
 mod workload;
 
 fn main() {

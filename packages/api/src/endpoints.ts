@@ -58,6 +58,18 @@ export const endpoints = {
   deleteTemplates: ['DELETE', '/templates'],
   deleteTemplate: ['DELETE', '/templates/{id}'],
 
+  createVolume: ['POST', '/volumes'],
+  listVolumes: ['GET', '/volumes'],
+  importVolume: ['POST', '/volumes/from-archive'],
+  getVolume: ['GET', '/volumes/{id}'],
+  deleteVolume: ['DELETE', '/volumes/{id}'],
+  resizeVolume: ['PATCH', '/volumes/{id}'],
+  cloneVolume: ['POST', '/volumes/{id}/clone'],
+  snapshotVolume: ['POST', '/volumes/{id}/snapshot'],
+  exportVolume: ['GET', '/volumes/{id}/archive'],
+  attachVolume: ['POST', '/instances/{id}/volumes/{vid}'],
+  detachVolume: ['DELETE', '/instances/{id}/volumes/{vid}'],
+
   createPool: ['POST', '/pools'],
   listPools: ['GET', '/pools'],
   getPool: ['GET', '/pools/{pool}'],

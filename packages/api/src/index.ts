@@ -30,6 +30,7 @@ export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.
 export { Capabilities, Operation } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
+export { AttachVolume, CopyVolume, CreateVolume, ResizeVolume, Volume } from './schemas/volume.ts';
 export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';
 export { editDistance, refuseUnknown, unknownFields } from './unknown-fields.ts';
 export { check, readQuery } from './validate.ts';

@@ -63,7 +63,9 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'tokens'].map((name) => ({ name })),
+    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'volumes', 'tokens'].map((name) => ({
+      name,
+    })),
     paths,
     components: {
       schemas,

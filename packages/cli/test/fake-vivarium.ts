@@ -19,6 +19,7 @@ import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeTokens } from './fake-tokens.ts';
 import { FakeVm } from './fake-vm.ts';
+import { FakeVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -58,6 +59,7 @@ export class FakeVivarium implements Vivarium {
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
   readonly tokens = new FakeTokens();
+  readonly volumes = new FakeVolumes(this);
   readonly instances = new Map<string, InstanceInfo>();
   /** Commands that were left in each instance. */
   readonly sessions = new Map<string, SessionInfo[]>();

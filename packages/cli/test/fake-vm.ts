@@ -21,6 +21,7 @@ import {
   type VmFiles,
   type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { fakeFileSteps } from './fake-files.ts';
@@ -28,12 +29,14 @@ import { forkVm } from './fake-forks.ts';
 import { fakeSessions } from './fake-sessions.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
+import { FakeVmVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -41,6 +44,15 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.volumes = new FakeVmVolumes(
+      home,
+      () => this.info,
+      (changes) => {
+        this.info = { ...this.info, ...changes };
+        home.add(this.info);
+        return this.info;
+      },
+    );
   }
 
   get id() {

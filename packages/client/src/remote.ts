@@ -18,6 +18,7 @@ import {
   type Tokens,
   type Vivarium,
   type Vm,
+  type Volumes,
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
@@ -27,6 +28,7 @@ import { RemoteTemplates } from './templates.ts';
 import { RemoteTokens } from './tokens.ts';
 import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
+import { RemoteVolumes } from './volumes.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
@@ -35,6 +37,7 @@ export class RemoteVivarium implements Vivarium {
   readonly templates: Templates;
   readonly pools: Pools;
   readonly tokens: Tokens;
+  readonly volumes: Volumes;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
@@ -44,6 +47,7 @@ export class RemoteVivarium implements Vivarium {
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.tokens = new RemoteTokens(transport);
+    this.volumes = new RemoteVolumes(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 

@@ -36,12 +36,14 @@ import {
   type VmFiles,
   type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
+import { RemoteVmVolumes } from './volumes.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
 const maxWaitMs = 5 * 60_000;
@@ -52,6 +54,7 @@ export class RemoteVm implements Vm {
   readonly files: VmFiles;
   readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -62,6 +65,7 @@ export class RemoteVm implements Vm {
     this.files = new RemoteFiles(transport, info.id);
     this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
+    this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {

@@ -23,6 +23,7 @@ import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
 import { notThere } from './handlers/unsupported.ts';
+import * as volumes from './handlers/volumes.ts';
 import { StatusError } from './status-error.ts';
 import { errorHeaders } from './stream.ts';
 
@@ -42,6 +43,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...pools,
   ...tokens,
   ...docs,
+  ...volumes,
 };
 
 /** The HTTP routes over an engine, for whom the door lets in. */

@@ -12,11 +12,13 @@ import {
   type Templates,
   type Vivarium,
   VivError,
+  type Volumes,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { EngineImages, withListener } from './engine-images.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
+import { EngineVolumes } from './engine-volumes.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
@@ -29,6 +31,7 @@ import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
+import { rebuildVolumes, strayVolumes } from './volumes/recover.ts';
 
 /** Milliseconds that operations under way have to end before closing takes them back. */
 const closeMs = 5000;
@@ -44,6 +47,7 @@ export class Engine implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: EnginePools;
+  readonly volumes: Volumes;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #templates: TemplateRoom;
@@ -71,6 +75,7 @@ export class Engine implements Vivarium {
     this.#resources = resources;
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
+    this.volumes = new EngineVolumes(context);
     this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
@@ -138,7 +143,20 @@ export class Engine implements Vivarium {
 
   async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
     const checks = await this.#context.doctor(this.home);
-    if (options.rebuild) checks.push(...(await rebuild(this.#context, this.#registry)));
+    if (options.rebuild)
+      checks.push(
+        ...(await rebuildVolumes(this.#context)),
+        ...(await rebuild(this.#context, this.#registry)),
+      );
+    const lost = await strayVolumes(this.#context);
+    if (lost.length > 0) {
+      checks.push({
+        name: 'volumes',
+        status: 'warning',
+        message: `${lost.length} volume directories are not in the database`,
+        hint: 'Restore them with `viv doctor --rebuild`.',
+      });
+    }
     const stray = await strayDirectories(this.#context, this.#registry);
     if (stray.length > 0) {
       checks.push({

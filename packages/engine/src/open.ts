@@ -26,8 +26,11 @@ import { DataDirLock } from './store/lock.ts';
 import { PoolStore } from './store/pools.ts';
 import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
+import { VolumeStore } from './store/volumes.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
+import { settleDisks } from './volumes/recover.ts';
+import { VolumeRoom } from './volumes/room.ts';
 
 export interface EngineOptions {
   /**
@@ -104,8 +107,18 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     clock,
     service: { look: (instance) => service.look(instance) },
     snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
+    get volumes() {
+      return volumes;
+    },
   };
   const service = undo.use(new InstanceService(context, registry));
+  const volumes = new VolumeRoom(
+    context,
+    path.join(home, 'volumes'),
+    new VolumeStore(database.records, journal),
+  );
+  undo.defer(() => volumes.close());
+  await volumes.open();
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
@@ -113,6 +126,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await snapshots.open();
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
+  await settleDisks(context);
   undo.use(watchClock(registry));
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
   const engine = new Engine(home, context, registry, { templates, snapshots, pools, service }, undo.move());

@@ -27,8 +27,10 @@ import {
   type VmFiles,
   type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
+import { EngineVmVolumes } from './engine-volumes.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -63,9 +65,11 @@ export class EngineVm implements Vm {
   readonly files: VmFiles;
   readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
 
   constructor(context: Context, instance: Instance) {
     this.snapshots = context.snapshotsOf(instance);
+    this.volumes = new EngineVmVolumes(context, instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);

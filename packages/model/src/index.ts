@@ -16,3 +16,4 @@ export * from './sessions.ts';
 export * from './size.ts';
 export * from './tokens.ts';
 export * from './vivarium.ts';
+export * from './volumes.ts';

@@ -29,6 +29,7 @@ import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { VmSessions } from './sessions.ts';
 import type { Tokens } from './tokens.ts';
+import type { VmVolumes, Volumes } from './volumes.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -59,6 +60,7 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
@@ -235,6 +237,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly pools: Pools;
   /** Only of a daemon. */
   readonly tokens?: Tokens;
+  readonly volumes: Volumes;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

@@ -10,6 +10,7 @@ use crate::session::{kill_session, Session};
 use crate::spawn::{Namespaces, Place};
 use crate::{clock, files, signals, stats};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 use viv_protocol::{Code, Fields, Value, WireError};
 
@@ -52,6 +53,10 @@ impl Agent {
             "stat" => self.stat(&fields),
             "stats" => return self.spawn_stats(stream),
             "fs.grow" => return self.grow(stream),
+            "volume.mount" | "volume.unmount" | "volume.grow" => {
+                return self.volume(stream, method, &fields)
+            }
+            "volume.list" => Ok(self.volumes.list()),
             "sync" => return self.spawn_job(stream, sync_all),
             "shutdown" => self.shutdown_asked(&fields),
             _ if self.file_step(stream, method, &fields) => return,
@@ -300,7 +305,7 @@ impl Agent {
             Some(configured) => {
                 let disk = configured.root_disk.clone();
                 self.spawn_job(stream, move || {
-                    crate::disks::grow(&disk)
+                    crate::disks::grow(&disk, Path::new(crate::disks::OVERLAY_DISK))
                         .map_err(|error| guest_error("grow", &error))
                         .and_then(|()| nothing())
                 });

@@ -10,6 +10,7 @@ mod methods;
 mod reap;
 mod sessions;
 mod streams;
+mod volumes;
 mod warm;
 mod workloads;
 
@@ -26,6 +27,7 @@ use crate::ports::Ports;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spawn::Spawner;
+use crate::volumes::Volumes;
 use crate::workload::{Prepared, Workload};
 use errands::Errand;
 use freezing::Settling;
@@ -100,6 +102,7 @@ pub struct Agent {
     vm_frozen: bool,
     /// Answers that wait until the log has left.
     settling: Vec<Settling>,
+    volumes: Volumes,
     boot_id: String,
     scratch: Vec<u8>,
 }
@@ -196,6 +199,7 @@ impl Agent {
             vm_cgroup: None,
             vm_frozen: false,
             settling: Vec::new(),
+            volumes: Volumes::default(),
             boot_id: boot_id.trim().to_owned(),
             scratch: vec![0; 64 * 1024],
         }

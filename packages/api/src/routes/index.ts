@@ -10,6 +10,7 @@ import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
 import { templateRules } from './templates.ts';
 import { tokenRules } from './tokens.ts';
+import { volumeRules } from './volumes.ts';
 
 /** Every route of the API. */
 export const routes: readonly Route[] = routesOf({
@@ -24,4 +25,5 @@ export const routes: readonly Route[] = routesOf({
   ...templateRules,
   ...poolRules,
   ...tokenRules,
+  ...volumeRules,
 });

@@ -13,3 +13,4 @@ export * from './snapshot.ts';
 export * from './state.ts';
 export * from './template.ts';
 export * from './token.ts';
+export * from './volume.ts';

@@ -14,6 +14,7 @@ import { snapshotContract } from './snapshots.ts';
 import { fileStepContract } from './steps.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
+import { volumeContract } from './volumes.ts';
 
 /** A Vivarium to be tested, and what ends it. It starts without instances and has an image called busybox. */
 export interface Subject {
@@ -61,6 +62,11 @@ export function vivariumRooms(
     templateContract,
     poolContract,
   ]);
+}
+
+/** What every Vivarium does with disks that outlive instances. */
+export function vivariumVolumes(name: string, make: () => Promise<Subject>): void {
+  contract(`${name} keeps the contract of volumes:`, make, [volumeContract]);
 }
 
 function contract(

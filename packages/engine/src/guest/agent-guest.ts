@@ -7,6 +7,7 @@ import {
   readStages,
   readStat,
   readStats,
+  readVolumes,
   readWorkloadExit,
   readWorkloadStatus,
 } from './answers.ts';
@@ -23,6 +24,7 @@ import type {
   GuestExecConnection,
   GuestExecSpec,
   GuestSession,
+  GuestVolume,
   RestoredIdentity,
   ResumePoint,
   WorkloadExit,
@@ -232,6 +234,26 @@ export class AgentGuest implements Guest {
 
   growRoot(signal?: AbortSignal): Promise<void> {
     return this.#control.call('fs.grow', {}, nothing, signal);
+  }
+
+  sync(signal?: AbortSignal): Promise<void> {
+    return this.#control.call('sync', {}, nothing, signal);
+  }
+
+  mountVolume(volume: GuestVolume, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.mount', volume, nothing, signal);
+  }
+
+  unmountVolume(serial: string, { force }: { force: boolean }, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.unmount', { serial, force }, nothing, signal);
+  }
+
+  growVolume(serial: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.grow', { serial }, nothing, signal);
+  }
+
+  volumes(signal?: AbortSignal): Promise<Pick<GuestVolume, 'serial' | 'path' | 'mode'>[]> {
+    return this.#control.call('volume.list', {}, readVolumes, signal);
   }
 
   shutdown({ graceMs, signal }: { graceMs: number; signal?: AbortSignal }): Promise<void> {

@@ -1,6 +1,6 @@
-import type { ExecExit, FileStat, InstanceStats } from '@vivarium/model';
+import type { ExecExit, FileStat, InstanceStats, VolumeMode } from '@vivarium/model';
 import { type Fields, ProtocolError } from '@vivarium/protocol';
-import type { GuestSession, WorkloadExit } from './guest.ts';
+import type { GuestSession, GuestVolume, WorkloadExit } from './guest.ts';
 
 /** How the agent's answers become the model's shapes. All throw ProtocolError where a field is missing or wrong. */
 
@@ -82,6 +82,17 @@ const readHeld = (held: Fields | undefined) => ({
 
 export function readSessionOutput(result: Fields): { from: number; data: Uint8Array; over: boolean } {
   return { from: count(result, 'from'), data: result.bytes('data'), over: result.bool('over') };
+}
+
+const modes: readonly string[] = ['rw', 'ro', 'overlay'] satisfies VolumeMode[];
+
+export function readVolumes(result: Fields): Pick<GuestVolume, 'serial' | 'path' | 'mode'>[] {
+  return result.maps('volumes').map((volume) => {
+    const mode = volume.text('mode');
+    if (!modes.includes(mode))
+      throw new ProtocolError('invalid_field', `volumes: there is no mode "${mode}"`);
+    return { serial: volume.text('serial'), path: volume.text('path'), mode: mode as VolumeMode };
+  });
 }
 
 /** Of `workload.status`; undefined while it runs. */

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { ExecConnection, FileStat, InstanceStats, TerminalSize } from '@vivarium/model';
+import type { ExecConnection, FileStat, InstanceStats, TerminalSize, VolumeMode } from '@vivarium/model';
 import type { GuestFileCalls } from './file-calls.ts';
 
 /** Who this VM is; sent at boot, and again after every restore or fork. See docs/protocol.md, `configure`. */
@@ -28,6 +28,15 @@ export interface RestoredIdentity extends GuestIdentity {
 
 export interface GuestConfig extends GuestIdentity {
   root: { layers: number; layersSerial: string; overlaySerial: string };
+}
+
+/** A volume as the guest is to have it. */
+export interface GuestVolume {
+  serial: string;
+  path: string;
+  mode: VolumeMode;
+  /** Name of the private layer of an `overlay`, on the instance's own disk: of another name, another layer. */
+  layer: string;
 }
 
 export interface WorkloadSpec {
@@ -172,6 +181,22 @@ export interface Guest extends AsyncDisposable {
   stats(signal?: AbortSignal): Promise<Omit<InstanceStats, 'at' | 'vmm'>>;
   connect(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;
   growRoot(signal?: AbortSignal): Promise<void>;
+  /** What was written is on the disks. */
+  sync(signal?: AbortSignal): Promise<void>;
+  /**
+   * Mounts a volume that is plugged in, for workloads that run and for those to come. One that is mounted so already is left alone.
+   * `not_supported` by an agent that knows no volumes.
+   */
+  mountVolume(volume: GuestVolume, signal?: AbortSignal): Promise<void>;
+  /**
+   * Takes a volume away from all workloads and lets go of its disk. `conflict` naming who uses it; then nothing has changed. One that
+   * isn't mounted is no error.
+   */
+  unmountVolume(serial: string, options: { force: boolean }, signal?: AbortSignal): Promise<void>;
+  /** After its disk has grown. */
+  growVolume(serial: string, signal?: AbortSignal): Promise<void>;
+  /** Those that are mounted. */
+  volumes(signal?: AbortSignal): Promise<Pick<GuestVolume, 'serial' | 'path' | 'mode'>[]>;
   /** Resolves when the agent has agreed; the guest is off when the machine says so. */
   shutdown(options: { graceMs: number; signal?: AbortSignal }): Promise<void>;
 }

@@ -3,6 +3,7 @@ import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
 import type { GuestConfig, GuestIdentity } from '../guest/guest.ts';
 import { logDefaults } from '../service/options.ts';
 import type { InstanceRecord } from '../store/record.ts';
+import { diskOf } from '../volumes/attachments.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 
@@ -43,6 +44,7 @@ export async function machineSpec(context: Context, instance: Instance, run: boo
     disks: [
       { ...layers.disk, serial: layersSerial },
       { serial: rootSerial, path: context.disks.path(instance.dir), format: 'qcow2', readOnly: false },
+      ...(record.volumes ?? []).map((attachment) => diskOf(context, attachment)),
     ],
     ...(record.nic === undefined ? {} : { nic: record.nic }),
     publish: spec.ports.map((port, index) => ({

@@ -20,6 +20,7 @@ import { takeOrigin } from '../instances/origin.ts';
 import { checkTags } from '../instances/resolve.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { bytesBelow } from '../templates/store.ts';
+import { expectSaveable } from '../volumes/in-use.ts';
 import { putInPlace, restoreInPlace } from './restore.ts';
 import { SnapshotShelf, type StoredSnapshot } from './shelf.ts';
 
@@ -98,6 +99,7 @@ export class SnapshotRoom implements Disposable {
           if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
           if (!operationAllowed(instance.state, 'snapshot')) throw invalidState(instance, 'snapshot');
           this.#name(instance, pattern);
+          expectSaveable(instance, 'snapshot');
           return undefined;
         },
       },

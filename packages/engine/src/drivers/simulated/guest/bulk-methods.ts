@@ -11,6 +11,7 @@ export const bulkMethods: Readonly<Record<string, Method | undefined>> = Object.
     const path = params.text('path');
     const tree = system.tree(params.text('target'));
     const into = tree.resolve(path, true);
+    tree.expectWritable(path);
     if (into.kind !== 'directory') throw new Refusal('path_not_found', `${path}: not a directory`, 20);
     const owner = params.optionalMap('owner');
     const ids = owner === undefined ? undefined : { uid: owner.uint('uid'), gid: owner.uint('gid') };

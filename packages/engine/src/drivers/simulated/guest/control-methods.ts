@@ -114,7 +114,34 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     stats: ({ system }) => system.stats(),
     'fs.grow': () => none,
-    sync: () => none,
+    sync: ({ system }) => {
+      system.volumes.sync();
+      return none;
+    },
+    'volume.mount': ({ system, params }) => {
+      const serial = params.text('serial');
+      const target = system.configured ? 'root' : 'vm';
+      const mode = params.text('mode') as 'rw' | 'ro' | 'overlay';
+      const layer = params.optionalText('layer') ?? serial;
+      system.volumes.mount({ serial, path: params.text('path'), mode, layer, target });
+      return none;
+    },
+    'volume.unmount': ({ system, params }) => {
+      const serial = params.text('serial');
+      const path = system.volumes.list().find((volume) => volume.serial === serial)?.path;
+      const user = params.bool('force') || path === undefined ? undefined : system.userOf(path);
+      system.volumes.unmount(serial, user);
+      return none;
+    },
+    'volume.grow': ({ system, params }) => {
+      const serial = params.text('serial');
+      if (!system.volumes.list().some((volume) => volume.serial === serial))
+        throw new Refusal('not_found', 'the volume is not mounted');
+      return none;
+    },
+    'volume.list': ({ system }) => ({
+      volumes: system.volumes.list().map(({ serial, path, mode }) => ({ serial, path, mode })),
+    }),
     shutdown: ({ system, params }) => {
       void system.shutdown(params.uint('graceMs'));
       return none;

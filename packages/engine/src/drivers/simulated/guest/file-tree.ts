@@ -11,6 +11,8 @@ export interface FileNode {
   data: Buffer;
   /** Where a symbolic link leads. */
   link: string;
+  /** The root of a volume that is mounted so: nothing below can be written. */
+  readOnly?: boolean;
   /** Of a directory. */
   readonly children: Map<string, FileNode>;
 }
@@ -64,6 +66,13 @@ export class FileTree {
   resolve(path: string, follow: boolean): FileNode {
     if (!path.startsWith('/')) throw new Refusal('invalid_request', `${path}: not an absolute path`);
     return this.#walk([], path, follow, 0).node;
+  }
+
+  /** @throws Refusal `guest_error` where the path lies in a volume that is mounted read-only. */
+  expectWritable(path: string): void {
+    const { names } = this.#walk([], path, true, 0);
+    if (names.some((_, index) => this.#at(names.slice(0, index + 1)).readOnly === true))
+      throw new Refusal('guest_error', `${path}: read-only file system`, 30);
   }
 
   #walk(base: string[], path: string, follow: boolean, links: number): { node: FileNode; names: string[] } {
