@@ -20,6 +20,7 @@ impl Agent {
                 break;
             }
         }
+        self.log.write();
         self.watch_outputs();
     }
 
