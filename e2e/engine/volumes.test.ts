@@ -43,9 +43,10 @@ describe('a volume in a real VM', () => {
   });
 
   test('that comes from an archive has its owners, modes and links', async () => {
+    // A chown takes the setuid bit away: it comes first.
     const fill =
-      'mkdir -p a/b; echo content > a/b/file; chmod 4751 a/b/file; ln a/b/file hard; ln -s a/b/file soft' +
-      (isRoot ? '; chown 1234:5678 a/b/file' : '');
+      `mkdir -p a/b; echo content > a/b/file; ${isRoot ? 'chown 1234:5678 a/b/file; ' : ''}` +
+      'chmod 4751 a/b/file; ln a/b/file hard; ln -s a/b/file soft';
     await real.engine.volumes.import(await archiveOf(fill), { name: 'site', size: '64MB' });
     await using vm = await real.engine.run('busybox', {
       volumes: [{ volume: 'site', path: '/srv/site', mode: 'ro' }],
@@ -75,7 +76,8 @@ describe('a volume in a real VM', () => {
       volumes: [{ volume: 'crash', path: '/data', mode: 'ro' }],
     });
     assert.equal(await said(reader, 'cat /data/safe'), 'safe');
-    assert.match(await said(reader, 'ls /data | wc -l'), /^\d\d+$/);
+    // What was not synced may be lost; what is there is whole.
+    assert.equal(await said(reader, 'for d in /data/[0-9]*; do ls -ld $d > /dev/null || echo $d; done'), '');
   });
 
   test('goes on through suspend and fork, with what each copy writes to itself', async () => {
