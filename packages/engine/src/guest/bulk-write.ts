@@ -101,7 +101,8 @@ async function sendAll(
       await flush();
       await gate.send(chunk);
       // The chunk is the source's again once it asks for the next.
-      await unlessRefused(() => channel.flushed());
+      const flushed = channel.flushed();
+      if (flushed !== undefined) await unlessRefused(() => flushed);
     }
     done = true;
     await flush();
