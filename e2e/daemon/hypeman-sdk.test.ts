@@ -246,8 +246,6 @@ describe('hypeman’s official client', () => {
     await assert.rejects(client.snapshots.get(kept.id), Hypeman.NotFoundError);
   });
 
-  // Volumes: to be driven here, by `client.volumes` and `client.instances.volumes`, once their routes are there.
-
   test('stops, starts and deletes it', async () => {
     assert.equal((await client.instances.stop(id)).state, 'Stopped');
     const stopped = await client.instances.get(id);
