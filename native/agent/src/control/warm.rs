@@ -143,28 +143,27 @@ impl Agent {
         let Some(Errand::Warm(warming)) = self.errand.take() else {
             return;
         };
-        if let (Some(workload), Some(root)) = (warming.workload, self.targets.remove(ROOT)) {
-            let namespaces = workload.namespaces;
-            let prepared = Prepared {
-                cgroup: workload.cgroup,
-                first: workload.first,
-                inside: Inside { namespaces, root },
-            };
-            if self.workloads.is_empty() {
-                self.prepared = Some(prepared);
-            } else {
-                prepared.give_up();
-            }
+        let (conversation, stream) = (warming.conversation, warming.stream);
+        let (Some(workload), Some(root)) = (warming.workload, self.targets.remove(ROOT)) else {
+            return self.answer(conversation, stream, &nothing());
+        };
+        let namespaces = workload.namespaces;
+        let prepared = Prepared {
+            cgroup: workload.cgroup,
+            first: workload.first,
+            inside: Inside { namespaces, root },
+        };
+        if self.workloads.is_empty() {
+            self.prepared = Some(prepared);
+        } else {
+            prepared.give_up();
         }
-        let settled = self
-            .jobs
-            .spawn(warming.conversation, warming.stream, move || {
-                settle();
-                Outcome::Answer(nothing())
-            });
+        let settled = self.jobs.spawn(conversation, stream, move || {
+            settle();
+            Outcome::Answer(nothing())
+        });
         if let Err(error) = settled {
-            let failed = Err(guest_error("a thread", &error));
-            self.answer(warming.conversation, warming.stream, &failed);
+            self.answer(conversation, stream, &Err(guest_error("a thread", &error)));
         }
     }
 

@@ -39,8 +39,8 @@ export async function launch(
     nic:
       record.spec.network === 'none' ? undefined : (record.nic ?? context.network.allocate(record.id, inUse)),
   });
-  // Before the VMM is there: should this process die in between, the next one knows where to look for it.
-  context.journal.save(instance.record);
+  // Before the VMM is there: should this process die in between, the next one knows where to look for it. No VMM outlives the host's power.
+  context.journal.note(instance.record);
   let watched = false;
   operation.undo('go back to a stopped record', () => {
     // Where there was no VMM to end, nothing has happened since the last one did.
