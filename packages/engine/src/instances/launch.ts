@@ -104,11 +104,11 @@ export async function bringUp(
     operation.step('configure the guest');
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
-    const volumes = record.volumes ?? [];
     const told = introduce(context, record, guest, template, signal);
+    const volumes = record.volumes ?? [];
     // Asked for at once where it is only told who it is. The agent sees to the order: nothing of the user's runs before.
-    const started =
-      template?.info.level === 'image' && volumes.length === 0 ? begin(guest, record, signal) : undefined;
+    const atOnce = template?.info.level === 'image' && volumes.length === 0;
+    const started = atOnce ? begin(guest, record, signal) : undefined;
     await Promise.race([told, died]);
     operation.step('mount the volumes');
     stage = 'volumes';
