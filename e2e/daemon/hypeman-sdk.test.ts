@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import Hypeman from '@onkernel/hypeman';
 import { cpFromInstance, cpToInstance } from '@onkernel/hypeman/lib/cp';
+import { packFile } from '../../packages/archive/src/index.ts';
 import { until } from '../engine/real-engine.ts';
 import { type CountingProxy, countingProxy } from './counting-proxy.ts';
 import { hypemanExec } from './hypeman-exec.ts';
@@ -259,7 +261,46 @@ describe('hypeman’s official client', () => {
     await assert.rejects(snapshotSchedule.get(id), Hypeman.NotFoundError);
   });
 
-  // Volumes: to be driven here, by `client.volumes` and `client.instances.volumes`, once their routes are there.
+  test('makes volumes, also of an archive, and attaches and detaches them while the instance runs', async () => {
+    const data = await client.volumes.create({ name: 'data', size_gb: 1, tags: { a: 'b' } });
+    assert.deepEqual([data.name, data.size_gb, data.tags, data.attachments], ['data', 1, { a: 'b' }, []]);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of packFile(
+      { name: 'seed', mode: 0o644, uid: 0, gid: 0, mtimeMs: 0 },
+      Buffer.from('seed'),
+    ))
+      chunks.push(chunk);
+    const archive = gzipSync(Buffer.concat(chunks));
+    const seeded = await client.volumes.createFromArchive(archive, { name: 'seeded', size_gb: 1 });
+    assert.deepEqual(
+      (await client.volumes.list({ tags: { a: 'b' } })).map((volume) => volume.id),
+      [data.id],
+    );
+    await client.instances.volumes.attach(data.id, { id, mount_path: '/data' });
+    await client.instances.volumes.attach(seeded.id, { id, mount_path: '/seeded', readonly: true });
+    assert.equal((await exec(id, 'cat', '/seeded/seed')).output, 'seed');
+    assert.equal((await exec(id, 'sh', '-c', 'echo kept > /data/file; sync')).exitCode, 0);
+    assert.deepEqual(
+      (await client.volumes.get('data')).attachments?.map((one) => [
+        one.instance_id,
+        one.mount_path,
+        one.readonly,
+      ]),
+      [[id, '/data', false]],
+    );
+    await assert.rejects(client.volumes.delete(data.id), Hypeman.ConflictError);
+    for (const volume of [data, seeded]) await client.instances.volumes.detach(volume.id, { id });
+    const other = await client.instances.create({
+      name: 'reader',
+      image: 'busybox',
+      cmd: ['sleep', '100000'],
+      volumes: [{ volume_id: data.id, mount_path: '/data', readonly: true }],
+    });
+    assert.equal((await exec(other.id, 'cat', '/data/file')).output, 'kept\n');
+    await client.instances.delete(other.id);
+    for (const volume of [data, seeded]) await client.volumes.delete(volume.id);
+    await assert.rejects(client.volumes.get(data.id), Hypeman.NotFoundError);
+  });
 
   test('stops, starts and deletes it', async () => {
     assert.equal((await client.instances.stop(id)).state, 'Stopped');
