@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import Hypeman from '@onkernel/hypeman';
 import { cpFromInstance, cpToInstance } from '@onkernel/hypeman/lib/cp';
+import { packFile } from '../../packages/archive/src/index.ts';
 import { until } from '../engine/real-engine.ts';
 import { type CountingProxy, countingProxy } from './counting-proxy.ts';
 import { hypemanExec } from './hypeman-exec.ts';
@@ -244,6 +246,19 @@ describe('hypeman’s official client', () => {
     assert.equal((await exec(id, 'cat', '/tmp/mark')).output, 'kept\n');
     await client.snapshots.delete(kept.id);
     await assert.rejects(client.snapshots.get(kept.id), Hypeman.NotFoundError);
+  });
+
+  test('sets, shows and removes a snapshot schedule', async () => {
+    const { snapshotSchedule } = client.instances;
+    await assert.rejects(snapshotSchedule.get(id), Hypeman.NotFoundError);
+    const retention = { max_count: 3, max_age: '24h' };
+    const set = await snapshotSchedule.update(id, { interval: '15m', retention, metadata: { a: 'b' } });
+    assert.deepEqual([set.instance_id, set.metadata, set.last_run_at], [id, { a: 'b' }, null]);
+    assert.equal(set.retention.max_count, 3);
+    assert.deepEqual(await snapshotSchedule.get(id), set);
+    await assert.rejects(snapshotSchedule.update(id, { interval: '5s', retention }), Hypeman.BadRequestError);
+    await snapshotSchedule.delete(id);
+    await assert.rejects(snapshotSchedule.get(id), Hypeman.NotFoundError);
   });
 
   test('stops, starts and deletes it', async () => {

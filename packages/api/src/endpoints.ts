@@ -47,6 +47,10 @@ export const endpoints = {
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
 
+  getSnapshotSchedule: ['GET', '/instances/{id}/snapshot-schedule'],
+  setSnapshotSchedule: ['PUT', '/instances/{id}/snapshot-schedule'],
+  deleteSnapshotSchedule: ['DELETE', '/instances/{id}/snapshot-schedule'],
+
   listSnapshots: ['GET', '/snapshots'],
   getSnapshot: ['GET', '/snapshots/{id}'],
   deleteSnapshot: ['DELETE', '/snapshots/{id}'],

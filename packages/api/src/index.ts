@@ -24,6 +24,7 @@ export {
   WaitAnswer,
 } from './schemas/instance.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
+export { SetSnapshotSchedule, SnapshotSchedule } from './schemas/schedule.ts';
 export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';

@@ -17,6 +17,7 @@ import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
+import * as schedules from './handlers/schedules.ts';
 import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
@@ -37,6 +38,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...guest,
   ...files,
   ...sessions,
+  ...schedules,
   ...copies,
   ...snapshots,
   ...templates,

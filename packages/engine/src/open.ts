@@ -18,6 +18,8 @@ import { EnginePools } from './pools/index.ts';
 import { Requests } from './requests/requests.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
+import { InstanceSchedule } from './snapshots/schedule.ts';
+import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
@@ -106,7 +108,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
     clock,
     service: { look: (instance) => service.look(instance) },
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
+    snapshotsOf: (instance) =>
+      new EngineVmSnapshots(
+        snapshots,
+        instance,
+        context.requests,
+        new InstanceSchedule(context, instance, () => scheduler.look()),
+      ),
     get volumes() {
       return volumes;
     },
@@ -124,6 +132,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
   );
   await snapshots.open();
+  const scheduler = undo.use(new SnapshotScheduler(context, snapshots));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
   await settleDisks(context);
@@ -133,6 +142,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   if (options.rebuild) await engine.doctor({ rebuild: true });
   await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();
+  scheduler.look();
   return engine;
 }
 

@@ -11,6 +11,7 @@ export * from './instance.ts';
 export * from './name-pattern.ts';
 export * from './pools.ts';
 export * from './progress.ts';
+export * from './schedules.ts';
 export * from './service.ts';
 export * from './sessions.ts';
 export * from './size.ts';

@@ -5,11 +5,6 @@
 const absent = {
   'Resource accounting': ['GET /resources', 'POST /resources/memory/reclaim'],
   'Automatic standby': ['GET /instances/{id}/auto-standby/status', 'POST /instances/{id}/auto-standby/hold'],
-  'Snapshot schedules': [
-    'GET /instances/{id}/snapshot-schedule',
-    'PUT /instances/{id}/snapshot-schedule',
-    'DELETE /instances/{id}/snapshot-schedule',
-  ],
   'Device passthrough': [
     'GET /devices',
     'POST /devices',

@@ -5,6 +5,7 @@ import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { poolRules } from './pools.ts';
 import { type Route, routesOf } from './route.ts';
+import { scheduleRules } from './schedules.ts';
 import { sessionRules } from './sessions.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = routesOf({
   ...sessionRules,
   ...copyRules,
   ...snapshotRules,
+  ...scheduleRules,
   ...templateRules,
   ...poolRules,
   ...tokenRules,

@@ -8,6 +8,7 @@ export * from './observe.ts';
 export * from './pool.ts';
 export * from './present.ts';
 export * from './progress.ts';
+export * from './schedule.ts';
 export * from './session.ts';
 export * from './snapshot.ts';
 export * from './state.ts';
