@@ -3,10 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
 import Hypeman from '@onkernel/hypeman';
 import { cpFromInstance, cpToInstance } from '@onkernel/hypeman/lib/cp';
-import { packFile } from '../../packages/archive/src/index.ts';
 import { until } from '../engine/real-engine.ts';
 import { type CountingProxy, countingProxy } from './counting-proxy.ts';
 import { hypemanExec } from './hypeman-exec.ts';
