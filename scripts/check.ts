@@ -20,7 +20,7 @@ const checks: Check[] = [
   },
   { title: 'One version everywhere', argv: own('versions.ts') },
 ];
-for (const document of ['lifecycle', 'errors', 'cli']) {
+for (const document of ['lifecycle', 'errors', 'cli', 'scopes']) {
   checks.push({ title: `docs/${document}.md is as generated`, argv: own(`docs-${document}.ts`, '--check') });
 }
 checks.push({

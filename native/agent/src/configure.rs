@@ -9,7 +9,7 @@ use crate::generation;
 use crate::identity::Identity;
 use crate::kmsg;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use viv_protocol::{Code, Fields, Value, WireError};
 
@@ -90,6 +90,8 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
             &format!("the disk {}", config.overlay_serial),
             disks::find(&mut bus, &config.overlay_serial),
         )?;
+        disks::unwatch(&layers);
+        disks::unwatch(&root);
         Ok((layers, root))
     })?;
     stage(&mut stages, "layers", || {
@@ -98,7 +100,10 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     let device = PathBuf::from(format!("/dev/{root_disk}"));
     stage(&mut stages, "overlay", || {
         told("the writable disk", disks::mount_overlay_disk(&device))?;
-        told("the file system of the writable disk", disks::grow(&device))
+        told(
+            "the file system of the writable disk",
+            disks::grow(&device, Path::new(disks::OVERLAY_DISK)),
+        )
     })?;
     stage(&mut stages, "root", || {
         told("the stacked root", disks::stack(config.layers, MERGED_ROOT))
@@ -107,8 +112,7 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     stage(&mut stages, "identity", || {
         identity.name(Some(MERGED_ROOT), Way::Anew)?;
         told("boot id", boot_id::renew())?;
-        generation::set(identity.generation(), Way::Anew);
-        generation::tell_in(MERGED_ROOT, Way::Anew);
+        generation::set(identity.generation());
         Ok(())
     })?;
     kmsg::announce(&format!(

@@ -18,6 +18,7 @@ mod environment;
 mod etc_files;
 mod exec;
 mod files;
+mod fs;
 mod generation;
 mod hooks;
 mod identity;
@@ -42,6 +43,7 @@ mod stats;
 mod sys;
 mod tar;
 mod users;
+mod volumes;
 mod workload;
 
 fn main() {
@@ -55,6 +57,10 @@ fn main() {
         .nth(1)
         .is_some_and(|argument| argument == init::NOTHING)
     {
+        let words: Vec<String> = std::env::args().skip(2).collect();
+        if !words.is_empty() {
+            println!("{}", words.join(" "));
+        }
         return;
     }
     if std::process::id() != 1 {

@@ -53,6 +53,10 @@ export const endpoints = {
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
 
+  getSnapshotSchedule: ['GET', '/instances/{id}/snapshot-schedule'],
+  setSnapshotSchedule: ['PUT', '/instances/{id}/snapshot-schedule'],
+  deleteSnapshotSchedule: ['DELETE', '/instances/{id}/snapshot-schedule'],
+
   listSnapshots: ['GET', '/snapshots'],
   getSnapshot: ['GET', '/snapshots/{id}'],
   deleteSnapshot: ['DELETE', '/snapshots/{id}'],
@@ -63,6 +67,18 @@ export const endpoints = {
   warmTemplates: ['POST', '/templates'],
   deleteTemplates: ['DELETE', '/templates'],
   deleteTemplate: ['DELETE', '/templates/{id}'],
+
+  createVolume: ['POST', '/volumes'],
+  listVolumes: ['GET', '/volumes'],
+  importVolume: ['POST', '/volumes/from-archive'],
+  getVolume: ['GET', '/volumes/{id}'],
+  deleteVolume: ['DELETE', '/volumes/{id}'],
+  resizeVolume: ['PATCH', '/volumes/{id}'],
+  cloneVolume: ['POST', '/volumes/{id}/clone'],
+  snapshotVolume: ['POST', '/volumes/{id}/snapshot'],
+  exportVolume: ['GET', '/volumes/{id}/archive'],
+  attachVolume: ['POST', '/instances/{id}/volumes/{vid}'],
+  detachVolume: ['DELETE', '/instances/{id}/volumes/{vid}'],
 
   createPool: ['POST', '/pools'],
   listPools: ['GET', '/pools'],
@@ -81,6 +97,21 @@ export const endpoints = {
   writeFile: ['PUT', '/instances/{id}/files'],
   getArchive: ['GET', '/instances/{id}/files/archive'],
   putArchive: ['PUT', '/instances/{id}/files/archive'],
+
+  listDirectory: ['GET', '/instances/{id}/files/list'],
+  makeDirectory: ['POST', '/instances/{id}/files/mkdir'],
+  removePath: ['DELETE', '/instances/{id}/files'],
+  renamePath: ['POST', '/instances/{id}/files/rename'],
+  setAttributes: ['PATCH', '/instances/{id}/files'],
+  watchPath: ['GET', '/instances/{id}/files/watch'],
+
+  listSessions: ['GET', '/instances/{id}/sessions'],
+  startSession: ['POST', '/instances/{id}/sessions'],
+  getSession: ['GET', '/instances/{id}/sessions/{xid}'],
+  closeSession: ['DELETE', '/instances/{id}/sessions/{xid}'],
+  signalSession: ['POST', '/instances/{id}/sessions/{xid}/signal'],
+  sessionOutput: ['GET', '/instances/{id}/sessions/{xid}/output'],
+  attachSession: ['WS', '/instances/{id}/sessions/{xid}/attach'],
 
   exec: ['WS', '/instances/{id}/exec'],
   attach: ['WS', '/instances/{id}/attach'],

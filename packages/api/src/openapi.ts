@@ -2,10 +2,12 @@ import { type ErrorCode, errorTable } from '@vivarium/model';
 import Type, { type TObject, type TSchema } from 'typebox';
 import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
+import { FileChange } from './schemas/directory.ts';
 import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
 import { Operation } from './schemas/operation.ts';
 import { PoolEvent } from './schemas/pool.ts';
+import { SessionPiece } from './schemas/session.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 import { idempotencyHeader, ndjson } from './wire/headers.ts';
 
@@ -34,7 +36,17 @@ const idempotencyKey = {
 export function openApi(version: string): Json {
   const schemas: Record<string, unknown> = {};
   const paths: Record<string, Json> = {};
-  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event, PoolEvent])
+  for (const schema of [
+    ErrorBody,
+    ExecStart,
+    ExecControl,
+    ExecNotice,
+    CopyStart,
+    Event,
+    FileChange,
+    PoolEvent,
+    SessionPiece,
+  ])
     reference(schema, schemas);
   schemas.LogEntry = inline(LogEntry, schemas);
   for (const route of routes) {
@@ -56,11 +68,19 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'operations', 'tokens'].map(
-      (name) => ({
-        name,
-      }),
-    ),
+    tags: [
+      'system',
+      'images',
+      'instances',
+      'guest',
+      'copies',
+      'pools',
+      'operations',
+      'volumes',
+      'tokens',
+    ].map((name) => ({
+      name,
+    })),
     paths,
     components: {
       schemas,
@@ -134,6 +154,11 @@ function responses(route: Route, schemas: Json): Json {
       content: error,
     };
   }
+  if (route.body !== undefined)
+    byStatus[408] = {
+      description: '`invalid_request`: Nothing came of the body for a minute.',
+      content: error,
+    };
   if (route.body !== undefined && !isBytes(route.body))
     byStatus[415] = { description: '`invalid_request`: The body is not said to be JSON.', content: error };
   if (route.method === 'WS')

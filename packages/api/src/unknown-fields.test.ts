@@ -12,7 +12,7 @@ test('fields that nobody knows are found at any depth, and what is free stays fr
     network: { enabled: true, speed: 3 },
     ports: [{ guest_port: 1 }, { guest_port: 2, color: 'red' }],
     tags: { anything: 'goes' },
-    volumes: [{ unknown: { deep: true } }],
+    gpu: { unknown: { deep: true } },
     constructor: 1,
   };
   assert.deepEqual(unknownFields(CreateInstance, body), [

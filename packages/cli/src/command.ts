@@ -8,6 +8,7 @@ export type Completes =
   | 'template'
   | 'pool'
   | 'token'
+  | 'volume'
   | 'image'
   | 'command'
   | 'guest-path'

@@ -1,9 +1,20 @@
 import type { CliCommand } from './command.ts';
 import { copyCommands } from './copy-commands.ts';
+import { guestCommands } from './guest-commands.ts';
 import { operationCommands } from './operation-commands.ts';
+import { volumeCommands } from './volume-commands.ts';
 
 /** Headings of the help page, in order. */
-export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
+export const groups = [
+  'Run',
+  'Life cycle',
+  'Look',
+  'Work inside',
+  'Copies',
+  'Volumes',
+  'Images',
+  'Host',
+] as const;
 
 export interface CommandEntry {
   /** As it is typed; two words for a command inside a group command: `image ls`. */
@@ -185,7 +196,9 @@ export const commands: readonly CommandEntry[] = [
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
   },
+  ...guestCommands,
   ...copyCommands,
+  ...volumeCommands,
   {
     name: 'pull',
     summary: 'Fetch images from a registry',

@@ -7,6 +7,8 @@ import {
   type LogLine,
   nextName,
   parseSize,
+  type SessionInfo,
+  type SnapshotScheduleInfo,
   Task,
   type Vivarium,
   VivError,
@@ -19,6 +21,7 @@ import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeTokens } from './fake-tokens.ts';
 import { FakeVm } from './fake-vm.ts';
+import { FakeVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -59,7 +62,11 @@ export class FakeVivarium implements Vivarium {
   readonly pools = new FakePools(this);
   readonly tokens = new FakeTokens();
   readonly operations = new FakeOperations();
+  readonly volumes = new FakeVolumes(this);
   readonly instances = new Map<string, InstanceInfo>();
+  /** Commands that were left in each instance. */
+  readonly sessions = new Map<string, SessionInfo[]>();
+  readonly schedules = new Map<string, SnapshotScheduleInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
   readonly imageList: ImageInfo[] = [];

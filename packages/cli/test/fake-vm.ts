@@ -6,6 +6,9 @@ import {
   type Detaching,
   Exec,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -17,18 +20,24 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
+import { fakeFileSteps } from './fake-files.ts';
 import { forkVm } from './fake-forks.ts';
+import { fakeSessions } from './fake-sessions.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
+import { FakeVmVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -36,6 +45,15 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.volumes = new FakeVmVolumes(
+      home,
+      () => this.info,
+      (changes) => {
+        this.info = { ...this.info, ...changes };
+        home.add(this.info);
+        return this.info;
+      },
+    );
   }
 
   get id() {
@@ -188,10 +206,18 @@ export class FakeVm implements Vm {
     return new PassThrough();
   }
 
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort(() => this.connect(), guestPort, options);
+  }
+
   async waitFor(states: InstanceInfo['state'] | InstanceInfo['state'][]) {
     this.#home.calls.push(`wait ${[states].flat().join(',')}`);
     if (this.info.autoRemove) this.#home.instances.delete(this.name);
     return { ...this.info, state: [states].flat()[0] ?? 'Stopped' };
+  }
+
+  get sessions(): VmSessions {
+    return fakeSessions(this.#home, this);
   }
 
   get files(): VmFiles {
@@ -199,6 +225,7 @@ export class FakeVm implements Vm {
     const disk = disks.get(this.id) ?? new Map<string, Buffer>();
     disks.set(this.id, disk);
     return {
+      ...fakeFileSteps(disk, calls),
       copyIn: async (from, to) => {
         calls.push(`copyIn ${from} ${to}`);
         return { bytes: 1, entries: 1 };
@@ -221,10 +248,10 @@ export class FakeVm implements Vm {
         if (data === undefined) throw new VivError('path_not_found', 'no such path');
         return { path, kind: 'file', sizeBytes: data.length, mode: 0o644, uid: 0, gid: 0, modifiedAt: at };
       },
-      async readFile(from) {
+      async readFile(from, { offset = 0, length } = {}) {
         const data = disk.get(from);
         if (data === undefined) throw new VivError('path_not_found', `No such file: ${from}`);
-        return data;
+        return data.subarray(offset, length === undefined ? undefined : offset + length);
       },
       writeFile: async (to, data) => void disk.set(to, Buffer.from(data)),
     };

@@ -31,6 +31,9 @@ export const viv: Vivarium = {
   get operations() {
     return get().operations;
   },
+  get volumes() {
+    return get().volumes;
+  },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
   get: (idOrName) => get().get(idOrName),

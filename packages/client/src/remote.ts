@@ -18,6 +18,7 @@ import type {
   Tokens,
   Vivarium,
   Vm,
+  Volumes,
 } from '@vivarium/model';
 import { remoteEvents } from './events.ts';
 import { RemoteImages } from './images.ts';
@@ -29,6 +30,7 @@ import { RemoteTemplates } from './templates.ts';
 import { RemoteTokens } from './tokens.ts';
 import type { Transport } from './transport.ts';
 import { RemoteVm } from './vm.ts';
+import { RemoteVolumes } from './volumes.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
@@ -38,6 +40,7 @@ export class RemoteVivarium implements Vivarium {
   readonly pools: Pools;
   readonly tokens: Tokens;
   readonly operations: Operations;
+  readonly volumes: Volumes;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
@@ -48,6 +51,7 @@ export class RemoteVivarium implements Vivarium {
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.tokens = new RemoteTokens(transport);
+    this.volumes = new RemoteVolumes(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 

@@ -17,6 +17,9 @@ import {
   type ExecConnection,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -31,12 +34,16 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import type { Send, Transport } from './transport.ts';
+import { RemoteVmVolumes } from './volumes.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
 const maxWaitMs = 5 * 60_000;
@@ -45,7 +52,9 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -54,7 +63,9 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
+    this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {
@@ -166,6 +177,10 @@ export class RemoteVm implements Vm {
   async connect(port: number, options: { host?: string; signal?: AbortSignal } = {}): Promise<Duplex> {
     const { host, signal } = options;
     return this.#duplex('tunnel', this.#send({ query: { port, host }, signal }), signal);
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
   }
 
   async waitFor(

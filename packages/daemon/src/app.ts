@@ -4,14 +4,15 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { absentRoutes, idempotencyHeader, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
-import { type Caller, nobody, requireScope } from './auth/caller.ts';
+import { type Caller, requireScope } from './auth/caller.ts';
 import type { Door } from './auth/door.ts';
 import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
-import { readBody, readRouteQuery, requireStraightPath, StatusError } from './body.ts';
+import { readBody, readRouteQuery, requireStraightPath } from './body.ts';
 import { Accepted, type Call, type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
 import * as docs from './handlers/docs.ts';
 import * as events from './handlers/events.ts';
+import * as files from './handlers/files.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
@@ -19,12 +20,16 @@ import * as listing from './handlers/listing.ts';
 import * as metrics from './handlers/metrics.ts';
 import * as operations from './handlers/operations.ts';
 import * as pools from './handlers/pools.ts';
+import * as schedules from './handlers/schedules.ts';
+import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
 import * as tokens from './handlers/tokens.ts';
 import { notThere } from './handlers/unsupported.ts';
+import * as volumes from './handlers/volumes.ts';
 import { requestIdOf } from './request-id.ts';
+import { StatusError } from './status-error.ts';
 import { errorHeaders } from './stream.ts';
 
 type Env = { Bindings: HttpBindings };
@@ -38,12 +43,16 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...instances,
   ...listing,
   ...guest,
+  ...files,
+  ...sessions,
+  ...schedules,
   ...copies,
   ...snapshots,
   ...templates,
   ...pools,
   ...tokens,
   ...docs,
+  ...volumes,
 };
 
 /** The HTTP routes over an engine, for whom the door lets in. */
@@ -126,7 +135,7 @@ async function answer(
       caller,
       params: params(c, route),
       query: readRouteQuery(route, new URL(incoming.url ?? '/', 'http://vivd').searchParams, headers),
-      body: await readBody(route, incoming, headers),
+      body: await readBody(route, incoming, headers, house.patience.bodyMs),
       incoming,
       outgoing,
       signal: goneSignal(outgoing),
@@ -163,8 +172,7 @@ async function admit(
   outgoing: ServerResponse,
 ): Promise<Caller> {
   if (scope === 'public') {
-    door.limit(incoming);
-    return nobody;
+    return door.welcome(incoming);
   }
   const caller = await door.authenticate(incoming);
   requireScope(caller, scope);
@@ -226,6 +234,12 @@ function answerError(
   const allow = c.res.headers.get('allow');
   return new Response(JSON.stringify(error.toJSON()), {
     status,
-    headers: { ...headers, ...errorHeaders(error), ...(allow === null ? {} : { allow }) },
+    headers: {
+      ...headers,
+      ...errorHeaders(error),
+      ...(allow === null ? {} : { allow }),
+      // Whoever has stopped in the middle of a body is not waited for.
+      ...(status === 408 ? { connection: 'close' } : {}),
+    },
   });
 }

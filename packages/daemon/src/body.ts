@@ -10,20 +10,13 @@ import {
 } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import Type, { type TObject } from 'typebox';
+import { readBytes } from './incoming.ts';
+import { StatusError } from './status-error.ts';
 
 const noQuery = Type.Object({});
 
 /** A JSON body is a description, never data. */
 const maxJsonBytes = 1024 * 1024;
-
-/** An error with a status that the table has no code of its own for. */
-export class StatusError extends VivError {
-  readonly status: number;
-  constructor(status: number, message: string, hint?: string) {
-    super('invalid_request', message, { hint });
-    this.status = status;
-  }
-}
 
 /**
  * Refuses `.` and `..` as a part of a path, encoded or not: a URL's reader takes them for directories, and what was meant as
@@ -36,12 +29,12 @@ export function requireStraightPath(target = '/'): void {
 }
 
 /** All of a body, when it is no longer than that. @throws VivError `payload_too_large`. */
-export async function readAll(incoming: IncomingMessage, max: number): Promise<Buffer> {
+export async function readAll(incoming: IncomingMessage, max: number, idleMs: number): Promise<Buffer> {
   const tooLarge = () => new VivError('payload_too_large', `The body is larger than ${max} bytes`);
   if (Number(incoming.headers['content-length'] ?? 0) > max) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+  for await (const chunk of readBytes(incoming, idleMs)) {
     size += chunk.byteLength;
     if (size > max) throw tooLarge();
     chunks.push(chunk);
@@ -54,9 +47,10 @@ export async function readBody(
   route: Route,
   incoming: IncomingMessage,
   headers: Record<string, string>,
+  idleMs: number,
 ): Promise<unknown> {
   if (route.body === undefined || isBytes(route.body)) return undefined;
-  const bytes = await readAll(incoming, maxJsonBytes);
+  const bytes = await readAll(incoming, maxJsonBytes, idleMs);
   if (bytes.byteLength === 0 && route.bodyOptional) return {};
   const type = incoming.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/json' && !type?.endsWith('+json')) {

@@ -4,6 +4,7 @@ import type { Engine } from '@vivarium/engine';
 import type { Caller } from './auth/caller.ts';
 import type { Tokens } from './auth/tokens.ts';
 import type { Sessions } from './exec/sessions.ts';
+import type { Patience } from './incoming.ts';
 import type { DaemonLog } from './log.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Pulls } from './pulls.ts';
@@ -17,6 +18,7 @@ export interface House {
   readonly pulls: Pulls;
   readonly metrics: Metrics;
   readonly tokens: Tokens;
+  readonly patience: Patience;
   /** Fires when the daemon goes. */
   readonly closing: AbortSignal;
 }

@@ -1,4 +1,9 @@
-import { vivariumContract, vivariumOperations, vivariumRooms } from '@vivarium/client/contract';
+import {
+  vivariumContract,
+  vivariumOperations,
+  vivariumRooms,
+  vivariumVolumes,
+} from '@vivarium/client/contract';
 import { openHouse } from './testing/house.ts';
 
 vivariumContract('the SDK over the daemon', async () => {
@@ -28,6 +33,16 @@ vivariumRooms(
   },
   { disks: false },
 );
+
+vivariumVolumes('the SDK over the daemon', async () => {
+  const house = await openHouse();
+  return { viv: house.viv, end: () => house[Symbol.asyncDispose]() };
+});
+
+vivariumVolumes('the engine', async () => {
+  const house = await openHouse();
+  return { viv: house.engine, end: () => house[Symbol.asyncDispose]() };
+});
 
 vivariumOperations('the SDK over the daemon', async () => {
   const house = await openHouse();

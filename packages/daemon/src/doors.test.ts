@@ -62,6 +62,11 @@ test('no route but the public ones does anything for nobody, or for a token with
   }
 });
 
+test('health tells on TCP that it is well, and not where', async () => {
+  assert.deepEqual(Object.keys((await call(url, 'GET', '/health')).json).sort(), ['status', 'version']);
+  assert.equal((await call(house.daemon.socket, 'GET', '/health')).json.home, house.home);
+});
+
 test('a token of a token is no more than its own, over HTTP too', async () => {
   const { token } = await make('token:write', 'instance:read');
   refused(await ask(token, 'POST', '/tokens', { scopes: ['*'] }), 403, 'forbidden');

@@ -47,6 +47,9 @@ const garbage: Record<string, string> = {
   'no HTTP': '\0\u0001\u0002\r\n\r\n',
   'a target that is no URL': 'GET //[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'an absolute target that is no URL': 'GET http://[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+  'two hosts': 'GET /health HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n',
+  'no host': 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n',
+  'no version': 'POST /instances\r\n\r\n',
   'a host that is none': 'GET /health HTTP/1.1\r\nhost: [\r\nconnection: close\r\n\r\n',
   'two lengths': 'POST /instances HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}',
   'a length and chunks':

@@ -173,7 +173,7 @@ test('events come until the pool has ended, from the one that was seen last', as
 test('a pool says of its VMs what it can not do, and misspelt fields are named', async () => {
   const made = async (instance: object, more = {}) =>
     ask('POST', '/pools', { body: { name: 'web', instance: { image: 'busybox', ...instance }, ...more } });
-  assert.match(String((await made({ volumes: [] })).json.message), /"instance.volumes"/);
+  assert.match(String((await made({ devices: [] })).json.message), /"instance.devices"/);
   assert.match(String((await made({ name: 'x' })).json.message), /"instance.name"/);
   assert.equal((await made({ cmdd: [] })).json.hint, 'Did you mean cmd?');
   assert.equal((await made({ network: { egress: { enabled: true } } })).json.code, 'not_supported');

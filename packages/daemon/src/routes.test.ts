@@ -147,7 +147,7 @@ test('fields that nobody knows are named on hypeman’s routes and refused on ou
 
 test('what hypeman can and we cannot is said, never left out in silence', async () => {
   for (const more of [
-    { volumes: [{}] },
+    { devices: ['x'] },
     { gpu: { profile: 'x' } },
     { hypervisor: 'vz' },
     { snapshot_policy: { compression: { enabled: true } } },

@@ -11,6 +11,7 @@ import { namesOf, requireSafe, type TcpOptions } from './auth/listener.ts';
 import { Tokens } from './auth/tokens.ts';
 import type { House } from './call.ts';
 import { Sessions } from './exec/sessions.ts';
+import { type Patience, patience } from './incoming.ts';
 import type { DaemonLog } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Pulls } from './pulls.ts';
@@ -30,6 +31,8 @@ export interface ServeOptions {
   /** Requests on TCP for each token. Default: no limit. */
   rate?: Rate;
   log?: DaemonLog;
+  /** How long clients may take. */
+  patience?: Partial<Patience>;
   /** Milliseconds a command goes on without its client. Default 60,000. */
   graceMs?: number;
 }
@@ -65,6 +68,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     pulls: new Pulls(engine),
     metrics: new Metrics(engine, version),
     tokens: new Tokens(engine.home),
+    patience: { ...patience, ...options.patience },
     closing: closing.signal,
   };
   const servers: Server[] = [];
@@ -133,7 +137,16 @@ function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
   ) as RequestListener;
   // An idle client keeps its connection for long: opening one costs it more than keeping it costs us. An upload
   // may take as long as it takes.
-  const timeouts = { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 20_000 };
+  const { headersMs } = house.patience;
+  const timeouts = {
+    keepAliveTimeout: 600_000,
+    requestTimeout: 0,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: Math.ceil(headersMs / 4),
+    // A client whose machine has gone says no word of it; the kernel finds out.
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  };
   const server =
     tls === undefined
       ? createServer(timeouts, listener)
@@ -145,14 +158,19 @@ function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
       code: 'invalid_request',
       message: `Not an HTTP request: ${error.message}`,
     });
-    const status =
-      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    const status = statusLines[error.code ?? ''] ?? '400 Bad Request';
     raw.end(
       `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
   });
   return server;
 }
+
+/** What is wrong with a request that was not understood, by Node's word for it. */
+const statusLines: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
 
 function listenTcp(server: Server, { host, port, tls }: TcpOptions): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -8,6 +8,7 @@ import type {
   Snapshots,
   Task,
   Vm,
+  VmSnapshotSchedule,
   VmSnapshots,
 } from '@vivarium/model';
 import { instanceResource, snapshotResource } from './engine-events.ts';
@@ -69,9 +70,16 @@ export class EngineVmSnapshots implements VmSnapshots {
   readonly #instance: Instance;
   readonly #requests: Requests;
   readonly #tasks: Tasks;
+  readonly schedule: VmSnapshotSchedule;
 
-  constructor(room: SnapshotRoom, instance: Instance, { requests, tasks }: Context) {
+  constructor(
+    room: SnapshotRoom,
+    instance: Instance,
+    { requests, tasks }: Context,
+    schedule: VmSnapshotSchedule,
+  ) {
     this.#tasks = tasks;
+    this.schedule = schedule;
     this.#room = room;
     this.#instance = instance;
     this.#requests = requests;

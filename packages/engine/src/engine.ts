@@ -14,6 +14,7 @@ import type {
   Task,
   Templates,
   Vivarium,
+  Volumes,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { daemonResource, instanceResource, readOptions } from './engine-events.ts';
@@ -21,6 +22,7 @@ import { EngineImages } from './engine-images.ts';
 import type { EngineOperations } from './engine-operations.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
+import { EngineVolumes } from './engine-volumes.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
@@ -35,6 +37,7 @@ import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import { noteEvent } from './store/events.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
+import { rebuildVolumes, strayVolumes } from './volumes/recover.ts';
 
 /** Milliseconds that operations under way have to end before closing takes them back. */
 const closeMs = 5000;
@@ -61,6 +64,7 @@ export class Engine implements Vivarium {
   readonly templates: Templates;
   readonly pools: EnginePools;
   readonly operations: EngineOperations;
+  readonly volumes: Volumes;
   readonly #context: Context;
   readonly #program: string;
   readonly #registry: InstanceRegistry;
@@ -86,6 +90,7 @@ export class Engine implements Vivarium {
     this.#resources = resources;
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
+    this.volumes = new EngineVolumes(context);
     this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
@@ -184,7 +189,20 @@ export class Engine implements Vivarium {
 
   async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
     const checks = await this.#context.doctor(this.home);
-    if (options.rebuild) checks.push(...(await rebuild(this.#context, this.#registry)));
+    if (options.rebuild)
+      checks.push(
+        ...(await rebuildVolumes(this.#context)),
+        ...(await rebuild(this.#context, this.#registry)),
+      );
+    const lost = await strayVolumes(this.#context);
+    if (lost.length > 0) {
+      checks.push({
+        name: 'volumes',
+        status: 'warning',
+        message: `${lost.length} volume directories are not in the database`,
+        hint: 'Restore them with `viv doctor --rebuild`.',
+      });
+    }
     const stray = await strayDirectories(this.#context, this.#registry);
     if (stray.length > 0) {
       checks.push({

@@ -1,11 +1,27 @@
 import { copyIn, copyOut, readFile, writeFile } from '@vivarium/archive';
-import type { CopyOptions, FileStat, VmFiles } from '@vivarium/model';
+import {
+  type CopyOptions,
+  type DirectoryOptions,
+  type FileAttributes,
+  type FileChange,
+  type FileEntry,
+  type FileStat,
+  isVivError,
+  type ReadOptions,
+  type VmFiles,
+  type WatchOptions,
+} from '@vivarium/model';
+import type { GuestFileCalls } from './guest/file-calls.ts';
 import { guestOf } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 
 const target = 'root';
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
+/** What the agent gives of a file in one answer. */
+const partBytes = 32 * 1024;
+
+const within = () => AbortSignal.timeout(answerMs);
 
 type Moved = { bytes: number; entries: number };
 
@@ -43,16 +59,62 @@ export class GuestFiles implements VmFiles {
 
   async stat(guestPath: string, options: { followLinks?: boolean } = {}): Promise<FileStat> {
     const guest = guestOf(this.#instance, 'look into');
-    return guest.stat(
-      target,
-      this.#absolute(guestPath),
-      options.followLinks ?? false,
-      AbortSignal.timeout(answerMs),
-    );
+    return guest.stat(target, this.#absolute(guestPath), options.followLinks ?? false, within());
   }
 
-  readFile(guestPath: string): Promise<Buffer> {
-    return readFile(this, guestPath);
+  async list(guestPath: string): Promise<FileEntry[]> {
+    const all: FileEntry[] = [];
+    for (let after: string | undefined, more = true; more; after = all.at(-1)?.name) {
+      const page = await this.#calls('look into').list(this.#absolute(guestPath), after, within());
+      all.push(...page.entries);
+      more = page.more;
+    }
+    return all;
+  }
+
+  mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
+    return this.#calls('make a directory in').mkdir(this.#absolute(guestPath), options, within());
+  }
+
+  async remove(
+    guestPath: string,
+    options: { recursive?: boolean; force?: boolean } = {},
+  ): Promise<{ removed: number }> {
+    try {
+      // A large tree takes its time, and the guest goes on with it whoever waits.
+      return await this.#calls('remove from').remove(this.#absolute(guestPath), options.recursive ?? false);
+    } catch (error) {
+      if (options.force && isVivError(error, 'path_not_found')) return { removed: 0 };
+      throw error;
+    }
+  }
+
+  rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
+    const calls = this.#calls('rename in');
+    return calls.rename(this.#absolute(from), this.#absolute(to), options.replace ?? true, within());
+  }
+
+  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
+    return this.#calls('change').setAttributes(this.#absolute(guestPath), attributes, within());
+  }
+
+  watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+    const path = this.#absolute(guestPath).replace(/(?<=.)\/+$/, '');
+    return this.#calls('watch').watch(path, options.recursive ?? false, options.signal);
+  }
+
+  async readFile(guestPath: string, { offset = 0, length }: ReadOptions = {}): Promise<Buffer> {
+    if (offset === 0 && length === undefined) return readFile(this, guestPath);
+    const calls = this.#calls('read from');
+    const chunks: Uint8Array[] = [];
+    for (let at = offset, left = length ?? Number.MAX_SAFE_INTEGER; left > 0; ) {
+      const { data } = await calls.read(this.#absolute(guestPath), at, Math.min(left, partBytes), within());
+      if (data.byteLength === 0) break;
+      chunks.push(data);
+      at += data.byteLength;
+      left -= data.byteLength;
+    }
+    return Buffer.concat(chunks);
   }
 
   writeFile(
@@ -61,6 +123,10 @@ export class GuestFiles implements VmFiles {
     options: { mode?: number; uid?: number; gid?: number } = {},
   ): Promise<void> {
     return writeFile(this, guestPath, data, options);
+  }
+
+  #calls(action: string): GuestFileCalls {
+    return guestOf(this.#instance, action).files(target);
   }
 
   #absolute(guestPath: string): string {

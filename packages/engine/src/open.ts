@@ -24,6 +24,8 @@ import { EnginePools } from './pools/index.ts';
 import { Requests } from './requests/requests.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
+import { InstanceSchedule } from './snapshots/schedule.ts';
+import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog, noteEvent } from './store/events.ts';
@@ -34,8 +36,11 @@ import { PoolStore } from './store/pools.ts';
 import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
 import { TaskStore } from './store/tasks.ts';
+import { VolumeStore } from './store/volumes.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
+import { settleDisks } from './volumes/recover.ts';
+import { VolumeRoom } from './volumes/room.ts';
 
 export interface EngineOptions {
   /**
@@ -118,16 +123,34 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
     clock,
     service: { look: (instance) => service.look(instance) },
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context),
+    snapshotsOf: (instance) =>
+      new EngineVmSnapshots(
+        snapshots,
+        instance,
+        context,
+        new InstanceSchedule(context, instance, () => scheduler.look()),
+      ),
+    get volumes() {
+      return volumes;
+    },
   };
   const service = undo.use(new InstanceService(context, registry));
+  const volumes = new VolumeRoom(
+    context,
+    path.join(home, 'volumes'),
+    new VolumeStore(database.records, journal),
+  );
+  undo.defer(() => volumes.close());
+  await volumes.open();
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
   );
   await snapshots.open();
+  const scheduler = undo.use(new SnapshotScheduler(context, snapshots));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
+  await settleDisks(context);
   const stored = new StoredOperations(database.records);
   recoverTasks(taskStore, {
     stored,
@@ -148,6 +171,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();
   if (!embedded) engine.note(daemonResource(program), 'started', { pid: process.pid, driver: engine.driver });
+  scheduler.look();
   return engine;
 }
 

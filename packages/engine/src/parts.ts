@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DoctorReport } from '@vivarium/model';
 import {
@@ -96,7 +98,7 @@ export async function simulatedParts(
       dropTop: async () => undefined,
       planMerge: async () => undefined,
       flatten: async () => undefined,
-      copy: async () => undefined,
+      copy: copySimulated,
     },
     network: new UserNetwork(),
     boot: {
@@ -112,4 +114,10 @@ export async function simulatedParts(
 
 function rootDiskPath(dir: string): string {
   return path.join(dir, 'root.qcow2');
+}
+
+/** Simulated guests keep what is in a volume in a file at the path of its disk; other disks are none. */
+async function copySimulated(from: string, to: string): Promise<void> {
+  const file = rootDiskPath(from);
+  if (existsSync(file)) await copyFile(file, rootDiskPath(to));
 }

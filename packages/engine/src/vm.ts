@@ -9,6 +9,9 @@ import {
   type ExecOffsets,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
   type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
@@ -23,9 +26,12 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmSessions,
   type VmSnapshots,
+  type VmVolumes,
 } from '@vivarium/model';
 import { instanceResource } from './engine-events.ts';
+import { EngineVmVolumes } from './engine-volumes.ts';
 import { GuestFiles } from './files.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
@@ -48,6 +54,7 @@ import { readLog } from './logs/read.ts';
 import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
 import { updateInstance } from './service/update.ts';
+import { InstanceSessions } from './sessions.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -57,13 +64,17 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
 
   constructor(context: Context, instance: Instance) {
     this.snapshots = context.snapshotsOf(instance);
+    this.volumes = new EngineVmVolumes(context, instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance);
+    this.sessions = new InstanceSessions(instance);
   }
 
   get id(): string {
@@ -214,6 +225,10 @@ export class EngineVm implements Vm {
     { host = '127.0.0.1', signal }: { host?: string; signal?: AbortSignal } = {},
   ): Promise<Duplex> {
     return guestOf(this.#instance, 'connect to').connect(host, port, signal);
+  }
+
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
   }
 
   async waitFor(

@@ -1,6 +1,7 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
 import type { ServiceInfo, ServiceOptions } from './service.ts';
+import type { AttachedVolume, VolumeMount } from './volumes.ts';
 
 /** A TCP port of the guest that the host listens for. */
 export interface PortRequest {
@@ -45,6 +46,8 @@ export interface CreateOptions extends ServiceOptions {
   /** At most 50. */
   tags?: Record<string, string>;
   ports?: PortRequest[];
+  /** At most 23. */
+  volumes?: VolumeMount[];
   /** `user`: outgoing connections and published ports. `none`: no card at all. Default `user`. */
   network?: 'user' | 'none';
   /** Gives the entrypoint a terminal of this size. */
@@ -139,6 +142,8 @@ export interface InstanceInfo extends ServiceInfo {
   operation?: OperationInfo;
   /** Its memory is saved: {@link Vm.start} goes on from there, {@link Vm.discard} gives it up. RFC 3339 time of the save. */
   suspendedAt?: string;
+  /** Absent where it has none. */
+  volumes?: AttachedVolume[];
   /** What it was copied from, by a fork. */
   forkedFrom?: { instanceId: string; snapshotId?: string };
   /** The snapshot of it that was taken or restored last: what its next one comes after. */

@@ -3,6 +3,15 @@ import type { State } from '@vivarium/lifecycle';
 import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
 import type { EventOptions, InstanceEvent } from './events.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
+import type {
+  DirectoryOptions,
+  FileAttributes,
+  FileChange,
+  FileEntry,
+  ReadOptions,
+  WatchOptions,
+} from './files.ts';
+import type { Forward, ForwardOptions } from './forward.ts';
 import type { ImageInfo } from './image.ts';
 import type {
   ActionResult,
@@ -19,7 +28,9 @@ import type { Operations } from './operations.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
+import type { VmSessions } from './sessions.ts';
 import type { Tokens } from './tokens.ts';
+import type { VmVolumes, Volumes } from './volumes.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -50,6 +61,7 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
@@ -85,12 +97,19 @@ export interface Vm extends AsyncDisposable {
   /** The entrypoint's own stdin and output, from the start of what is still held. */
   attach(options?: { signal?: AbortSignal; tty?: TerminalSize }): Promise<ExecConnection>;
   readonly files: VmFiles;
+  /** The commands in it. */
+  readonly sessions: VmSessions;
   logs(options?: LogOptions): AsyncIterable<LogLine>;
   stats(): Promise<InstanceStats>;
   /** The serial console, both ways, from now on. */
   console(options?: { signal?: AbortSignal }): Promise<Duplex>;
   /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
   connect(port: number, options?: { host?: string; signal?: AbortSignal }): Promise<Duplex>;
+  /**
+   * Listens on this machine and carries each connection to a port of the guest, as {@link Vm.connect} does.
+   * @throws VivError `port_in_use`.
+   */
+  forward(guestPort: number, options?: ForwardOptions): Promise<Forward>;
   /** Resolves in one of the states; rejects with `invalid_state` where it can't be reached any more. Default deadline 60 s. */
   waitFor(
     states: State | State[],
@@ -158,7 +177,28 @@ export interface VmFiles {
   getArchive(guestPath: string, options?: CopyOptions): AsyncIterable<Uint8Array>;
   /** @throws VivError `path_not_found`. */
   stat(guestPath: string, options?: { followLinks?: boolean }): Promise<FileStat>;
-  readFile(guestPath: string): Promise<Buffer>;
+  /** By name, in the order of their bytes. @throws VivError `path_not_found` where it is no directory. */
+  list(guestPath: string): Promise<FileEntry[]>;
+  /** @throws VivError `conflict` where something is there already. */
+  mkdir(guestPath: string, options?: DirectoryOptions): Promise<void>;
+  /**
+   * A file, link or empty directory; `recursive`: with all below it, up to 400 directories inside each other. Links are not followed,
+   * and what is mounted is left alone. `force`: what is not there is no error.
+   *
+   * @throws VivError `path_not_found`, and `conflict` where a directory is not empty or in use.
+   */
+  remove(guestPath: string, options?: { recursive?: boolean; force?: boolean }): Promise<{ removed: number }>;
+  /** Within one file system, as `rename(2)` does. `replace`: default true; false: `conflict` where the target exists. */
+  rename(from: string, to: string, options?: { replace?: boolean }): Promise<void>;
+  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void>;
+  /**
+   * What happens at a path. Resolves once nothing is missed any more; the iteration ends with the signal. Whoever reads slowly
+   * loses some, and is told so.
+   *
+   * @throws VivError `path_not_found`, also in the iteration once it is gone, `agent_unreachable` where the guest is lost.
+   */
+  watch(guestPath: string, options?: WatchOptions): Promise<AsyncIterable<FileChange>>;
+  readFile(guestPath: string, options?: ReadOptions): Promise<Buffer>;
   writeFile(
     guestPath: string,
     data: string | Uint8Array,
@@ -199,6 +239,7 @@ export interface Vivarium extends AsyncDisposable {
   /** Only of a daemon. */
   readonly tokens?: Tokens;
   readonly operations: Operations;
+  readonly volumes: Volumes;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

@@ -20,6 +20,8 @@ impl Agent {
                 break;
             }
         }
+        self.serve_watches();
+        self.log.write();
         self.watch_outputs();
     }
 
@@ -197,6 +199,7 @@ impl Agent {
 
     /// The host lets go of a stream; its session stays.
     pub(super) fn detach(&mut self, stream: u32) {
+        self.watches.remove(&stream);
         if let Some(session) = self
             .streams
             .remove(&stream)

@@ -4,21 +4,7 @@
  */
 const absent = {
   'Resource accounting': ['GET /resources', 'POST /resources/memory/reclaim'],
-  Volumes: [
-    'GET /volumes',
-    'POST /volumes',
-    'POST /volumes/from-archive',
-    'GET /volumes/{id}',
-    'DELETE /volumes/{id}',
-    'POST /instances/{id}/volumes/{vid}',
-    'DELETE /instances/{id}/volumes/{vid}',
-  ],
   'Automatic standby': ['GET /instances/{id}/auto-standby/status', 'POST /instances/{id}/auto-standby/hold'],
-  'Snapshot schedules': [
-    'GET /instances/{id}/snapshot-schedule',
-    'PUT /instances/{id}/snapshot-schedule',
-    'DELETE /instances/{id}/snapshot-schedule',
-  ],
   'Device passthrough': [
     'GET /devices',
     'POST /devices',

@@ -1,17 +1,8 @@
 import Type from 'typebox';
 import { Copied, PathInfo } from '../schemas/file.ts';
+import { guest } from './errors.ts';
 import type { RouteRule } from './route.ts';
 
-const guest = [
-  'not_found',
-  'ambiguous',
-  'invalid_state',
-  'agent_unreachable',
-  'protocol_error',
-  'path_not_found',
-  'guest_error',
-  'timeout',
-] as const;
 const path = Type.String({ minLength: 1 });
 const follow_links = Type.Optional(Type.Boolean({ description: 'Default false.' }));
 const tar = { media: 'application/x-tar', description: 'A tar stream.' } as const;
@@ -28,11 +19,15 @@ export const guestRules = {
     errors: guest,
   },
   readFile: {
-    summary: 'The content of one file, at most 64 MB',
+    summary: 'The content of one file or a part of it, at most 64 MB',
     tag: 'guest',
     scope: 'instance:exec',
     origin: 'vivarium',
-    query: Type.Object({ path }),
+    query: Type.Object({
+      path,
+      offset: Type.Optional(Type.Integer({ minimum: 0, description: 'First byte. Default 0.' })),
+      length: Type.Optional(Type.Integer({ minimum: 0, description: 'At most. Default: all that follow.' })),
+    }),
     status: 200,
     answer: { media: 'application/octet-stream', description: 'The file.' },
     errors: [...guest, 'payload_too_large', 'conflict'],

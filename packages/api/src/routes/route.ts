@@ -7,6 +7,7 @@ import type { Scope } from '../scopes.ts';
 export interface Bytes {
   readonly media:
     | 'application/x-tar'
+    | 'application/gzip'
     | 'application/octet-stream'
     | 'text/plain'
     | 'text/event-stream'
@@ -18,7 +19,16 @@ export interface Bytes {
 /** Everything there is to say about one route; validation, documentation and types come from it. */
 export interface RouteRule {
   readonly summary: string;
-  readonly tag: 'system' | 'images' | 'instances' | 'guest' | 'copies' | 'pools' | 'operations' | 'tokens';
+  readonly tag:
+    | 'system'
+    | 'images'
+    | 'instances'
+    | 'guest'
+    | 'copies'
+    | 'pools'
+    | 'operations'
+    | 'volumes'
+    | 'tokens';
   /** What a token needs for it; `public` needs none. */
   readonly scope: Scope | 'public';
   /** `hypeman`: unknown fields are ignored and named in a header. `vivarium`: they are refused. */

@@ -3,6 +3,7 @@ import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts
 import { ErrorBody } from './error.ts';
 import { serviceAnswer, serviceFields } from './service.ts';
 import { VivState, WireState } from './state.ts';
+import { VolumeMount, VolumeMountInput } from './volume.ts';
 
 const Network = Type.Object({
   enabled: Type.Boolean(),
@@ -96,6 +97,7 @@ export const Instance = Type.Object(
     forked_from: Type.Optional(
       Type.Object({ instance_id: Type.String(), snapshot_id: Type.Optional(Type.String()) }),
     ),
+    volumes: Type.Optional(Type.Array(VolumeMount, { description: 'Absent where it has none.' })),
     snapshot_id: Type.Optional(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
@@ -114,7 +116,6 @@ export const later = (what: string) =>
 
 /** Fields of hypeman that would change what the instance does, and that nothing here can honour yet. */
 export const unsupportedCreateFields = {
-  volumes: later('Volumes'),
   devices: later('Device passthrough'),
   gpu: later('A GPU'),
   auto_standby: later('Automatic standby'),
@@ -145,6 +146,7 @@ export const CreateInstance = Type.Object(
         egress: later('An egress policy'),
       }),
     ),
+    volumes: Type.Optional(Type.Array(VolumeMountInput, { description: 'At most 23.' })),
     ...unsupportedCreateFields,
     skip_kernel_headers: Type.Optional(
       Type.Boolean({ description: 'No headers are ever put into a guest.' }),

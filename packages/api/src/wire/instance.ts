@@ -11,6 +11,7 @@ import { camelKeys, snakeKeys } from './keys.ts';
 import { present } from './present.ts';
 import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { stateToWire } from './state.ts';
+import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
 
 /** All guests are the host's kind. */
 const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
@@ -65,6 +66,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
       suspended_at: info.suspendedAt,
       forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
+      volumes: info.volumes && attachedToWire(info.volumes),
       snapshot_id: info.snapshotId,
       pool: info.pool,
       acquired_at: info.acquiredAt,
@@ -107,6 +109,7 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     operation: wire.operation && (camelKeys(wire.operation) as InstanceInfo['operation']),
     suspendedAt: wire.suspended_at,
     forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
+    volumes: wire.volumes && attachedFromWire(wire.volumes),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
     expiresAt: wire.expires_at ?? undefined,
@@ -146,6 +149,7 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     ports: options.ports?.map((port) =>
       present({ guest_port: port.guestPort, host_port: port.hostPort, host_address: port.hostAddress }),
     ),
+    volumes: options.volumes?.map(mountToWire),
     tty: options.tty,
     stdin: options.stdin,
     attach: options.attach,
@@ -174,6 +178,7 @@ export function createFromWire(body: CreateInstance): CreateOptions {
       present({ guestPort: port.guest_port, hostPort: port.host_port, hostAddress: port.host_address }),
     ),
     network: body.network?.enabled === undefined ? undefined : body.network.enabled ? 'user' : 'none',
+    volumes: body.volumes?.map(mountFromWire),
     tty: body.tty,
     stdin: body.stdin as CreateOptions['stdin'],
     attach: body.attach,

@@ -14,6 +14,7 @@ import {
   type ServiceFlags,
 } from './service.ts';
 import { parseChoice, parseCount, parseDuration, parseTags } from './values.ts';
+import { parseVolume } from './volumes.ts';
 
 /** What commander makes of the options that `run` and `create` share. */
 export interface CreateFlags extends ServiceFlags, AutostartFlags {
@@ -24,6 +25,7 @@ export interface CreateFlags extends ServiceFlags, AutostartFlags {
   env?: string[];
   envFile?: string[];
   publish?: string[];
+  volume?: string[];
   cpus?: string;
   memory?: string;
   disk?: string;
@@ -62,6 +64,11 @@ export function machineOptions(command: Command): void {
     .option(
       '-p, --publish <[[address:]host:]guest>',
       'publish a port of the VM on this host (127.0.0.1)',
+      repeat,
+    )
+    .option(
+      '-v, --volume <name:/path[:ro|:overlay]>',
+      'attach a volume; ro: to read, overlay: with a private layer (default: to write)',
       repeat,
     )
     .option('--cpus <n>', 'vCPUs (default: 1)')
@@ -107,6 +114,7 @@ export function parseCreate(
     hostname: flags.hostname,
     tags: Object.keys(tags).length === 0 ? undefined : tags,
     ports: ports.length === 0 ? undefined : ports,
+    volumes: flags.volume === undefined ? undefined : flags.volume.map(parseVolume),
     network:
       flags.network === undefined
         ? undefined

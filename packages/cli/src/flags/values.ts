@@ -35,6 +35,12 @@ export function parseCount(text: string, option: string, least: number): number 
   return count;
 }
 
+/** Permission bits in octal. */
+export function parseMode(text: string, option: string): number {
+  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
+  throw new VivError('invalid_request', `${option}: ${JSON.stringify(text)} is no mode, as 755 is.`);
+}
+
 /** One of a few words. */
 export function parseChoice<Word extends string>(text: string, option: string, words: readonly Word[]): Word {
   const word = words.find((candidate) => candidate === text);

@@ -10,9 +10,12 @@ import { observeContract } from './observe.ts';
 import { operationContract } from './operations.ts';
 import { poolContract } from './pools.ts';
 import { serviceContract } from './service.ts';
+import { sessionContract } from './sessions.ts';
 import { snapshotContract } from './snapshots.ts';
+import { fileStepContract } from './steps.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
+import { volumeContract } from './volumes.ts';
 
 /** A Vivarium to be tested, and what ends it. It starts without instances and has an image called busybox. */
 export interface Subject {
@@ -38,6 +41,8 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     instanceContract,
     execContract,
     fileContract,
+    fileStepContract,
+    sessionContract,
     observeContract,
     imageContract,
     serviceContract,
@@ -63,6 +68,11 @@ export function vivariumRooms(
 /** What every Vivarium does that keeps a journal. */
 export function vivariumOperations(name: string, make: () => Promise<Subject>): void {
   contract(`${name} keeps the contract of operations:`, make, [operationContract]);
+}
+
+/** What every Vivarium does with disks that outlive instances. */
+export function vivariumVolumes(name: string, make: () => Promise<Subject>): void {
+  contract(`${name} keeps the contract of volumes:`, make, [volumeContract]);
 }
 
 function contract(

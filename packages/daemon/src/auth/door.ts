@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isVivError, VivError } from '@vivarium/model';
 import { networkOf } from './addresses.ts';
 import { Buckets, type Rate } from './buckets.ts';
-import { type Caller, owner } from './caller.ts';
+import { type Caller, nobody, owner } from './caller.ts';
 import { allowedOrigin, checkOrigin, type OriginRules } from './origins.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -41,14 +41,20 @@ export class Door {
     const address = networkOf(incoming.socket.remoteAddress);
     refuseFor(this.#failures.wait(address), 'Too many wrong tokens came from this address');
     const caller = await this.#bearerOf(incoming, address);
-    this.limit(incoming, caller);
+    this.#limit(incoming, caller);
     return caller;
   }
 
-  /** Counts a request; of whom nobody asks who they are, by their address. @throws VivError `rate_limited`. */
-  limit({ socket }: IncomingMessage, caller?: Caller): void {
+  /** For what anybody may ask; only counts. @throws VivError `rate_limited`. */
+  welcome(incoming: IncomingMessage): Caller {
+    const caller = this.#options.local ? owner : nobody;
+    this.#limit(incoming, caller);
+    return caller;
+  }
+
+  #limit({ socket }: IncomingMessage, caller: Caller): void {
     if (this.#options.local || this.#requests === undefined) return;
-    refuseFor(this.#requests.take(caller?.tokenId ?? networkOf(socket.remoteAddress)), 'Too many requests');
+    refuseFor(this.#requests.take(caller.tokenId ?? networkOf(socket.remoteAddress)), 'Too many requests');
   }
 
   async #bearerOf(incoming: IncomingMessage, address: string): Promise<Caller> {

@@ -16,11 +16,14 @@ export interface OriginRules {
  * Keeps web pages out: one of another origin (its browser says so), and one whose name was made to mean this machine
  * (DNS rebinding: its browser asks for that name).
  *
- * @throws VivError `forbidden`
+ * @throws VivError `forbidden`, `invalid_request`
  */
 export function checkOrigin(incoming: IncomingMessage, rules: OriginRules): void {
   const { origin, host = '' } = incoming.headers;
   const site = incoming.headers['sec-fetch-site'];
+  // Which one counts is everybody's own choice.
+  if ((incoming.headersDistinct.host?.length ?? 0) > 1)
+    throw new VivError('invalid_request', 'The request has more than one host');
   if (!isOurs(host, incoming, rules))
     throw new VivError('forbidden', `The daemon is not called ${JSON.stringify(host.slice(0, 100))}`, {
       hint: 'Ask for it by its address, or start vivd with --allow-host NAME.',

@@ -7,6 +7,7 @@ import { type ErrorCode, type ImageInfo, VivError } from '@vivarium/model';
 import { requireScope } from '../auth/caller.ts';
 import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
+import { readBytes } from '../incoming.ts';
 import { pullToWire } from '../pulls.ts';
 import { longCall } from '../stream.ts';
 
@@ -118,14 +119,8 @@ export const importImage: Handler = async (call) => {
   );
 };
 
-async function receive(call: Call, archive: string): Promise<void> {
-  try {
-    await pipeline(call.incoming, createWriteStream(archive, { mode: 0o600 }));
-  } catch (error) {
-    throw call.signal.aborted
-      ? new VivError('cancelled', 'The client left in the middle of an upload')
-      : VivError.from(error);
-  }
+async function receive({ incoming, house }: Call, archive: string): Promise<void> {
+  await pipeline(readBytes(incoming, house.patience.bodyMs), createWriteStream(archive, { mode: 0o600 }));
 }
 
 function unsupported(what: string, hint: string): VivError {

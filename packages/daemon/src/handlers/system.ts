@@ -1,16 +1,18 @@
 import { type Capabilities, openApi } from '@vivarium/api';
+import { owner } from '../auth/caller.ts';
 import type { Handler } from '../call.ts';
 
-export const health: Handler = async ({ house, engine }) => ({
+export const health: Handler = async ({ house, engine, caller }) => ({
   status: 'ok',
-  pid: process.pid,
   version: house.version,
-  home: engine.home,
+  // Anybody may ask this on TCP, and need not know where on the host things are.
+  ...(caller === owner ? { pid: process.pid, home: engine.home } : {}),
 });
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const saved = engine.capabilities().save ? ['standby', 'snapshots', 'fork'] : [];
+  const { save, volumes } = engine.capabilities();
+  const saved = [...(save ? ['standby', 'snapshots', 'fork'] : []), ...(volumes ? ['volumes'] : [])];
   return {
     server: { version: house.version, api_version: '1' },
     host: { os: process.platform, arch },

@@ -5,8 +5,9 @@ import { VivError, type Vm } from '@vivarium/model';
 import { WebSocketServer } from 'ws';
 import { type Caller, requireScope } from '../auth/caller.ts';
 import type { Door } from '../auth/door.ts';
-import { readRouteQuery, requireStraightPath, StatusError } from '../body.ts';
+import { readRouteQuery, requireStraightPath } from '../body.ts';
 import type { House } from '../call.ts';
+import { StatusError } from '../status-error.ts';
 import { errorHeaders } from '../stream.ts';
 import { copySocket } from './copy.ts';
 import { eventsSocket } from './events.ts';
@@ -19,17 +20,20 @@ export interface SocketCall {
   readonly socket: FrameSocket;
   readonly vm: Vm;
   readonly query: unknown;
+  /** Of the path, but for the instance. */
+  readonly params: Readonly<Record<string, string>>;
 }
 
 /** Returns when it is done with the socket; what it throws is told to the client. */
 export type SocketHandler = (call: SocketCall) => Promise<void>;
 
 /** The same, for a socket that is no VM's. */
-export type HouseSocketHandler = (call: Omit<SocketCall, 'vm'>) => Promise<void>;
+export type HouseSocketHandler = (call: Omit<SocketCall, 'vm' | 'params'>) => Promise<void>;
 
 const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
   exec: execSocket,
   attach: attachSocket,
+  attachSession: attachSocket,
   copy: copySocket,
   console: consoleSocket,
   tunnel: tunnelSocket,
@@ -100,14 +104,16 @@ async function prepare(
       const query = readRouteQuery(route, url.searchParams, {});
       return { serve: (socket) => forHouse({ house, socket, query }), caller, route: route.name };
     }
-    const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
+    const pattern = route.path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)');
+    const { id, ...found } = new RegExp(`^${pattern}$`).exec(url.pathname)?.groups ?? {};
     const handler = handlers[route.name];
     if (id === undefined || handler === undefined) continue;
     if (route.scope !== 'public') requireScope(caller, route.scope);
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     requireState(vm, route);
-    return { serve: (socket) => handler({ house, socket, vm, query }), caller, route: route.name };
+    const params = Object.fromEntries(Object.entries(found).map(([name, text]) => [name, decode(text)]));
+    return { serve: (socket) => handler({ house, socket, vm, query, params }), caller, route: route.name };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }

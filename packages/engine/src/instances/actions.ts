@@ -25,6 +25,10 @@ export const deadlines = {
   resize: 60_000,
   flatten: 1_800_000,
   acquire: 10_000,
+  'attach-volume': 240_000,
+  'detach-volume': 60_000,
+  'clone-volume': 600_000,
+  'resize-volume': 120_000,
 } as const;
 
 /**

@@ -11,6 +11,7 @@ import type { Clock } from '../service/clock.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
 import type { TemplateSource } from '../templates/template.ts';
+import type { VolumeRoom } from '../volumes/room.ts';
 import type { Instance } from './instance.ts';
 import type { BootFiles } from './machine-spec.ts';
 
@@ -49,6 +50,7 @@ export interface Context {
   disks: RootDisks;
   network: NetworkBackend;
   templates: TemplateSource;
+  volumes: VolumeRoom;
   snapshotsOf(instance: Instance): VmSnapshots;
   door: OperationDoor;
   /** What is under way. */

@@ -13,6 +13,7 @@ import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
+import { expectAsSaved, expectShareable } from '../volumes/in-use.ts';
 import { deadlines } from './actions.ts';
 import { savedDir } from './capture.ts';
 import type { Context } from './context.ts';
@@ -53,6 +54,9 @@ export async function makeCopies(
   { call, snapshotId }: { call: MarkedCall; snapshotId?: string },
 ): Promise<Instance[]> {
   const { count = 1, state = origin.was } = options;
+  const { volumes } = origin.record;
+  expectShareable(context, volumes);
+  if (origin.state !== undefined && state !== 'stopped') expectAsSaved(context, volumes, volumes);
   const made: Instance[] = [];
   const numbers = Array.from({ length: count }, (_, index) => index + 1);
   const failures: unknown[] = [];
@@ -112,6 +116,7 @@ function copyRecord(
       machineId: newMachineId(),
       generation: record.generation,
       ports: [],
+      ...(record.volumes === undefined ? {} : { volumes: record.volumes }),
       createdAt: new Date().toISOString(),
       forkedFrom: { instanceId: record.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
       ...(request === undefined

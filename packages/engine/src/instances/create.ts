@@ -5,6 +5,7 @@ import { digestPrefix, normalizeReference } from '../images/reference.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { expiryOf } from '../service/options.ts';
 import { type PoolMark, writeRecord } from '../store/record.ts';
+import { claimAll } from '../volumes/attachments.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
 import { Instance } from './instance.ts';
@@ -24,6 +25,7 @@ export async function createInstance(
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
   expiryOf(options, context.clock.now());
+  claimAll(context, options.volumes);
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
   const name =
     options.name ??
@@ -32,6 +34,8 @@ export async function createInstance(
   const now = context.clock.now();
   // A pull may have taken longer than a time to end was away: it is then over at once.
   const expiresAt = options.expiresAt ?? expiryOf({ ttlMs: options.ttlMs }, now);
+  // Again: what was free may have been taken while the image came. Synchronous from here to where it is written down.
+  const volumes = claimAll(context, options.volumes);
   const instance = new Instance(
     {
       format: 1,
@@ -43,6 +47,7 @@ export async function createInstance(
       generation: 0,
       ports: [],
       createdAt: new Date().toISOString(),
+      ...(volumes.length === 0 ? {} : { volumes }),
       ...(pool === undefined ? {} : { pool }),
       ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
       ...(call.request === undefined ? {} : { request: { id: call.request } }),

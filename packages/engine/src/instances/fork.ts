@@ -4,6 +4,7 @@ import { createId } from '@paralleldrive/cuid2';
 import { operationAllowed } from '@vivarium/lifecycle';
 import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
 import type { MarkedCall } from '../requests/request.ts';
+import { expectSaveable } from '../volumes/in-use.ts';
 import { deadlines, invalidState } from './actions.ts';
 import type { Context } from './context.ts';
 import { checkForkOptions, makeCopies } from './copies.ts';
@@ -49,6 +50,7 @@ function take(
         if (source.gone) throw new VivError('not_found', `${source.record.name} has been deleted`);
         if (!operationAllowed(source.state, 'fork')) throw invalidState(source, 'fork');
         checkForkOptions(options, source.state.toLowerCase() as ForkState);
+        expectSaveable(source, 'fork');
         return undefined;
       },
     },

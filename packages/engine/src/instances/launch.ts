@@ -1,23 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
 import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
+import { abortable } from '../guest/abort.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Template } from '../templates/template.ts';
+import { readyVolumes } from '../volumes/in-use.ts';
 import type { Context } from './context.ts';
 import { consoleLines, markConsole, panicIn } from './evidence.ts';
 import type { Instance } from './instance.ts';
 import { guestConfig, guestIdentity, machineSpec } from './machine-spec.ts';
+import { mountIn } from './volumes.ts';
 import { watchMachine } from './watch.ts';
 
-/** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. */
+/** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. `fromMemory`: `from` is an instance's, no template. */
 export async function launch(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { run, from }: { run: boolean; from?: SavedState },
+  { run, from, fromMemory = false }: { run: boolean; from?: SavedState; fromMemory?: boolean },
 ): Promise<Machine> {
+  await readyVolumes(context, instance, operation, { fromMemory });
   const { record } = instance;
   operation.step('launch the VMM');
   operation.progress({ stage: 'launching' });
@@ -35,8 +39,8 @@ export async function launch(
     nic:
       record.spec.network === 'none' ? undefined : (record.nic ?? context.network.allocate(record.id, inUse)),
   });
-  // Before the VMM is there: should this process die in between, the next one knows where to look for it.
-  context.journal.save(instance.record);
+  // Before the VMM is there: should this process die in between, the next one knows where to look for it. No VMM outlives the host's power.
+  context.journal.note(instance.record);
   let watched = false;
   operation.undo('go back to a stopped record', () => {
     // Where there was no VMM to end, nothing has happened since the last one did.
@@ -53,15 +57,29 @@ export async function launch(
     await machine.kill();
     await instance.machineGone(machine);
   });
+  if (run) greetSoon(context, machine, operation.signal);
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
   watched = true;
-  await writeRecord(instance.dir, instance.record);
+  operation.meanwhile(writeRecord(instance.dir, instance.record));
   return machine;
 }
 
+const greetings = new WeakMap<Machine, Promise<Guest>>();
+
+/** What runs is greeted at once: its agent wakes up while this process has other things to do. */
+function greetSoon(context: Context, machine: Machine, signal: AbortSignal): void {
+  const greeting = context.connectGuest((channel) => machine.open(channel, signal), signal);
+  // Whoever connects hears of it.
+  greeting.catch(() => undefined);
+  greetings.set(machine, greeting);
+}
+
 export function connect(context: Context, machine: Machine, signal: AbortSignal): Promise<Guest> {
+  const greeting = greetings.get(machine);
+  greetings.delete(machine);
+  if (greeting !== undefined) return abortable(greeting, signal);
   return context.connectGuest((channel) => machine.open(channel, signal), signal);
 }
 
@@ -86,10 +104,18 @@ export async function bringUp(
     operation.step('configure the guest');
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
-    await Promise.race([introduce(context, record, guest, template, signal), died]);
+    const told = introduce(context, record, guest, template, signal);
+    const volumes = record.volumes ?? [];
+    // Asked for at once where it is only told who it is. The agent sees to the order: nothing of the user's runs before.
+    const atOnce = template?.info.level === 'image' && volumes.length === 0;
+    const started = atOnce ? begin(guest, record, signal) : undefined;
+    await Promise.race([told, died]);
+    operation.step('mount the volumes');
+    stage = 'volumes';
+    for (const attachment of volumes) await Promise.race([mountIn(guest, attachment, signal), died]);
     operation.step('start the workload');
     stage = 'entrypoint';
-    await Promise.race([guest.startWorkload(workload(record), signal), died]);
+    await Promise.race([started ?? begin(guest, record, signal), died]);
     return guest;
   } catch (error) {
     await guest?.[Symbol.asyncDispose]();
@@ -98,6 +124,13 @@ export async function bringUp(
     if (watch.over) await Promise.race([machine.exited, machine.kill()]);
     throw await bootFailure(instance, stage, error);
   }
+}
+
+function begin(guest: Guest, record: Instance['record'], signal: AbortSignal): Promise<unknown> {
+  const started = guest.startWorkload({ ...workload(record), generation: record.generation }, signal);
+  // A guest that could not be told who it is starts nothing, and the first of the two says why.
+  started.catch(() => undefined);
+  return started;
 }
 
 /** From a bare kernel to a root; where the template has one already (of the very size), only who it is. */

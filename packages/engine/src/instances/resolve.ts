@@ -2,6 +2,7 @@ import { type CreateOptions, type PortRequest, parseSize, VivError } from '@viva
 import type { StoredImage } from '../images/store.ts';
 import { checkService, resolveService } from '../service/options.ts';
 import type { InstanceSpec } from '../store/record.ts';
+import { checkMounts } from '../volumes/rules.ts';
 import { checkCommand, commandLine, commandParts } from './command.ts';
 import { checkName } from './names.ts';
 import { checkStopTimeout } from './times.ts';
@@ -50,6 +51,7 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
   checkService(options);
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
   for (const port of options.ports ?? []) checkPort(port);
+  checkMounts(options.volumes);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {
       hint: 'Leave out network: none, or reach the port through the agent with vm.connect().',

@@ -9,7 +9,7 @@ import type { Instance } from './instance.ts';
 import { connect, launch } from './launch.ts';
 import { guestIdentity } from './machine-spec.ts';
 import { atRest } from './standstill.ts';
-import { settleSuspended } from './suspend.ts';
+import { dropTops, settleSuspended } from './suspend.ts';
 import { endAfterWorkload, watchGuest } from './watch.ts';
 
 /** Milliseconds a restored agent has to say something: it was answering when it was saved. */
@@ -28,7 +28,7 @@ export async function restoreSuspended(
   const state = await readSavedState(savedDir(instance));
   if (state === undefined) throw damaged(savedDir(instance), 'it is not there');
   await settleSuspended(context, instance);
-  operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+  operation.undo('take back what was written to the disk', () => dropTops(context, instance));
   await resurrect(context, instance, operation, state, {
     state: suspended.was,
     frozen: suspended.frozen,
@@ -58,15 +58,20 @@ export async function resurrect(
 ): Promise<void> {
   // Paused without its agent: there is nobody to tell, and nothing may run.
   const asleep = state === 'paused' && !frozen;
-  const machine = await launch(context, instance, operation, { run: !asleep, from: saved });
+  const machine = await launch(context, instance, operation, {
+    run: !asleep,
+    from: saved,
+    fromMemory: true,
+  });
   if (asleep) {
     instance.leave();
     return;
   }
-  const guest = await introduced(context, instance, operation, machine, identity);
-  if (state === 'running') {
-    await guest.thaw(operation.signal);
-  } else {
+  const guest = await introduced(context, instance, operation, machine, {
+    ...identity,
+    thaw: state === 'running',
+  });
+  if (state === 'paused') {
     // Its workloads have been frozen since the save.
     const still = atRest(await guest.standStill({ freeze: true }, operation.signal));
     await machine.pause();
@@ -84,7 +89,7 @@ async function introduced(
   instance: Instance,
   operation: Operation,
   machine: Machine,
-  identity: Resurrection['identity'],
+  { thaw, ...identity }: Resurrection['identity'] & { thaw: boolean },
 ): Promise<Guest> {
   operation.step('greet the agent');
   const patience = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
@@ -93,8 +98,19 @@ async function introduced(
     await guest[Symbol.asyncDispose]();
   });
   operation.step('tell the guest who it is');
-  await guest.identity({ ...guestIdentity(instance.record), ...identity }, operation.signal);
-  // A workload may have ended in the instant before the save.
-  instance.workloadExit = await guest.workloadExit('root', operation.signal);
+  const { record } = instance;
+  const { signal } = operation;
+  // All at once. The agent sees to the order: nothing of the user's runs before it knows who it is.
+  const told = guest.identity({ ...guestIdentity(record), ...identity }, signal);
+  const others = [
+    // A workload may have ended in the instant before the save.
+    guest.workloadExit('root', signal),
+    ...(thaw ? [guest.thaw(signal, record.generation)] : []),
+  ] as const;
+  // The first failure says why, and comes first.
+  for (const other of others) other.catch(() => undefined);
+  await told;
+  const [exit] = await Promise.all(others);
+  instance.workloadExit = exit ?? undefined;
   return guest;
 }

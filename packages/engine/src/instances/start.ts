@@ -9,7 +9,7 @@ import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { bringUp, launch } from './launch.ts';
 import { restoreSuspended } from './restore.ts';
-import { removeSaved, settleSuspended } from './suspend.ts';
+import { dropTops, removeSaved, settleSuspended } from './suspend.ts';
 import { watchGuest } from './watch.ts';
 
 export interface StartOptions extends CallOptions, CommandOverride {
@@ -78,7 +78,7 @@ async function boot(
   if (suspended !== undefined) {
     // Its memory is given up only once the guest is up; until then the disk can be what it was.
     await settleSuspended(context, instance);
-    operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+    operation.undo('take back what was written to the disk', () => dropTops(context, instance));
   }
   const prepared = instance.state === 'Created' ? instance.machine : undefined;
   const left = instance.state === 'Shutdown' ? instance.machine : undefined;

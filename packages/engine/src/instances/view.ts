@@ -46,6 +46,9 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(record.exit === undefined ? {} : { exit: record.exit }),
     ...(operation === undefined ? {} : { operation: operation.info }),
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
+    ...(record.volumes === undefined
+      ? {}
+      : { volumes: record.volumes.map(({ volumeId, path, mode }) => ({ volumeId, path, mode })) }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),
     ...(record.pool === undefined ? {} : { pool: record.pool.name }),

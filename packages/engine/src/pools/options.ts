@@ -60,6 +60,15 @@ export function poolRecord(
       },
     );
   }
+  const shared = (vm.volumes ?? []).find(({ mode = 'rw' }) => mode === 'rw');
+  if (shared !== undefined)
+    throw new VivError(
+      'invalid_request',
+      `The VMs of a pool can't all write to the volume ${shared.volume}`,
+      {
+        hint: 'Attach it read-only or with an overlay.',
+      },
+    );
   referenceOf(vm.image);
   return {
     format: 1,

@@ -64,6 +64,8 @@ export class EnginePools implements Pools {
       ...(request === undefined ? {} : { request }),
     };
     if (signal?.aborted) throw abortReason(signal);
+    const removal = this.#removalOf(name);
+    if (removal !== undefined) await until(removal, signal);
     this.#refuseClosed();
     if (this.#keepers.has(name)) {
       throw new VivError('name_conflict', `There is a pool ${name} already`, {
@@ -81,6 +83,13 @@ export class EnginePools implements Pools {
     return [...this.#keepers.values()].find(({ record }) =>
       'id' in which ? record.id === which.id : record.request === which.request,
     );
+  }
+
+  /** A name on its way out is waited for: who repeats a create that a kill cut off does not know of it. */
+  #removalOf(name: string): Promise<void> | undefined {
+    const keeper = this.#keepers.get(name);
+    // Whether it failed is told to who asked for it; the name is then still taken.
+    return keeper && this.#removals.get(keeper)?.catch(() => undefined);
   }
 
   async get(name: string): Promise<EnginePool> {

@@ -60,6 +60,11 @@ const schema = `
     made TEXT
   ) STRICT;
   CREATE INDEX IF NOT EXISTS requests_by_age ON requests (at);
+  CREATE TABLE IF NOT EXISTS volumes (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    record TEXT NOT NULL
+  ) STRICT;
 `;
 
 const version = 1;

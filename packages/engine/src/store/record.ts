@@ -12,6 +12,8 @@ import type {
 import type { NicSpec } from '../drivers/driver.ts';
 import type { ResolvedHealthCheck } from '../service/health/options.ts';
 import type { RestartState } from '../service/restart-rule.ts';
+import type { ScheduleRecord } from '../snapshots/schedule.ts';
+import type { AttachmentRecord } from '../volumes/record.ts';
 
 /** What was asked for, with every default filled in. Never changes but by rename, resize, update and start. */
 export interface InstanceSpec {
@@ -87,8 +89,12 @@ export interface InstanceRecord {
   restoring?: { snapshotId: string };
   /** The snapshot that was taken or restored last: the parent of the next one. */
   snapshotId?: string;
+  /** By which snapshots of it are taken. */
+  snapshotSchedule?: ScheduleRecord;
   /** Latches the state Error. */
   error?: ErrorRecord;
+  /** Absent where it has none. */
+  volumes?: AttachmentRecord[];
   /** The pool that made it. A copy of an instance has none. */
   pool?: PoolMark;
   /** How far its restart policy has come; `nextAttemptAt` is what is to be done. */

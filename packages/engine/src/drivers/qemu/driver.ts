@@ -40,6 +40,7 @@ export class QemuDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      volumes: true,
       save: true,
       networks: ['user', 'none'],
       maxCpus,

@@ -15,6 +15,8 @@ import type {
   ProcessIdentity,
   SavedStateManifest,
   SaveTarget,
+  VolumeDisk,
+  VolumePlugger,
 } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { addLayer, topLayer, topNode } from './disk-layers.ts';
@@ -26,7 +28,8 @@ import { removeSockets } from './record.ts';
 import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
-import { connectUnix, isNotListening } from './unix-socket.ts';
+import { connectUnix, connectUnixForMuch, isNotListening } from './unix-socket.ts';
+import { pluggedVolumes, plugVolume, unplugVolume } from './volumes.ts';
 
 /** The shim kills and reaps in milliseconds; a VMM that waits for a disk can take longer. */
 const killTimeoutMs = 5_000;
@@ -43,7 +46,9 @@ export interface Particulars extends SavingMeans {
 }
 
 /** A machine whose VMM is a QEMU below a shim. */
-export class QemuMachine implements Machine, DiskGrower, DiskLayerer, DiskMerger, MachineSaver {
+export class QemuMachine
+  implements Machine, DiskGrower, DiskLayerer, DiskMerger, MachineSaver, VolumePlugger
+{
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
   readonly exited: Promise<ExitRecord>;
@@ -102,6 +107,18 @@ export class QemuMachine implements Machine, DiskGrower, DiskLayerer, DiskMerger
     await this.#execute('block_resize', { 'node-name': node, size: bytes });
   }
 
+  plugVolume(disk: VolumeDisk): Promise<void> {
+    return plugVolume(this.#execute, disk);
+  }
+
+  unplugVolume(serial: string): Promise<void> {
+    return unplugVolume(this.#execute, serial);
+  }
+
+  pluggedVolumes(): Promise<string[]> {
+    return pluggedVolumes(this.#execute);
+  }
+
   addLayer(serial: string, file: string): Promise<void> {
     return addLayer(this.#execute, serial, file);
   }
@@ -139,11 +156,9 @@ export class QemuMachine implements Machine, DiskGrower, DiskLayerer, DiskMerger
   async open(channel: Channel, signal?: AbortSignal): Promise<Duplex> {
     if (this.#exit) throw this.#gone();
     try {
-      return await connectUnix(
-        this.record.dir,
-        channel === 'console' ? 'console.sock' : sockets[channel],
-        signal,
-      );
+      const name = channel === 'console' ? 'console.sock' : sockets[channel];
+      const dial = channel === 'bulk' ? connectUnixForMuch : connectUnix;
+      return await dial(this.record.dir, name, signal);
     } catch (cause) {
       if (signal?.aborted) throw new VivError('cancelled', `Opening ${channel} was cancelled`, { cause });
       // EAGAIN: it accepts nobody, and the kernel keeps no more waiting for it.

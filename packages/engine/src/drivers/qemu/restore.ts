@@ -5,6 +5,7 @@ import { checkFiles, type Digests } from '../../saved-states/check.ts';
 import { mismatch, stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
 import { type Incoming, incomingUri } from './command-line.ts';
+import { volumeName } from './memory.ts';
 import { ramAddress } from './ram.ts';
 import type { MachineFile } from './record.ts';
 
@@ -37,7 +38,8 @@ export async function checkFits(
   demand('memory of', shape.memoryBytes, spec.memoryBytes);
   demand('the kernel', boot.kernel, machine.shape.boot.kernel);
   demand('the agent', boot.initramfs, machine.shape.boot.initramfs);
-  const present = machine.shape.devices;
+  const volumes = spec.disks.filter(({ unit }) => unit !== undefined);
+  const present = [...machine.shape.devices, ...volumes.map(({ serial }) => volumeName(serial))];
   const missing = shape.devices.find((device) => !present.includes(device));
   if (missing !== undefined) throw mismatch('the devices', shape.devices.join(' '), present.join(' '));
   await checkFiles(state, digests);
@@ -61,12 +63,15 @@ export function whenLoaded({ manifest }: SavedState): Incoming {
   return manifest.delta === undefined ? 'at-start' : 'when-told';
 }
 
-/** Gives QEMU the memory that is not in the mapped file, and waits until it has loaded the device state. */
+/**
+ * Gives QEMU the memory that is not in the mapped file, and waits until it has loaded the device state. Answers what `query-status` told
+ * then.
+ */
 export async function finishLoading(
   { execute, shim }: Restoring,
   { dir, manifest }: SavedState,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<unknown> {
   if (manifest.delta !== undefined) {
     const range = { address: await ramAddress(execute), bytes: manifest.memory.bytes };
     await applyDelta(shim, range, path.join(dir, stateFiles.delta));
@@ -75,8 +80,8 @@ export async function finishLoading(
   const deadline = performance.now() + loadTimeoutMs;
   for (;;) {
     signal?.throwIfAborted();
-    const { status } = (await execute('query-status')) as { status?: string };
-    if (status !== 'inmigrate') break;
+    const told = (await execute('query-status')) as { status?: string };
+    if (told.status !== 'inmigrate') return told;
     if (performance.now() > deadline)
       throw new VivError('vmm_failed', 'QEMU did not load the saved state in time');
     await sleep(2, undefined, { signal });

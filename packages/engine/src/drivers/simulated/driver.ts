@@ -25,6 +25,7 @@ export class SimulatedDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      volumes: true,
       save: true,
       networks: ['user', 'none'],
       maxCpus: 16,
