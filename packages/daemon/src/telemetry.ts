@@ -38,7 +38,11 @@ export async function openTelemetry(version: string, env = process.env): Promise
 
 async function load() {
   try {
-    return await Promise.all([import(packages[0]), import(packages[1]), import(packages[2])]);
+    return await Promise.all([
+      import('@opentelemetry/sdk-trace-base'),
+      import('@opentelemetry/exporter-trace-otlp-http'),
+      import('@opentelemetry/resources'),
+    ]);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
     throw new VivError('not_supported', 'OTEL_EXPORTER_OTLP_ENDPOINT is set, and no exporter is installed', {
