@@ -33,7 +33,7 @@ export const viv: Vivarium = {
   },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
-  get: (idOrName) => get().get(idOrName),
+  get: (idOrName, options) => get().get(idOrName, options),
   list: (options) => get().list(options),
   all: (options) => get().all(options),
   events: (options) => get().events(options),

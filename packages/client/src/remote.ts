@@ -1,6 +1,7 @@
 import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   abortReason,
   type CreateOptions,
   type DoctorReport,
@@ -59,16 +60,18 @@ export class RemoteVivarium implements Vivarium {
     return this.#create({ ...options, image }, true, call);
   }
 
-  async get(idOrName: string): Promise<Vm> {
-    const { value } = await this.#transport.json<Instance>('getInstance', { params: { id: idOrName } });
+  async get(idOrName: string, { signal }: AskOptions = {}): Promise<Vm> {
+    const send = { params: { id: idOrName }, signal };
+    const { value } = await this.#transport.json<Instance>('getInstance', send);
     return this.#vm(value);
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
-    const { states, tags, limit = 100, cursor } = options;
+    const { states, tags, limit = 100, cursor, signal } = options;
+    if (signal?.aborted) throw abortReason(signal);
     if (states?.length === 0) return { items: [] };
     const query = { viv_state: states, tags, limit, cursor };
-    const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query });
+    const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query, signal });
     const next = headers[nextPageHeader];
     return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
   }
@@ -104,8 +107,8 @@ export class RemoteVivarium implements Vivarium {
     }
   }
 
-  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
-    return (await this.#transport.json<DoctorReport>(options.rebuild ? 'rebuild' : 'doctor')).value;
+  async doctor({ rebuild, signal }: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    return (await this.#transport.json<DoctorReport>(rebuild ? 'rebuild' : 'doctor', { signal })).value;
   }
 
   /** Lets go of the connections. VMs and daemon go on. */

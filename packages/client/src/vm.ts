@@ -12,6 +12,7 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  type AskOptions,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -76,8 +77,8 @@ export class RemoteVm implements Vm {
     return this.#info;
   }
 
-  async refresh(): Promise<InstanceInfo> {
-    return this.#keep((await this.#transport.json<Instance>('getInstance', this.#send())).value);
+  async refresh({ signal }: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#keep((await this.#transport.json<Instance>('getInstance', this.#send({ signal }))).value);
   }
 
   prepare(options: CallOptions = {}): Task<ActionResult> {
@@ -129,16 +130,16 @@ export class RemoteVm implements Vm {
     return longTask(this.#transport, 'deleteInstance', this.#send({ query }), options, () => undefined);
   }
 
-  rename(name: string): Promise<InstanceInfo> {
-    return this.#update({ name });
+  rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update({ name }, options);
   }
 
-  update(options: UpdateOptions): Promise<InstanceInfo> {
-    return this.#update(updateToWire(options));
+  update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update(updateToWire(options), call);
   }
 
-  resizeDisk(size: number | string): Promise<InstanceInfo> {
-    return this.#update({ overlay_size: size });
+  resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update({ overlay_size: size }, options);
   }
 
   exec(argv: readonly string[], options: ExecOptions = {}): Exec {
@@ -166,8 +167,8 @@ export class RemoteVm implements Vm {
     yield* items<LogLine>(readLines(answer, this.#transport.address, signal), signal);
   }
 
-  async stats(): Promise<InstanceStats> {
-    return statsFromWire((await this.#transport.json<Stats>('instanceStats', this.#send())).value);
+  async stats({ signal }: AskOptions = {}): Promise<InstanceStats> {
+    return statsFromWire((await this.#transport.json<Stats>('instanceStats', this.#send({ signal }))).value);
   }
 
   async console(options: { signal?: AbortSignal } = {}): Promise<Duplex> {
@@ -208,7 +209,7 @@ export class RemoteVm implements Vm {
       const left = Math.max(0, deadline - Date.now());
       const query = { ...what, timeout: `${Math.min(left, maxWaitMs)}ms` };
       const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
-      const info = value.instance === undefined ? await this.refresh() : this.#keep(value.instance);
+      const info = value.instance === undefined ? await this.refresh({ signal }) : this.#keep(value.instance);
       if (!value.timed_out) return info;
       if (left > maxWaitMs) continue;
       throw new VivError(
@@ -242,8 +243,9 @@ export class RemoteVm implements Vm {
     });
   }
 
-  async #update(json: object): Promise<InstanceInfo> {
-    return this.#keep((await this.#transport.json<Instance>('updateInstance', this.#send({ json }))).value);
+  async #update(json: object, { signal }: AskOptions): Promise<InstanceInfo> {
+    const send = this.#send({ json, signal });
+    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   async #link(route: 'exec' | 'attach', start: ExecStart, signal?: AbortSignal): Promise<ExecConnection> {

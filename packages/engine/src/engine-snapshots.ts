@@ -1,8 +1,10 @@
 import {
   type ActionResult,
+  type AskOptions,
   type CallOptions,
   type ForkOptions,
   type MakingOptions,
+  refuseAborted,
   type SnapshotInfo,
   type SnapshotOptions,
   type Snapshots,
@@ -31,14 +33,17 @@ export class EngineSnapshots implements Snapshots {
     this.#vm = vm;
   }
 
-  async list({ instance }: { instance?: string } = {}): Promise<SnapshotInfo[]> {
+  async list(options: AskOptions & { instance?: string } = {}): Promise<SnapshotInfo[]> {
+    refuseAborted(options);
+    const { instance } = options;
     if (instance === undefined) return this.#room.list();
     // They outlive their instance: its id finds them still.
     const own = this.#room.list(instance);
     return own.length > 0 ? own : this.#room.list(this.#context.instances.find(instance).id);
   }
 
-  async get(id: string): Promise<SnapshotInfo> {
+  async get(id: string, options: AskOptions = {}): Promise<SnapshotInfo> {
+    refuseAborted(options);
     return this.#room.get(id);
   }
 
@@ -52,7 +57,8 @@ export class EngineSnapshots implements Snapshots {
     });
   }
 
-  async remove(id: string): Promise<void> {
+  async remove(id: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     await this.#room.remove(id);
   }
 }
@@ -80,11 +86,13 @@ export class EngineVmSnapshots implements VmSnapshots {
     );
   }
 
-  async list(): Promise<SnapshotInfo[]> {
+  async list(options: AskOptions = {}): Promise<SnapshotInfo[]> {
+    refuseAborted(options);
     return this.#room.list(this.#instance.id);
   }
 
-  async get(nameOrId: string): Promise<SnapshotInfo> {
+  async get(nameOrId: string, options: AskOptions = {}): Promise<SnapshotInfo> {
+    refuseAborted(options);
     return this.#room.of(this.#instance, nameOrId);
   }
 
@@ -94,7 +102,8 @@ export class EngineVmSnapshots implements VmSnapshots {
     );
   }
 
-  async remove(nameOrId: string): Promise<void> {
+  async remove(nameOrId: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     await this.#room.remove(this.#room.of(this.#instance, nameOrId).id);
   }
 }

@@ -1,4 +1,5 @@
 import {
+  type AskOptions,
   type CreateOptions,
   type DoctorReport,
   type Images,
@@ -7,6 +8,7 @@ import {
   type ListOptions,
   type MakingOptions,
   type Page,
+  refuseAborted,
   type Snapshots,
   Task,
   type Templates,
@@ -96,11 +98,13 @@ export class Engine implements Vivarium {
     return this.#make({ ...options, image }, true, call);
   }
 
-  async get(idOrName: string): Promise<EngineVm> {
+  async get(idOrName: string, options: AskOptions = {}): Promise<EngineVm> {
+    refuseAborted(options);
     return this.#vm(this.#registry.find(idOrName));
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
+    refuseAborted(options);
     return listInstances(this.#registry, (instance) => instanceInfo(instance, this.driver), options);
   }
 
@@ -141,7 +145,8 @@ export class Engine implements Vivarium {
     return entry;
   }
 
-  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
+  async doctor(options: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    refuseAborted(options);
     const checks = await this.#context.doctor(this.home);
     if (options.rebuild)
       checks.push(

@@ -1,5 +1,6 @@
 import { copyIn, copyOut, readFile, writeFile } from '@vivarium/archive';
 import {
+  type AskOptions,
   type CopyOptions,
   type DirectoryOptions,
   type FileAttributes,
@@ -8,8 +9,10 @@ import {
   type FileStat,
   isVivError,
   type ReadOptions,
+  refuseAborted,
   type VmFiles,
   type WatchOptions,
+  within as withinMs,
 } from '@vivarium/model';
 import type { GuestFileCalls } from './guest/file-calls.ts';
 import { guestOf } from './instances/exec.ts';
@@ -21,7 +24,7 @@ const answerMs = 10_000;
 /** What the agent gives of a file in one answer. */
 const partBytes = 32 * 1024;
 
-const within = () => AbortSignal.timeout(answerMs);
+const within = (options?: AskOptions) => withinMs(answerMs, options);
 
 type Moved = { bytes: number; entries: number };
 
@@ -57,29 +60,33 @@ export class GuestFiles implements VmFiles {
     });
   }
 
-  async stat(guestPath: string, options: { followLinks?: boolean } = {}): Promise<FileStat> {
+  async stat(guestPath: string, options: AskOptions & { followLinks?: boolean } = {}): Promise<FileStat> {
+    refuseAborted(options);
     const guest = guestOf(this.#instance, 'look into');
-    return guest.stat(target, this.#absolute(guestPath), options.followLinks ?? false, within());
+    return guest.stat(target, this.#absolute(guestPath), options.followLinks ?? false, within(options));
   }
 
-  async list(guestPath: string): Promise<FileEntry[]> {
+  async list(guestPath: string, options: AskOptions = {}): Promise<FileEntry[]> {
+    refuseAborted(options);
     const all: FileEntry[] = [];
     for (let after: string | undefined, more = true; more; after = all.at(-1)?.name) {
-      const page = await this.#calls('look into').list(this.#absolute(guestPath), after, within());
+      const page = await this.#calls('look into').list(this.#absolute(guestPath), after, within(options));
       all.push(...page.entries);
       more = page.more;
     }
     return all;
   }
 
-  mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
-    return this.#calls('make a directory in').mkdir(this.#absolute(guestPath), options, within());
+  async mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
+    refuseAborted(options);
+    return this.#calls('make a directory in').mkdir(this.#absolute(guestPath), options, within(options));
   }
 
   async remove(
     guestPath: string,
-    options: { recursive?: boolean; force?: boolean } = {},
+    options: AskOptions & { recursive?: boolean; force?: boolean } = {},
   ): Promise<{ removed: number }> {
+    refuseAborted(options);
     try {
       // A large tree takes its time, and the guest goes on with it whoever waits.
       return await this.#calls('remove from').remove(this.#absolute(guestPath), options.recursive ?? false);
@@ -89,26 +96,39 @@ export class GuestFiles implements VmFiles {
     }
   }
 
-  rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
+  async rename(from: string, to: string, options: AskOptions & { replace?: boolean } = {}): Promise<void> {
+    refuseAborted(options);
     const calls = this.#calls('rename in');
-    return calls.rename(this.#absolute(from), this.#absolute(to), options.replace ?? true, within());
+    return calls.rename(this.#absolute(from), this.#absolute(to), options.replace ?? true, within(options));
   }
 
-  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
-    return this.#calls('change').setAttributes(this.#absolute(guestPath), attributes, within());
+  async setAttributes(
+    guestPath: string,
+    attributes: FileAttributes,
+    options: AskOptions = {},
+  ): Promise<void> {
+    refuseAborted(options);
+    return this.#calls('change').setAttributes(this.#absolute(guestPath), attributes, within(options));
   }
 
-  watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+  async watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+    refuseAborted(options);
     const path = this.#absolute(guestPath).replace(/(?<=.)\/+$/, '');
     return this.#calls('watch').watch(path, options.recursive ?? false, options.signal);
   }
 
-  async readFile(guestPath: string, { offset = 0, length }: ReadOptions = {}): Promise<Buffer> {
-    if (offset === 0 && length === undefined) return readFile(this, guestPath);
+  async readFile(guestPath: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<Buffer> {
+    refuseAborted({ signal });
+    if (offset === 0 && length === undefined) return readFile(this, guestPath, { signal });
     const calls = this.#calls('read from');
     const chunks: Uint8Array[] = [];
     for (let at = offset, left = length ?? Number.MAX_SAFE_INTEGER; left > 0; ) {
-      const { data } = await calls.read(this.#absolute(guestPath), at, Math.min(left, partBytes), within());
+      const { data } = await calls.read(
+        this.#absolute(guestPath),
+        at,
+        Math.min(left, partBytes),
+        within({ signal }),
+      );
       if (data.byteLength === 0) break;
       chunks.push(data);
       at += data.byteLength;
@@ -117,11 +137,12 @@ export class GuestFiles implements VmFiles {
     return Buffer.concat(chunks);
   }
 
-  writeFile(
+  async writeFile(
     guestPath: string,
     data: string | Uint8Array,
-    options: { mode?: number; uid?: number; gid?: number } = {},
+    options: AskOptions & { mode?: number; uid?: number; gid?: number } = {},
   ): Promise<void> {
+    refuseAborted(options);
     return writeFile(this, guestPath, data, options);
   }
 

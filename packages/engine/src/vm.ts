@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  type AskOptions,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -18,6 +19,7 @@ import {
   type LogOptions,
   type MakingOptions,
   type ResumableExecConnection,
+  refuseAborted,
   type StartWith,
   Task,
   type TerminalSize,
@@ -28,6 +30,7 @@ import {
   type VmSessions,
   type VmSnapshots,
   type VmVolumes,
+  within,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
 import { EngineVmVolumes } from './engine-volumes.ts';
@@ -88,7 +91,8 @@ export class EngineVm implements Vm {
     return instanceInfo(this.#instance, this.#context.driver.name);
   }
 
-  async refresh(): Promise<InstanceInfo> {
+  async refresh(options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     if (this.#instance.gone) throw new VivError('not_found', `${this.name} has been deleted`);
     return this.info;
   }
@@ -152,17 +156,20 @@ export class EngineVm implements Vm {
     );
   }
 
-  async rename(name: string): Promise<InstanceInfo> {
+  async rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     await renameInstance(this.#context, this.#instance, name);
     return this.info;
   }
 
-  async update(options: UpdateOptions): Promise<InstanceInfo> {
+  async update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(call);
     await updateInstance(this.#context, this.#instance, options);
     return this.info;
   }
 
-  async resizeDisk(size: number | string): Promise<InstanceInfo> {
+  async resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     await resizeDisk(this.#context, this.#instance, size);
     return this.info;
   }
@@ -198,8 +205,9 @@ export class EngineVm implements Vm {
     return readLog(this.#instance, this.#context.events, options);
   }
 
-  stats(): Promise<InstanceStats> {
-    return instanceStats(this.#instance, AbortSignal.timeout(answerMs));
+  async stats(options: AskOptions = {}): Promise<InstanceStats> {
+    refuseAborted(options);
+    return instanceStats(this.#instance, within(answerMs, options));
   }
 
   /** A round trip to the agent that does nothing. */

@@ -173,6 +173,7 @@ export interface ListOptions {
   limit?: number;
   /** `next` of the page before. */
   cursor?: string;
+  signal?: AbortSignal;
 }
 
 /** What an action answers: whether anything changed, and the state that was observed afterwards. */
