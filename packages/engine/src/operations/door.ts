@@ -104,8 +104,10 @@ export class OperationDoor {
     const operation = new Operation(request.action, key, request.deadlineMs, request.yields);
     instance.operation = operation;
     this.#running.add(operation);
+    // Before it begins: its first stages come before it waits for anything.
+    const joined = operation.join<T>(request);
     operation.settle(this.#drive(instance, operation, body));
-    return operation.join<T>(request);
+    return joined;
   }
 
   async #drive<T>(
