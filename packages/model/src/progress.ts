@@ -30,12 +30,12 @@ export interface AskOptions {
   signal?: AbortSignal;
 }
 
-/** @throws VivError `cancelled`, `timeout` where the signal has fired. */
+/** @throws VivError `cancelled`, `timeout` where the signal has fired. @internal */
 export function refuseAborted({ signal }: AskOptions = {}): void {
   if (signal?.aborted) throw abortReason(signal);
 }
 
-/** Fires with the signal, and after so many milliseconds at the latest. */
+/** Fires with the signal, and after so many milliseconds at the latest. @internal */
 export function within(milliseconds: number, { signal }: AskOptions = {}): AbortSignal {
   const late = AbortSignal.timeout(milliseconds);
   return signal === undefined ? late : AbortSignal.any([signal, late]);
