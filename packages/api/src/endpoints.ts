@@ -128,4 +128,7 @@ export const idempotentRoutes: ReadonlySet<EndpointName> = new Set<EndpointName>
   'acquireInstance',
   'createImage',
   'importImage',
+  'createVolume',
+  'cloneVolume',
+  'snapshotVolume',
 ]);

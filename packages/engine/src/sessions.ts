@@ -1,9 +1,12 @@
 import {
+  type AskOptions,
   type ExecConnection,
+  refuseAborted,
   type SessionInfo,
   type SessionOutput,
   VivError,
   type VmSessions,
+  within,
 } from '@vivarium/model';
 import type { Guest, GuestSession } from './guest/guest.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
@@ -23,12 +26,13 @@ export class InstanceSessions implements VmSessions {
     this.#instance = instance;
   }
 
-  async list(): Promise<SessionInfo[]> {
-    return (await this.#guest('look into').sessions(within())).map(infoOf);
+  async list(options: AskOptions = {}): Promise<SessionInfo[]> {
+    refuseAborted(options);
+    return (await this.#guest('look into').sessions(within(answerMs, options))).map(infoOf);
   }
 
-  async get(id: string): Promise<SessionInfo> {
-    const all = await this.list();
+  async get(id: string, options: AskOptions = {}): Promise<SessionInfo> {
+    const all = await this.list(options);
     const exact = all.find((session) => session.id === id);
     if (exact !== undefined) return exact;
     const [first, second] = id === '' ? [] : all.filter((session) => session.id.startsWith(id));
@@ -42,7 +46,8 @@ export class InstanceSessions implements VmSessions {
     argv: readonly string[],
     options: Parameters<VmSessions['start']>[1] = {},
   ): Promise<SessionInfo> {
-    const { stdin = false, ...rest } = options;
+    const { stdin = false, signal, ...rest } = options;
+    refuseAborted({ signal });
     const connection = await startExec(this.#instance, { ...rest, argv, stdin, ring: true });
     connection.detach();
     return this.get(connection.execId);
@@ -79,7 +84,7 @@ export class InstanceSessions implements VmSessions {
       let moved = false;
       for (const stream of [...left]) {
         const guest = this.#guest('read from');
-        const piece = await guest.readSession(session.id, stream, next[stream], within());
+        const piece = await guest.readSession(session.id, stream, next[stream], within(answerMs));
         if (piece.data.byteLength > 0) {
           moved = true;
           next[stream] = piece.from + piece.data.byteLength;
@@ -91,22 +96,20 @@ export class InstanceSessions implements VmSessions {
     }
   }
 
-  async signal(id: string, name: string): Promise<void> {
-    const session = await this.get(id);
-    await this.#guest('signal').signalSession(session.id, name, within());
+  async signal(id: string, name: string, options: AskOptions = {}): Promise<void> {
+    const session = await this.get(id, options);
+    await this.#guest('signal').signalSession(session.id, name, within(answerMs, options));
   }
 
-  async kill(id: string): Promise<void> {
-    const session = await this.get(id);
-    await this.#guest('kill in').closeSession(session.id, within());
+  async kill(id: string, options: AskOptions = {}): Promise<void> {
+    const session = await this.get(id, options);
+    await this.#guest('kill in').closeSession(session.id, within(answerMs, options));
   }
 
   #guest(action: string): Guest {
     return guestOf(this.#instance, action);
   }
 }
-
-const within = () => AbortSignal.timeout(answerMs);
 
 function infoOf({ execId, ...session }: GuestSession): SessionInfo {
   return { id: execId, ...session };
