@@ -12,6 +12,8 @@ export const endpoints = {
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
   getOperation: ['GET', '/operations/{id}'],
+  getResources: ['GET', '/resources'],
+  reclaimMemory: ['POST', '/resources/memory/reclaim'],
 
   createImage: ['POST', '/images'],
   listImages: ['GET', '/images'],
@@ -45,6 +47,8 @@ export const endpoints = {
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
+  autoStandbyStatus: ['GET', '/instances/{id}/auto-standby/status'],
+  autoStandbyHold: ['POST', '/instances/{id}/auto-standby/hold'],
 
   listSnapshots: ['GET', '/snapshots'],
   getSnapshot: ['GET', '/snapshots/{id}'],

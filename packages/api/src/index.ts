@@ -14,8 +14,10 @@ export {
   WaitAnswer,
 } from './schemas/instance.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
+export { HostResources, MemoryReclaimed, ReclaimMemory } from './schemas/resources.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
+export { AutoStandby, AutoStandbyStatus } from './schemas/standby.ts';
 export { Capabilities, Operation } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { check, editDistance, readQuery, refuseUnknown, unknownFields } from './validate.ts';

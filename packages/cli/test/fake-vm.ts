@@ -14,9 +14,11 @@ import {
   type Vm,
   type VmFiles,
   type VmSnapshots,
+  type VmStandby,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { forkVm } from './fake-forks.ts';
+import { FakeStandby } from './fake-resources.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
 
@@ -25,6 +27,7 @@ const at = '2026-01-02T03:04:05.000Z';
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -32,6 +35,12 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.standby = new FakeStandby(this);
+  }
+
+  keep(info: InstanceInfo): void {
+    this.info = info;
+    this.#home.add(info);
   }
 
   get id() {

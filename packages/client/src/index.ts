@@ -25,6 +25,9 @@ export const viv: Vivarium = {
   get pools() {
     return get().pools;
   },
+  get resources() {
+    return get().resources;
+  },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
   get: (idOrName) => get().get(idOrName),

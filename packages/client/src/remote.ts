@@ -12,6 +12,7 @@ import {
   type ListOptions,
   type Page,
   type Pools,
+  type Resources,
   type Snapshots,
   type Task,
   type Templates,
@@ -21,6 +22,7 @@ import {
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemotePools } from './pools.ts';
+import { RemoteResources } from './resources.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
 import type { Transport } from './transport.ts';
@@ -32,12 +34,14 @@ export class RemoteVivarium implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.resources = new RemoteResources(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);

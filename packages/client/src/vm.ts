@@ -27,10 +27,12 @@ import {
   type Vm,
   type VmFiles,
   type VmSnapshots,
+  type VmStandby,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
+import { RemoteVmStandby } from './standby.ts';
 import type { Send, Transport } from './transport.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
@@ -41,6 +43,7 @@ export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -49,6 +52,7 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.standby = new RemoteVmStandby(transport, info.id, (wire) => this.#keep(wire));
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
   }
 

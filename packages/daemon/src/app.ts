@@ -12,6 +12,7 @@ import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
+import * as resources from './handlers/resources.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
@@ -30,6 +31,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...snapshots,
   ...templates,
   ...pools,
+  ...resources,
 };
 
 /** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */

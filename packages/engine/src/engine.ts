@@ -8,6 +8,7 @@ import {
   type ListOptions,
   type Page,
   type ProgressListener,
+  type Resources,
   type Snapshots,
   Task,
   type Templates,
@@ -27,7 +28,10 @@ import { startInstance } from './instances/start.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
+import { EngineResources } from './resources/engine-resources.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
+import type { UseKind } from './standby/uses.ts';
+import { awake } from './standby/wake.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
@@ -46,6 +50,7 @@ export class Engine implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: EnginePools;
+  readonly resources: Resources;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #templates: TemplateRoom;
@@ -64,6 +69,7 @@ export class Engine implements Vivarium {
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
+    this.resources = new EngineResources(context);
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
     this.#templates = templates;
@@ -101,6 +107,11 @@ export class Engine implements Vivarium {
 
   async get(idOrName: string): Promise<EngineVm> {
     return this.#vm(this.#registry.find(idOrName));
+  }
+
+  /** Wakes an instance that sleeps, where `use` may: for a door that looks at its state before it uses it. */
+  async awake(idOrName: string, use: UseKind, signal?: AbortSignal): Promise<void> {
+    await awake(this.#context, this.#registry.find(idOrName), use, signal);
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
@@ -185,6 +196,7 @@ export class Engine implements Vivarium {
     const { door, embedded } = this.#context;
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
+    await this.#context.standby.close();
     door.admitOnly('stop', 'delete');
     const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
     await door.quiet();

@@ -7,14 +7,19 @@ const target = 'root';
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
 
+type Using = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
+
 type Moved = { bytes: number; entries: number };
 
 /** Files of the image's workload, through the agent. Needs a running VM. */
 export class GuestFiles implements VmFiles {
   readonly #instance: Instance;
+  readonly #using: Using;
 
-  constructor(instance: Instance) {
+  /** `using`: wakes the instance where it sleeps, and counts as a use of it. */
+  constructor(instance: Instance, using: Using) {
     this.#instance = instance;
+    this.#using = using;
   }
 
   copyIn(hostPath: string, guestPath: string, options: CopyOptions = {}): Promise<Moved> {
@@ -30,25 +35,29 @@ export class GuestFiles implements VmFiles {
     tar: AsyncIterable<Uint8Array>,
     options: CopyOptions = {},
   ): Promise<Moved> {
-    return guestOf(this.#instance, 'copy into').copyIn(target, this.#absolute(guestDir), tar, options.signal);
+    const { signal } = options;
+    return this.#using(
+      () => guestOf(this.#instance, 'copy into').copyIn(target, this.#absolute(guestDir), tar, signal),
+      signal,
+    );
   }
 
   async *getArchive(guestPath: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array> {
-    const guest = guestOf(this.#instance, 'copy from');
+    const { signal } = options;
+    using _use = this.#instance.uses.begin('files');
+    const guest = await this.#using(async () => guestOf(this.#instance, 'copy from'), signal);
     yield* guest.copyOut(target, this.#absolute(guestPath), {
       followLinks: options.followLinks,
-      signal: options.signal,
+      signal,
     });
   }
 
   async stat(guestPath: string, options: { followLinks?: boolean } = {}): Promise<FileStat> {
-    const guest = guestOf(this.#instance, 'look into');
-    return guest.stat(
-      target,
-      this.#absolute(guestPath),
-      options.followLinks ?? false,
-      AbortSignal.timeout(answerMs),
-    );
+    const follow = options.followLinks ?? false;
+    return this.#using(() => {
+      const guest = guestOf(this.#instance, 'look into');
+      return guest.stat(target, this.#absolute(guestPath), follow, AbortSignal.timeout(answerMs));
+    });
   }
 
   readFile(guestPath: string): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
+import { readConfig } from './config/index.ts';
 import { Engine } from './engine.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
@@ -14,8 +15,12 @@ import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
+import { hostClock } from './pools/clock.ts';
 import { EnginePools } from './pools/index.ts';
+import { Admission } from './resources/admission.ts';
+import { procGauge } from './resources/gauge.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
+import { StandbyKeeper } from './standby/index.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
@@ -58,6 +63,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const home = temporary
     ? await mkdtemp(path.join(tmpdir(), 'vivarium-'))
     : path.resolve(options.home ?? dataDir());
+  const given = typeof options.driver === 'object' ? options.driver.config : undefined;
+  const config = given ?? (await readConfig(home));
   await using undo = new AsyncDisposableStack();
   if (temporary) undo.defer(() => rm(home, { recursive: true, force: true }));
   await mkdir(path.join(home, 'instances'), { recursive: true, mode: 0o700 });
@@ -84,6 +91,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await templates.open();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
+  const gauge = parts.gauge ?? procGauge;
   const context: Context = {
     dir: path.join(home, 'instances'),
     ...parts,
@@ -92,6 +100,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
+    admission: new Admission(config, gauge, home, () => registry.all()),
+    // Needs the context; nothing is looked after before it is here.
+    standby: undefined as unknown as StandbyKeeper,
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
@@ -102,6 +113,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
   );
   await snapshots.open();
+  const standby = new StandbyKeeper(context, parts.poolClock ?? hostClock);
+  context.standby = standby;
+  undo.defer(() => standby.close());
+  registry.onAdd = (instance) => standby.add(instance);
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
   undo.use(watchClock(registry));

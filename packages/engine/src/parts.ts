@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { DoctorReport } from '@vivarium/model';
+import type { Config } from './config/index.ts';
 import {
   abandonLayer,
   commitLayer,
@@ -25,6 +26,7 @@ import type { BootFiles } from './instances/machine-spec.ts';
 import type { NetworkBackend } from './network/network.ts';
 import { UserNetwork } from './network/user.ts';
 import type { PoolClock } from './pools/index.ts';
+import { boundlessGauge, type HostGauge } from './resources/gauge.ts';
 
 /** What an engine is put together from, beside its data directory. */
 export interface Parts {
@@ -34,7 +36,11 @@ export interface Parts {
   network: NetworkBackend;
   boot: BootFiles;
   doctor(home: string): Promise<DoctorReport['checks']>;
-  /** What the pools go by. Default: the host's own. */
+  /** What this host has. Default: this very host. */
+  gauge?: HostGauge;
+  /** Default: what `config.json` in the data directory says. */
+  config?: Config;
+  /** What pools and standby go by. Default: the host's own. */
   poolClock?: PoolClock;
 }
 
@@ -95,6 +101,7 @@ export async function simulatedParts(
       copy: async () => undefined,
     },
     network: new UserNetwork(),
+    gauge: boundlessGauge,
     boot: {
       kernel: '/simulated/kernel',
       initramfs: '/simulated/initramfs',

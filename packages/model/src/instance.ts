@@ -1,5 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
+import type { AutoStandbyPolicy, WakePolicy } from './standby.ts';
 
 /** A TCP port of the guest that the host listens for. */
 export interface PortRequest {
@@ -66,6 +67,10 @@ export interface CreateOptions {
   autoRemove?: boolean;
   /** In-process engine only: the VM outlives this process. The daemon's VMs always do. */
   detached?: boolean;
+  /** Suspend it when it is idle. Default: never. */
+  autoStandby?: AutoStandbyPolicy;
+  /** Default `standby`. */
+  wake?: WakePolicy;
 }
 
 export interface TerminalSize {
@@ -138,6 +143,9 @@ export interface InstanceInfo {
   operation?: OperationInfo;
   /** Its memory is saved: {@link Vm.start} goes on from there, {@link Vm.discard} gives it up. RFC 3339 time of the save. */
   suspendedAt?: string;
+  autoStandby?: AutoStandbyPolicy;
+  /** Absent: `standby`. */
+  wake?: WakePolicy;
   /** What it was copied from, by a fork. */
   forkedFrom?: { instanceId: string; snapshotId?: string };
   /** The snapshot of it that was taken or restored last: what its next one comes after. */

@@ -17,6 +17,8 @@ import type {
 } from './instance.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, Task } from './progress.ts';
+import type { Resources } from './resources.ts';
+import type { VmStandby } from './standby.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -46,6 +48,7 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & CallOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
@@ -168,6 +171,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   /** Makes an instance without starting it; pulls the image when it is missing. */
   create(options: CreateOptions, call?: CallOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */

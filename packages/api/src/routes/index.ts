@@ -3,6 +3,7 @@ import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { poolRules } from './pools.ts';
+import { resourceRules } from './resources.ts';
 import { type Route, routesOf } from './route.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
@@ -18,4 +19,5 @@ export const routes: readonly Route[] = routesOf({
   ...snapshotRules,
   ...templateRules,
   ...poolRules,
+  ...resourceRules,
 });

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
 import { ErrorBody } from './error.ts';
+import { AutoStandby, Wake } from './standby.ts';
 import { VivState, WireState } from './state.ts';
 
 const Network = Type.Object({
@@ -73,6 +74,7 @@ export const Instance = Type.Object(
     expires_at: Nullable(Time),
     exit_code: Nullable(Type.Integer()),
     exit_message: Type.Optional(Type.String()),
+    auto_standby: Type.Optional(AutoStandby),
 
     viv_state: VivState,
     changed: Type.Optional(Type.Boolean({ description: 'After an action: whether it changed anything.' })),
@@ -98,6 +100,7 @@ export const Instance = Type.Object(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
+    wake: Type.Optional(Wake),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },
@@ -117,7 +120,6 @@ export const unsupportedCreateFields = {
   expires_at: later('An expiry'),
   health_check: later('A health check'),
   restart_policy: later('A restart policy'),
-  auto_standby: later('Automatic standby'),
   snapshot_policy: later('A snapshot policy'),
   credentials: later('Injected credentials'),
   skip_guest_agent: later('A guest without agent'),
@@ -145,6 +147,7 @@ export const CreateInstance = Type.Object(
       }),
     ),
     ...unsupportedCreateFields,
+    auto_standby: Type.Optional(AutoStandby),
 
     start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),
@@ -159,6 +162,7 @@ export const CreateInstance = Type.Object(
     pull: Type.Optional(Type.Enum(['missing', 'always', 'never'])),
     stop_timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
     auto_remove: Type.Optional(Type.Boolean()),
+    wake: Type.Optional(Wake),
   },
   { $id: 'CreateInstance' },
 );
@@ -176,7 +180,8 @@ export const UpdateInstance = Type.Object(
     expires_at: later('An expiry'),
     health_check: later('A health check'),
     restart_policy: later('A restart policy'),
-    auto_standby: later('Automatic standby'),
+    auto_standby: Type.Optional(Nullable(AutoStandby)),
+    wake: Type.Optional(Wake),
   },
   { $id: 'UpdateInstance' },
 );

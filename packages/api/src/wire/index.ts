@@ -7,6 +7,8 @@ export * from './instance.ts';
 export * from './observe.ts';
 export * from './pool.ts';
 export * from './progress.ts';
+export * from './resources.ts';
 export * from './snapshot.ts';
+export * from './standby.ts';
 export * from './state.ts';
 export * from './template.ts';

@@ -8,6 +8,7 @@ import {
 import type { CreateInstance, Instance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { present } from './present.ts';
+import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
 
 /** An instance in hypeman's shape, with ours added. */
@@ -61,6 +62,8 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
       snapshot_id: info.snapshotId,
       pool: info.pool,
+      auto_standby: info.autoStandby && policyToWire(info.autoStandby),
+      wake: info.wake,
       vmm: info.vmm,
     }),
   };
@@ -101,6 +104,8 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
+    autoStandby: wire.auto_standby && policyFromWire(wire.auto_standby),
+    wake: wire.wake as InstanceInfo['wake'],
     driver: wire.driver,
     vmm: wire.vmm,
   });
@@ -141,6 +146,8 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     pull: options.pull,
     stop_timeout_ms: options.stopTimeoutMs,
     auto_remove: options.autoRemove,
+    auto_standby: options.autoStandby && policyToWire(options.autoStandby),
+    wake: options.wake,
   });
 }
 
@@ -168,5 +175,7 @@ export function createFromWire(body: CreateInstance): CreateOptions {
     pull: body.pull as CreateOptions['pull'],
     stopTimeoutMs: body.stop_timeout_ms,
     autoRemove: body.auto_remove,
+    autoStandby: body.auto_standby && policyFromWire(body.auto_standby),
+    wake: body.wake as CreateOptions['wake'],
   });
 }

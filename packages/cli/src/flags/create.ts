@@ -26,6 +26,8 @@ export interface CreateFlags {
   pull?: string;
   stopTimeout?: string;
   rm?: boolean;
+  autoStandby?: string;
+  wake?: string;
 }
 
 /** Declares the options that make an instance. */
@@ -61,7 +63,9 @@ export function machineOptions(command: Command): void {
       'user: outgoing connections and published ports; none: no card (default: user)',
     )
     .option('--pull <missing|always|never>', 'when to ask the registry (default: missing)')
-    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)');
+    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)')
+    .option('--auto-standby <duration>', 'suspend it once nobody has used it for so long')
+    .option('--wake <standby|always|never>', 'what use wakes (default: standby)');
 }
 
 /** The options as the engine takes them; only what was said is set, so that defaults stay the engine's. */
@@ -101,6 +105,14 @@ export function parseCreate(
       flags.stopTimeout === undefined ? undefined : parseDuration(flags.stopTimeout, '--stop-timeout'),
     stdin: flags.interactive ? 'open' : undefined,
     autoRemove: flags.rm ? true : undefined,
+    autoStandby:
+      flags.autoStandby === undefined
+        ? undefined
+        : { enabled: true, idleTimeoutMs: parseDuration(flags.autoStandby, '--auto-standby') },
+    wake:
+      flags.wake === undefined
+        ? undefined
+        : parseChoice(flags.wake, '--wake', ['standby', 'always', 'never'] as const),
   };
   return Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),

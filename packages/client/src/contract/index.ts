@@ -7,6 +7,7 @@ import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { poolContract } from './pools.ts';
+import { resourceContract, standbyContract } from './resources.ts';
 import { snapshotContract } from './snapshots.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
@@ -37,6 +38,7 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     fileContract,
     observeContract,
     imageContract,
+    resourceContract,
   ]);
 }
 
@@ -52,6 +54,7 @@ export function vivariumRooms(
     (given) => snapshotContract(given, traits),
     templateContract,
     poolContract,
+    standbyContract,
   ]);
 }
 

@@ -1,16 +1,25 @@
 import {
+  type AutoStandby,
   type CreateInstance,
   createFromWire,
   type HypemanState,
   instanceToWire,
   parseDuration,
+  policyFromWire,
   statesBehind,
   stateToWire,
   statsToWire,
   type WaitAnswer,
 } from '@vivarium/api';
 import type { State } from '@vivarium/lifecycle';
-import { type InstanceInfo, isVivError, type LogLine, type LogSource, VivError } from '@vivarium/model';
+import {
+  type InstanceInfo,
+  isVivError,
+  type LogLine,
+  type LogSource,
+  VivError,
+  type WakePolicy,
+} from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
@@ -65,17 +74,21 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, ...rest } = call.body as {
+  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as {
     name?: string;
     disk_bytes?: number;
     overlay_size?: string | number;
+    auto_standby?: AutoStandby | null;
+    wake?: WakePolicy;
   };
-  for (const field of ['env', 'ttl', 'expires_at', 'health_check', 'restart_policy', 'auto_standby']) {
+  for (const field of ['env', 'ttl', 'expires_at', 'health_check', 'restart_policy']) {
     if (Object.hasOwn(rest, field)) throw notYet(field);
   }
   const vm = await find(call);
   const size = disk_bytes ?? overlay_size;
   if (size !== undefined) await vm.resizeDisk(size);
+  if (auto_standby !== undefined || wake !== undefined)
+    await vm.standby.set({ policy: auto_standby && policyFromWire(auto_standby), wake });
   if (name !== undefined) await vm.rename(name);
   return instanceToWire(await vm.refresh());
 };

@@ -13,7 +13,6 @@ export function refuseUnsupported(body: CreateInstance): void {
   const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
     health_check: (value: { type?: string }) => (value.type ?? 'none') === 'none',
     restart_policy: (value: { policy?: string }) => (value.policy ?? 'never') === 'never',
-    auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
     platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
     ttl: (value: string) => value === '0s' || value === '',
   };

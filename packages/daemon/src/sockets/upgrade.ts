@@ -30,6 +30,9 @@ const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
   tunnel: tunnelSocket,
 };
 
+/** What is used wakes an instance that sleeps; who only looks at its console does not. */
+const wakers: ReadonlySet<Route['name']> = new Set(['exec', 'attach', 'copy', 'tunnel']);
+
 const socketRoutes = routes.filter((route) => route.method === 'WS');
 
 /** A client has so long to take its leave. Milliseconds. */
@@ -85,6 +88,7 @@ async function prepare(
     if (id === undefined || handler === undefined) continue;
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
+    if (wakers.has(route.name)) await house.engine.awake(vm.id, route.name === 'tunnel' ? 'tunnel' : 'exec');
     requireState(vm, route);
     return { vm, query, handler };
   }

@@ -4,6 +4,8 @@ import type { ConnectGuest } from '../guest/guest.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
+import type { Admission } from '../resources/admission.ts';
+import type { StandbyKeeper } from '../standby/keeper.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
 import type { TemplateSource } from '../templates/template.ts';
@@ -53,6 +55,9 @@ export interface Context {
   boot: BootFiles;
   /** Bytes of memory of this host. */
   hostMemoryBytes: number;
+  /** Whether there is room for what is asked for. */
+  admission: Admission;
+  standby: StandbyKeeper;
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;

@@ -6,6 +6,7 @@ import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest, WorkloadExit } from '../guest/guest.ts';
 import type { Holdable } from '../operations/door.ts';
 import type { Operation } from '../operations/operation.ts';
+import { Uses } from '../standby/uses.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Outcome } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
@@ -50,7 +51,10 @@ export class Instance implements Holdable {
   sought = false;
   /** Restarts under way, which keep an instance that is otherwise removed at its end. */
   restarts = 0;
+  /** Room for a VMM is kept for it, which is not there yet. */
+  reserved = false;
   readonly readers = new Readers();
+  readonly uses = new Uses();
 
   readonly dir: string;
   readonly #events: EventLog;

@@ -16,7 +16,7 @@ export async function launch(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { run, from }: { run: boolean; from?: SavedState },
+  { run, from, holdPorts }: { run: boolean; from?: SavedState; holdPorts?: boolean },
 ): Promise<Machine> {
   const { record } = instance;
   operation.step('launch the VMM');
@@ -45,7 +45,7 @@ export async function launch(
   });
   await markConsole(instance.dir);
   const machine = await context.driver.launch(
-    await machineSpec(context, instance, run),
+    await machineSpec(context, instance, { run, holdPorts }),
     operation.signal,
     from,
   );

@@ -9,6 +9,9 @@ export class InstanceRegistry implements Instances {
   /** By {@link positionOf}: clocks jump, and a millisecond has room for many instances. */
   readonly #ordered: Instance[] = [];
 
+  /** Told of each one that is added. */
+  onAdd: ((instance: Instance) => void) | undefined;
+
   all(): Iterable<Instance> {
     return this.#byId.values();
   }
@@ -63,6 +66,7 @@ export class InstanceRegistry implements Instances {
     this.#byId.set(instance.id, instance);
     this.#byName.set(instance.record.name, instance);
     this.#ordered.splice(this.#indexOf(positionOf(instance)), 0, instance);
+    this.onAdd?.(instance);
   }
 
   remove(instance: Instance): void {

@@ -1,5 +1,6 @@
 import { type CreateOptions, type ImageConfig, type PortRequest, parseSize, VivError } from '@vivarium/model';
 import type { StoredImage } from '../images/store.ts';
+import { checkPolicy, checkWake } from '../standby/policy.ts';
 import type { InstanceSpec } from '../store/record.ts';
 import { checkName } from './names.ts';
 import { checkStopTimeout } from './times.ts';
@@ -23,7 +24,10 @@ export const limits = {
 } as const;
 
 /** The parts that can be judged before the image is there. */
-export function checkOptions(options: CreateOptions, host: { memoryBytes: number; maxCpus: number }): void {
+export function checkOptions(
+  options: CreateOptions,
+  host: { memoryBytes: number; maxCpus: number; diskBytes?: number },
+): void {
   if (options.name !== undefined) checkName(options.name);
   const cpus = options.cpus ?? defaults.cpus;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > host.maxCpus) {
@@ -35,7 +39,10 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
     ...limits.memoryBytes,
     most: host.memoryBytes,
   });
-  sizeWithin('disk', options.disk, defaults.diskBytes, limits.diskBytes);
+  sizeWithin('disk', options.disk, defaults.diskBytes, {
+    ...limits.diskBytes,
+    most: host.diskBytes ?? limits.diskBytes.most,
+  });
   if (Object.keys(options.tags ?? {}).length > limits.tags) {
     throw new VivError('invalid_request', `More than ${limits.tags} tags`);
   }
@@ -61,6 +68,8 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
     throw new VivError('invalid_request', `Not a host name: ${JSON.stringify(options.hostname)}`);
   }
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
+  if (options.autoStandby !== undefined) checkPolicy(options.autoStandby);
+  if (options.wake !== undefined) checkWake(options.wake);
   for (const port of options.ports ?? []) checkPort(port);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {
@@ -112,6 +121,8 @@ export function resolveSpec(
     stopTimeoutMs: options.stopTimeoutMs ?? defaults.stopTimeoutMs,
     autoRemove: options.autoRemove ?? false,
     detached: options.detached ?? false,
+    ...(options.autoStandby === undefined ? {} : { autoStandby: options.autoStandby }),
+    ...(options.wake === undefined ? {} : { wake: options.wake }),
   };
 }
 

@@ -32,6 +32,7 @@ export async function startInstance(
       hint: instance.state === 'Paused' ? 'Resume it.' : undefined,
     }),
     async (operation) => {
+      using _room = await context.admission.reserve(instance);
       const suspended = instance.state === 'Suspended';
       if (!suspended) await removeSaved(instance);
       if (suspended && !cold) await restoreSuspended(context, instance, operation);
@@ -123,6 +124,7 @@ export function prepareInstance(
   call: CallOptions = {},
 ): Promise<ActionResult> {
   return context.door.run(instance, request(instance, 'prepare', call), async (operation) => {
+    using _room = await context.admission.reserve(instance);
     instance.enter('Starting');
     await launch(context, instance, operation, { run: false });
     instance.leave();

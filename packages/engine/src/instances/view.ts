@@ -45,6 +45,8 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(record.exit === undefined ? {} : { exit: record.exit }),
     ...(operation === undefined ? {} : { operation: operation.info }),
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
+    ...(spec.autoStandby === undefined ? {} : { autoStandby: spec.autoStandby }),
+    ...(spec.wake === undefined ? {} : { wake: spec.wake }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),
     ...(record.pool === undefined ? {} : { pool: record.pool.name }),

@@ -1,9 +1,16 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
-import type { ErrorRecord, ExitInfo, PublishedPort, TerminalSize } from '@vivarium/model';
+import type {
+  AutoStandbyPolicy,
+  ErrorRecord,
+  ExitInfo,
+  PublishedPort,
+  TerminalSize,
+  WakePolicy,
+} from '@vivarium/model';
 import type { NicSpec } from '../drivers/driver.ts';
 
-/** What was asked for, with every default filled in. Never changes but by rename and resize. */
+/** What was asked for, with every default filled in. Changes by rename, resize, and what sets limits and standby only. */
 export interface InstanceSpec {
   image: { reference: string; digest: string };
   cpus: number;
@@ -26,6 +33,27 @@ export interface InstanceSpec {
   stopTimeoutMs: number;
   autoRemove: boolean;
   detached: boolean;
+  autoStandby?: AutoStandbyPolicy;
+  /** Absent: `standby`. */
+  wake?: WakePolicy;
+  limits?: InstanceLimits;
+}
+
+/** Limits that were asked for. Absent, or 0: none, or automatic where the configuration says so. */
+export interface InstanceLimits {
+  /** Bytes a second, read and written together. */
+  diskBytesPerSecond?: number;
+  /** Requests a second, read and written together. */
+  diskRequestsPerSecond?: number;
+  /** Bytes a second, to and from the guest. */
+  networkDownload?: number;
+  networkUpload?: number;
+  /** Host CPUs its VMM may use: 0.5 is half of one. */
+  cpus?: number;
+  /** Its part against others where the host is busy; 100 is usual. */
+  cpuWeight?: number;
+  /** Bytes of the host's memory its VMM may use. */
+  memoryBytes?: number;
 }
 
 /** All that is kept of an instance: in the database, and as `record.json` beside its disks. */
@@ -60,6 +88,8 @@ export interface InstanceRecord {
     frozen: boolean;
     /** What belongs to the memory lies below the top of the disk, which is given up where a start fails. */
     layered?: true;
+    /** Not a person: it was idle, or its memory was wanted. */
+    by?: 'idle' | 'reclaim';
     /** It is another machine's memory: who it is now is told to it as to a copy. */
     copy?: boolean;
   };

@@ -41,6 +41,7 @@ export class QemuDriver implements Driver {
       consoleInput: true,
       diskGrowLive: true,
       save: true,
+      holdPorts: true,
       networks: ['user', 'none'],
       maxCpus,
     };

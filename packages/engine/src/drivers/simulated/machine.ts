@@ -9,6 +9,8 @@ import type {
   MachineRecord,
   MachineSaver,
   MachineStatus,
+  PortHolder,
+  PortTraffic,
   SavedStateManifest,
   SaveTarget,
 } from '../driver.ts';
@@ -25,7 +27,7 @@ export interface DriverProcess {
 export const never = new Promise<never>(() => undefined);
 
 /** One driver's handle of a simulated machine. */
-export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver {
+export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver, PortHolder {
   readonly #host: SimulatedHost;
   readonly #vmm: SimulatedVmm;
   readonly #process: DriverProcess;
@@ -103,6 +105,21 @@ export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, Machi
   async topLayer(serial: string): Promise<string> {
     await this.#order('top-layer');
     return this.#vmm.topLayer(serial);
+  }
+
+  async traffic(): Promise<PortTraffic[]> {
+    await this.#order('status');
+    return this.#host.ports.traffic(this.#vmm.spec.dir);
+  }
+
+  async holdPorts({ keep }: { keep: boolean }): Promise<PortTraffic[]> {
+    await this.#order('status');
+    return this.#host.ports.hold(this.#vmm.spec.dir, keep);
+  }
+
+  async releasePorts(): Promise<void> {
+    await this.#order('status');
+    this.#host.ports.letThrough(this.#vmm.spec.dir);
   }
 
   /** Tells of nothing but the end meanwhile: a save's pause is no pause of the VM. */

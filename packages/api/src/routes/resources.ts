@@ -1,0 +1,40 @@
+import { HostResources, MemoryReclaimed, ReclaimMemory } from '../schemas/resources.ts';
+import { AutoStandbyStatus } from '../schemas/standby.ts';
+import { lookup } from './errors.ts';
+import type { RouteRule } from './route.ts';
+
+export const resourceRules = {
+  getResources: {
+    summary: 'What this host has, and what instances have of it',
+    tag: 'system',
+    origin: 'hypeman',
+    status: 200,
+    answer: HostResources,
+    errors: [],
+  },
+  reclaimMemory: {
+    summary: 'Suspend idle instances that have an auto_standby policy, until so much memory is free',
+    tag: 'system',
+    origin: 'hypeman',
+    body: ReclaimMemory,
+    status: 200,
+    answer: MemoryReclaimed,
+    errors: ['not_supported'],
+  },
+  autoStandbyStatus: {
+    summary: 'Why it is not suspended for being idle, and when it will be',
+    tag: 'instances',
+    origin: 'hypeman',
+    status: 200,
+    answer: AutoStandbyStatus,
+    errors: lookup,
+  },
+  autoStandbyHold: {
+    summary: 'Keep it awake for a whole idle timeout from now',
+    tag: 'instances',
+    origin: 'hypeman',
+    status: 200,
+    answer: AutoStandbyStatus,
+    errors: [...lookup, 'conflict'],
+  },
+} satisfies Record<string, RouteRule>;
