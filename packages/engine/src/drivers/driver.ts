@@ -196,11 +196,26 @@ export interface PortHolder {
   traffic(): Promise<PortTraffic[]>;
   /**
    * From now on nobody new gets through; nobody is refused either. Answers what is open in the very moment. With `keep` the ports outlive
-   * the machine: {@link Driver.dormantPorts} finds them, and the next launch in this directory takes them over with whoever waits.
+   * the machine (`holdMs` as in {@link DormantSpec}): {@link Driver.dormantPorts} finds them, and the next launch in this directory takes them over with whoever waits.
    */
-  holdPorts(options: { keep: boolean }): Promise<PortTraffic[]>;
+  holdPorts(options: { keep: boolean; holdMs: number }): Promise<PortTraffic[]>;
   /** Lets through whoever waits, and undoes `keep`. */
   releasePorts(): Promise<void>;
+}
+
+/** Rates of a machine; 0: any. */
+export interface MachineLimits {
+  /** Bytes a second over all disks, read and written together. */
+  diskBytesPerSecond: number;
+  diskRequestsPerSecond: number;
+  /** Bytes a second over all published ports, to and from the guest. */
+  networkDownload: number;
+  networkUpload: number;
+}
+
+/** Optional: keeps rates of a live machine. They end with its VMM. */
+export interface MachineThrottler {
+  throttle(limits: MachineLimits): Promise<void>;
 }
 
 /** Published ports of a machine that is no more, held until it is launched again. */
@@ -320,4 +335,8 @@ export function isDiskMerger(machine: Machine): machine is Machine & DiskMerger 
 
 export function isPortHolder(machine: Machine): machine is Machine & PortHolder {
   return 'holdPorts' in machine;
+}
+
+export function isMachineThrottler(machine: Machine): machine is Machine & MachineThrottler {
+  return 'throttle' in machine;
 }

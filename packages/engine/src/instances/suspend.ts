@@ -33,7 +33,8 @@ export async function suspendInstance(
     await removals.get(instance);
     await makeRoom(context, instance, operation);
     const keep = was === 'running' && wakes(instance.record.spec.wake, by);
-    await holdPorts(instance, machine, operation, { keep, still });
+    const holdMs = context.admission.config['standby.wakeTimeout'];
+    await holdPorts(instance, machine, operation, { keep, holdMs, still });
     const { frozen } = await standStill(instance, operation, { unsafe: true });
     instance.enter('Suspending');
     await capture(context, instance, operation, {
@@ -70,12 +71,12 @@ async function holdPorts(
   { record }: Instance,
   machine: Machine,
   operation: Operation,
-  { keep, still }: Pick<SuspendOptions, 'still'> & { keep: boolean },
+  { still, ...hold }: Pick<SuspendOptions, 'still'> & { keep: boolean; holdMs: number },
 ): Promise<void> {
   let open: PortTraffic[] = [];
-  if (record.ports.length > 0 && isPortHolder(machine) && (keep || still !== undefined)) {
+  if (record.ports.length > 0 && isPortHolder(machine) && (hold.keep || still !== undefined)) {
     operation.undo('let connections through', () => unlessEnded(machine, () => machine.releasePorts()));
-    open = await machine.holdPorts({ keep });
+    open = await machine.holdPorts(hold);
   }
   still?.(open);
 }

@@ -6,9 +6,11 @@ import type {
   DiskLayerer,
   ExitRecord,
   Machine,
+  MachineLimits,
   MachineRecord,
   MachineSaver,
   MachineStatus,
+  MachineThrottler,
   PortHolder,
   PortTraffic,
   SavedStateManifest,
@@ -27,7 +29,9 @@ export interface DriverProcess {
 export const never = new Promise<never>(() => undefined);
 
 /** One driver's handle of a simulated machine. */
-export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver, PortHolder {
+export class SimulatedMachine
+  implements Machine, DiskGrower, DiskLayerer, MachineSaver, MachineThrottler, PortHolder
+{
   readonly #host: SimulatedHost;
   readonly #vmm: SimulatedVmm;
   readonly #process: DriverProcess;
@@ -105,6 +109,11 @@ export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, Machi
   async topLayer(serial: string): Promise<string> {
     await this.#order('top-layer');
     return this.#vmm.topLayer(serial);
+  }
+
+  async throttle(limits: MachineLimits): Promise<void> {
+    await this.#order('status');
+    this.#vmm.limits = limits;
   }
 
   async traffic(): Promise<PortTraffic[]> {
