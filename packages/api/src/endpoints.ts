@@ -47,6 +47,7 @@ export const endpoints = {
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
+  instanceLimits: ['GET', '/instances/{id}/limits'],
   autoStandbyStatus: ['GET', '/instances/{id}/auto-standby/status'],
   autoStandbyHold: ['POST', '/instances/{id}/auto-standby/hold'],
 

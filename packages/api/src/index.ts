@@ -13,6 +13,7 @@ export {
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';
+export { LimitsInput, LimitsStatus } from './schemas/limits.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
 export { HostResources, MemoryReclaimed, ReclaimMemory } from './schemas/resources.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';

@@ -80,6 +80,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/suspend.ts'),
   },
   {
+    name: 'limits',
+    summary: 'Limit what a VM may use, and show who keeps it to that',
+    group: 'Life cycle',
+    load: () => import('./commands/limits.ts'),
+  },
+  {
     name: 'standby',
     summary: 'Suspend a VM when it is idle, and say when that will be',
     group: 'Life cycle',

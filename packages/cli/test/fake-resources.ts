@@ -1,11 +1,14 @@
 import type {
   AutoStandbyPolicy,
   HostResources,
+  InstanceLimits,
+  LimitsStatus,
   Reclaimed,
   ReclaimOptions,
   ResourceStatus,
   Resources,
   StandbyStatus,
+  VmLimits,
   VmStandby,
   WakePolicy,
 } from '@vivarium/model';
@@ -115,5 +118,34 @@ export class FakeStandby implements VmStandby {
       ...(wake === undefined ? {} : { wake }),
     });
     return this.status();
+  }
+}
+
+/** Limits that are kept in mind. */
+export class FakeLimits implements VmLimits {
+  readonly #vm: FakeVm;
+
+  constructor(vm: FakeVm) {
+    this.#vm = vm;
+  }
+
+  async get(): Promise<LimitsStatus> {
+    const { limits: asked = {}, state } = this.#vm.info;
+    const names = Object.keys(asked) as (keyof InstanceLimits)[];
+    const effects = names.map((limit) => ({
+      limit,
+      value: asked[limit] ?? 0,
+      automatic: false,
+      by: 'vmm' as const,
+    }));
+    return { asked, effects: state === 'Running' ? effects : [] };
+  }
+
+  async set(limits: InstanceLimits): Promise<LimitsStatus> {
+    if ((limits.cpuWeight ?? 0) > 10_000) throw new VivError('invalid_request', 'Out of range.');
+    const { limits: before, ...rest } = this.#vm.info;
+    const all = Object.entries({ ...before, ...limits }).filter(([, value]) => value !== 0);
+    this.#vm.keep({ ...rest, ...(all.length === 0 ? {} : { limits: Object.fromEntries(all) }) });
+    return this.get();
   }
 }

@@ -137,8 +137,12 @@ export class FakeVivarium implements Vivarium {
       if (this.instances.has(name)) throw new VivError('name_conflict', `There is a VM named ${name}.`);
       call?.onProgress?.({ stage: 'creating', name, id: name });
       const command = [...(options.entrypoint ?? []), ...(options.cmd ?? ['sh'])];
-      const { autoRemove = false, tags = {}, autoStandby, wake } = options;
-      const standby = { ...(autoStandby && { autoStandby }), ...(wake && { wake }) };
+      const { autoRemove = false, tags = {}, autoStandby, wake, limits } = options;
+      const standby = {
+        ...(limits && { limits }),
+        ...(autoStandby && { autoStandby }),
+        ...(wake && { wake }),
+      };
       this.add(
         fakeInstance({ id: this.newId(), name, state: 'Stopped', command, autoRemove, tags, ...standby }),
       );

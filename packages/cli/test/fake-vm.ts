@@ -13,12 +13,13 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSnapshots,
   type VmStandby,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { forkVm } from './fake-forks.ts';
-import { FakeStandby } from './fake-resources.ts';
+import { FakeLimits, FakeStandby } from './fake-resources.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
 
@@ -28,6 +29,7 @@ const at = '2026-01-02T03:04:05.000Z';
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -35,6 +37,7 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.limits = new FakeLimits(this);
     this.standby = new FakeStandby(this);
   }
 

@@ -26,10 +26,12 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSnapshots,
   type VmStandby,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
+import { RemoteVmLimits } from './limits.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import { RemoteVmStandby } from './standby.ts';
@@ -44,6 +46,7 @@ export class RemoteVm implements Vm {
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -52,6 +55,7 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.limits = new RemoteVmLimits(transport, info.id, (wire) => this.#keep(wire));
     this.standby = new RemoteVmStandby(transport, info.id, (wire) => this.#keep(wire));
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
   }

@@ -103,6 +103,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     admission: new Admission(config, gauge, home, () => registry.all()),
     // Needs the context; nothing is looked after before it is here.
     standby: undefined as unknown as StandbyKeeper,
+    cgroups: parts.cgroups,
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,

@@ -17,6 +17,7 @@ import type { Driver } from './drivers/driver.ts';
 import { QemuDriver } from './drivers/qemu/index.ts';
 import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
 import { assetsDir, loadAssets } from './host/assets.ts';
+import { Cgroups } from './host/cgroups/index.ts';
 import { hostChecks } from './host/doctor.ts';
 import { createImageStore } from './images/index.ts';
 import { SimulatedImages } from './images/simulated.ts';
@@ -38,6 +39,8 @@ export interface Parts {
   doctor(home: string): Promise<DoctorReport['checks']>;
   /** What this host has. Default: this very host. */
   gauge?: HostGauge;
+  /** Where VMMs are put that have limits of the host. Default: nowhere. */
+  cgroups?: Cgroups;
   /** Default: what `config.json` in the data directory says. */
   config?: Config;
   /** What pools and standby go by. Default: the host's own. */
@@ -71,6 +74,7 @@ export async function qemuParts(home: string): Promise<Parts> {
       copy: (from, to) => shareLayers(from, to, { top: 'new' }),
     },
     network: new UserNetwork(),
+    cgroups: new Cgroups(),
     boot: {
       kernel: assets.kernel.path,
       initramfs: assets.initramfs.path,

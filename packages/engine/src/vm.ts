@@ -18,6 +18,7 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSnapshots,
   type VmStandby,
 } from '@vivarium/model';
@@ -40,6 +41,7 @@ import { discardInstance, suspendInstance } from './instances/suspend.ts';
 import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
+import { EngineVmLimits } from './limits/vm-limits.ts';
 import { readLog } from './logs/read.ts';
 import { EngineVmStandby } from './standby/index.ts';
 import { using, usingSession, usingStream } from './standby/wake.ts';
@@ -54,12 +56,14 @@ export class EngineVm implements Vm {
   readonly files: VmFiles;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
+  readonly limits: VmLimits;
 
   constructor(context: Context, instance: Instance) {
     this.snapshots = context.snapshotsOf(instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance, (work, signal) => using(context, instance, 'files', work, signal));
+    this.limits = new EngineVmLimits(context, instance);
     this.standby = new EngineVmStandby(context, instance);
   }
 

@@ -1,5 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
+import type { InstanceLimits } from './limits.ts';
 import type { AutoStandbyPolicy, WakePolicy } from './standby.ts';
 
 /** A TCP port of the guest that the host listens for. */
@@ -71,6 +72,7 @@ export interface CreateOptions {
   autoStandby?: AutoStandbyPolicy;
   /** Default `standby`. */
   wake?: WakePolicy;
+  limits?: InstanceLimits;
 }
 
 export interface TerminalSize {
@@ -146,6 +148,8 @@ export interface InstanceInfo {
   autoStandby?: AutoStandbyPolicy;
   /** Absent: `standby`. */
   wake?: WakePolicy;
+  /** As asked for; {@link Vm.limits} says what is kept of them. */
+  limits?: InstanceLimits;
   /** What it was copied from, by a fork. */
   forkedFrom?: { instanceId: string; snapshotId?: string };
   /** The snapshot of it that was taken or restored last: what its next one comes after. */

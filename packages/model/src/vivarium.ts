@@ -15,6 +15,7 @@ import type {
   Page,
   TerminalSize,
 } from './instance.ts';
+import type { VmLimits } from './limits.ts';
 import type { Pools } from './pools.ts';
 import type { CallOptions, Task } from './progress.ts';
 import type { Resources } from './resources.ts';
@@ -49,6 +50,7 @@ export interface Vm extends AsyncDisposable {
   fork(options?: ForkOptions & CallOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
+  readonly limits: VmLimits;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;

@@ -1,3 +1,4 @@
+import { LimitsStatus } from '../schemas/limits.ts';
 import { HostResources, MemoryReclaimed, ReclaimMemory } from '../schemas/resources.ts';
 import { AutoStandbyStatus } from '../schemas/standby.ts';
 import { lookup } from './errors.ts';
@@ -20,6 +21,14 @@ export const resourceRules = {
     status: 200,
     answer: MemoryReclaimed,
     errors: ['not_supported'],
+  },
+  instanceLimits: {
+    summary: 'Limits of an instance, and who keeps them',
+    tag: 'instances',
+    origin: 'vivarium',
+    status: 200,
+    answer: LimitsStatus,
+    errors: lookup,
   },
   autoStandbyStatus: {
     summary: 'Why it is not suspended for being idle, and when it will be',

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
 import { ErrorBody } from './error.ts';
+import { LimitsInput, LimitsStatus, RateInput } from './limits.ts';
 import { AutoStandby, Wake } from './standby.ts';
 import { VivState, WireState } from './state.ts';
 
@@ -10,6 +11,8 @@ const Network = Type.Object({
   ip: Type.Optional(Nullable(Type.String())),
   mac: Type.Optional(Nullable(Type.String())),
   gateway: Type.Optional(Type.String()),
+  bandwidth_download: Type.Optional(Type.String()),
+  bandwidth_upload: Type.Optional(Type.String()),
 });
 
 const Port = Type.Object({
@@ -75,6 +78,7 @@ export const Instance = Type.Object(
     exit_code: Nullable(Type.Integer()),
     exit_message: Type.Optional(Type.String()),
     auto_standby: Type.Optional(AutoStandby),
+    disk_io_bps: Type.Optional(Type.String()),
 
     viv_state: VivState,
     changed: Type.Optional(Type.Boolean({ description: 'After an action: whether it changed anything.' })),
@@ -101,6 +105,7 @@ export const Instance = Type.Object(
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
     wake: Type.Optional(Wake),
+    limits: Type.Optional(LimitsStatus.properties.asked),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },
@@ -124,7 +129,6 @@ export const unsupportedCreateFields = {
   credentials: later('Injected credentials'),
   skip_guest_agent: later('A guest without agent'),
   platform: later('A platform other than the host’s'),
-  disk_io_bps: later('A disk rate limit'),
 };
 
 export const CreateInstance = Type.Object(
@@ -141,13 +145,14 @@ export const CreateInstance = Type.Object(
     network: Type.Optional(
       Type.Object({
         enabled: Type.Optional(Type.Boolean({ description: 'Default true.' })),
-        bandwidth_download: later('A bandwidth limit'),
-        bandwidth_upload: later('A bandwidth limit'),
+        bandwidth_download: Type.Optional(RateInput),
+        bandwidth_upload: Type.Optional(RateInput),
         egress: later('An egress policy'),
       }),
     ),
     ...unsupportedCreateFields,
     auto_standby: Type.Optional(AutoStandby),
+    disk_io_bps: Type.Optional(RateInput),
 
     start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),
@@ -163,6 +168,7 @@ export const CreateInstance = Type.Object(
     stop_timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
     auto_remove: Type.Optional(Type.Boolean()),
     wake: Type.Optional(Wake),
+    limits: Type.Optional(LimitsInput),
   },
   { $id: 'CreateInstance' },
 );
@@ -182,6 +188,14 @@ export const UpdateInstance = Type.Object(
     restart_policy: later('A restart policy'),
     auto_standby: Type.Optional(Nullable(AutoStandby)),
     wake: Type.Optional(Wake),
+    disk_io_bps: Type.Optional(RateInput),
+    network: Type.Optional(
+      Type.Object({
+        bandwidth_download: Type.Optional(RateInput),
+        bandwidth_upload: Type.Optional(RateInput),
+      }),
+    ),
+    limits: Type.Optional(LimitsInput),
   },
   { $id: 'UpdateInstance' },
 );

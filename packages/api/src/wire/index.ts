@@ -4,6 +4,7 @@ export * from './duration.ts';
 export * from './headers.ts';
 export * from './image.ts';
 export * from './instance.ts';
+export * from './limits.ts';
 export * from './observe.ts';
 export * from './pool.ts';
 export * from './progress.ts';

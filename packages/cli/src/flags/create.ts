@@ -2,11 +2,12 @@ import { type CreateOptions, parseSize } from '@vivarium/model';
 import type { Command } from 'commander';
 import { repeat } from '../command.ts';
 import { parseEnvironment } from './environment.ts';
+import { type LimitFlags, limitOptions, parseLimits } from './limits.ts';
 import { parsePorts } from './ports.ts';
 import { parseChoice, parseCount, parseDuration, parseTags } from './values.ts';
 
 /** What commander makes of the options that `run` and `create` share. */
-export interface CreateFlags {
+export interface CreateFlags extends LimitFlags {
   name?: string;
   interactive?: boolean;
   tty?: boolean;
@@ -39,7 +40,7 @@ export function createOptions(command: Command): void {
 
 /** Those that say what it is, and not who: many may be made with them. */
 export function machineOptions(command: Command): void {
-  command
+  limitOptions(command)
     .option('-i, --interactive', "keep the command's stdin open")
     .option('-t, --tty', 'give the command a terminal')
     .option('-e, --env <name=value>', 'set an environment variable; NAME alone passes yours on', repeat)
@@ -105,6 +106,7 @@ export function parseCreate(
       flags.stopTimeout === undefined ? undefined : parseDuration(flags.stopTimeout, '--stop-timeout'),
     stdin: flags.interactive ? 'open' : undefined,
     autoRemove: flags.rm ? true : undefined,
+    limits: parseLimits(flags),
     autoStandby:
       flags.autoStandby === undefined
         ? undefined

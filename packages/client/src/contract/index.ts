@@ -7,7 +7,7 @@ import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { poolContract } from './pools.ts';
-import { resourceContract, standbyContract } from './resources.ts';
+import { limitContract, resourceContract, standbyContract } from './resources.ts';
 import { snapshotContract } from './snapshots.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
@@ -39,6 +39,7 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     observeContract,
     imageContract,
     resourceContract,
+    limitContract,
   ]);
 }
 

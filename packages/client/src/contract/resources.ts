@@ -27,6 +27,28 @@ export function resourceContract(given: Given): void {
   });
 }
 
+export function limitContract(given: Given): void {
+  describe('limits', () => {
+    it('are what an instance is made with, change while it runs, and say who keeps them', async () => {
+      const limits = { diskBytesPerSecond: 50 * 2 ** 20, networkDownload: 1_000_001 };
+      await using vm = await given().run('busybox', { limits });
+      assert.deepEqual(vm.info.limits, limits);
+      const { asked, effects } = await vm.limits.get();
+      assert.deepEqual(asked, limits);
+      assert.equal(effects.find(({ limit }) => limit === 'diskBytesPerSecond')?.by, 'vmm');
+      const changed = await vm.limits.set({ networkDownload: 0, diskRequestsPerSecond: 1000 });
+      assert.deepEqual(changed.asked, { diskBytesPerSecond: 50 * 2 ** 20, diskRequestsPerSecond: 1000 });
+      assert.deepEqual((await vm.refresh()).limits, changed.asked);
+      assert.ok(
+        changed.effects.some(({ limit, value }) => limit === 'diskRequestsPerSecond' && value === 1000),
+      );
+      await failure(vm.limits.set({ cpuWeight: 20_000 }), 'invalid_request');
+      await vm.limits.set({ diskBytesPerSecond: 0, diskRequestsPerSecond: 0 });
+      assert.equal((await vm.refresh()).limits, undefined);
+    });
+  });
+}
+
 export function standbyContract(given: Given): void {
   describe('standby', () => {
     it('is off until a policy says otherwise, which can be changed and removed', async () => {

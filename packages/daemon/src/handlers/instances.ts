@@ -4,6 +4,8 @@ import {
   createFromWire,
   type HypemanState,
   instanceToWire,
+  type LimitFields,
+  limitsFromWire,
   parseDuration,
   policyFromWire,
   statesBehind,
@@ -89,6 +91,8 @@ export const updateInstance: Handler = async (call) => {
   if (size !== undefined) await vm.resizeDisk(size);
   if (auto_standby !== undefined || wake !== undefined)
     await vm.standby.set({ policy: auto_standby && policyFromWire(auto_standby), wake });
+  const limits = limitsFromWire(call.body as LimitFields);
+  if (limits !== undefined) await vm.limits.set(limits);
   if (name !== undefined) await vm.rename(name);
   return instanceToWire(await vm.refresh());
 };

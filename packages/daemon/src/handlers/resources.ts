@@ -1,4 +1,5 @@
 import {
+  limitsStatusToWire,
   parseDuration,
   type ReclaimMemory,
   reclaimedToWire,
@@ -31,6 +32,9 @@ export const reclaimMemory: Handler = async ({ engine, body, signal }) => {
     }),
   );
 };
+
+export const instanceLimits: Handler = async (call) =>
+  limitsStatusToWire(await (await find(call)).limits.get());
 
 export const autoStandbyStatus: Handler = async (call) =>
   standbyToWire(await (await find(call)).standby.status());

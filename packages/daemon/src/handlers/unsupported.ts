@@ -20,8 +20,7 @@ export function refuseUnsupported(body: CreateInstance): void {
     const value = body[field];
     if (asked(value) && harmless[field]?.(value as never) !== true) throw notYet(field);
   }
-  const { bandwidth_download, bandwidth_upload, egress } = body.network ?? {};
-  if (asked(bandwidth_download) || asked(bandwidth_upload)) throw notYet('network.bandwidth');
+  const { egress } = body.network ?? {};
   if ((egress as { enabled?: boolean } | undefined)?.enabled) throw notYet('network.egress');
 }
 

@@ -3,9 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { isVivError, type VivError } from '@vivarium/model';
+import { isVivError, parseRate, type VivError } from '@vivarium/model';
 import { fields, presets } from './fields.ts';
-import { parseRate } from './kinds.ts';
 import { shown } from './main.ts';
 import { configFile, configOf, defaultConfig, readConfig } from './read.ts';
 

@@ -1,4 +1,4 @@
-import { formatSize, parseSize, VivError } from '@vivarium/model';
+import { formatRate, formatSize, parseRate, parseSize, VivError } from '@vivarium/model';
 
 /** How a value of the configuration is read, and what is said where it can't be. */
 export interface Kind<T> {
@@ -59,28 +59,6 @@ export const size: Kind<number> = {
   show: (value) => (value === 0 ? 0 : formatSize(value)),
 };
 
-const bits: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
-
-/**
- * Bytes a second of `100MB/s`, `125000000`, or of bits (`1Gbps`, powers of 1000 as networks have them). 0 is no rate.
- *
- * @throws VivError `invalid_size`.
- */
-export function parseRate(rate: number | string, what = 'rate'): number {
-  if (typeof rate === 'number') return parseSize(rate, what);
-  const asBits = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bps|bit\/s|bits\/s)\s*$/i.exec(rate);
-  if (asBits !== null)
-    return Math.round((Number(asBits[1]) * (bits[(asBits[2] ?? '').toLowerCase()] ?? 1)) / 8);
-  try {
-    return parseSize(rate.replace(/\/s\s*$/i, ''), what);
-  } catch (cause) {
-    throw new VivError('invalid_size', `Not a ${what}: ${JSON.stringify(rate)}`, {
-      hint: 'Use bytes a second or a number with a unit, as in 100MB/s, 125MB or 1Gbps.',
-      cause,
-    });
-  }
-}
-
 /** Bytes a second. */
 export const rate: Kind<number> = {
   form: 'a rate: bytes a second, `"100MB/s"` or `"1Gbps"`',
@@ -92,7 +70,7 @@ export const rate: Kind<number> = {
       throw new VivError('invalid_request', `is not ${rate.form}`, { cause });
     }
   },
-  show: (value) => (value === 0 ? 0 : `${formatSize(value)}/s`),
+  show: (value) => (value === 0 ? 0 : formatRate(value)),
 };
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -1,6 +1,7 @@
 import type { DoctorReport, VmSnapshots } from '@vivarium/model';
 import type { Driver, LayerMerge } from '../drivers/driver.ts';
 import type { ConnectGuest } from '../guest/guest.ts';
+import type { Cgroups } from '../host/cgroups/index.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
@@ -58,6 +59,8 @@ export interface Context {
   /** Whether there is room for what is asked for. */
   admission: Admission;
   standby: StandbyKeeper;
+  /** Undefined where VMMs are no processes. */
+  cgroups: Cgroups | undefined;
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { State } from '@vivarium/lifecycle';
-import type { VivError } from '@vivarium/model';
+import type { LimitEffect, VivError } from '@vivarium/model';
 import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest, WorkloadExit } from '../guest/guest.ts';
 import type { Holdable } from '../operations/door.ts';
@@ -55,6 +55,8 @@ export class Instance implements Holdable {
   reserved = false;
   readonly readers = new Readers();
   readonly uses = new Uses();
+  /** What is kept of its limits, as long as it has a VMM. */
+  effects: readonly LimitEffect[] = [];
 
   readonly dir: string;
   readonly #events: EventLog;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
 import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
+import { applyLimits } from '../limits/apply.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Template } from '../templates/template.ts';
@@ -56,6 +57,7 @@ export async function launch(
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
+  await applyLimits(context, instance, machine);
   watched = true;
   await writeRecord(instance.dir, instance.record);
   return machine;

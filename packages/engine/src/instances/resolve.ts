@@ -1,5 +1,6 @@
 import { type CreateOptions, type ImageConfig, type PortRequest, parseSize, VivError } from '@vivarium/model';
 import type { StoredImage } from '../images/store.ts';
+import { checkLimits, mergeLimits } from '../limits/check.ts';
 import { checkPolicy, checkWake } from '../standby/policy.ts';
 import type { InstanceSpec } from '../store/record.ts';
 import { checkName } from './names.ts';
@@ -70,6 +71,7 @@ export function checkOptions(
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
   if (options.autoStandby !== undefined) checkPolicy(options.autoStandby);
   if (options.wake !== undefined) checkWake(options.wake);
+  if (options.limits !== undefined) checkLimits(options.limits);
   for (const port of options.ports ?? []) checkPort(port);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {
@@ -99,6 +101,7 @@ export function resolveSpec(
   reference: string,
 ): InstanceSpec {
   const { config } = image;
+  const asked = mergeLimits(undefined, options.limits ?? {});
   return {
     image: { reference, digest: image.digest },
     ...sizesOf(options),
@@ -123,6 +126,7 @@ export function resolveSpec(
     detached: options.detached ?? false,
     ...(options.autoStandby === undefined ? {} : { autoStandby: options.autoStandby }),
     ...(options.wake === undefined ? {} : { wake: options.wake }),
+    ...(asked === undefined ? {} : { limits: asked }),
   };
 }
 

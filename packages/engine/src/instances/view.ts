@@ -46,6 +46,7 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(operation === undefined ? {} : { operation: operation.info }),
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
     ...(spec.autoStandby === undefined ? {} : { autoStandby: spec.autoStandby }),
+    ...(spec.limits === undefined ? {} : { limits: spec.limits }),
     ...(spec.wake === undefined ? {} : { wake: spec.wake }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),

@@ -62,6 +62,11 @@ export class Admission {
     if (!this.roomFor(demand.expectedBytes, sample)) throw this.#tooLittleMemory(instance, demand, sample);
   }
 
+  /** Of one that has a VMM and comes to want other rates. @throws VivError `insufficient_resources`. */
+  judgeChange(instance: Instance, spec: InstanceSpec): void {
+    if (occupies(instance)) this.#judgeSums(instance, this.demand(spec));
+  }
+
   roomFor(bytes: number, sample: Sample): boolean {
     return this.left(sample) >= bytes;
   }

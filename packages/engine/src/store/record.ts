@@ -4,6 +4,7 @@ import type {
   AutoStandbyPolicy,
   ErrorRecord,
   ExitInfo,
+  InstanceLimits,
   PublishedPort,
   TerminalSize,
   WakePolicy,
@@ -37,23 +38,6 @@ export interface InstanceSpec {
   /** Absent: `standby`. */
   wake?: WakePolicy;
   limits?: InstanceLimits;
-}
-
-/** Limits that were asked for. Absent, or 0: none, or automatic where the configuration says so. */
-export interface InstanceLimits {
-  /** Bytes a second, read and written together. */
-  diskBytesPerSecond?: number;
-  /** Requests a second, read and written together. */
-  diskRequestsPerSecond?: number;
-  /** Bytes a second, to and from the guest. */
-  networkDownload?: number;
-  networkUpload?: number;
-  /** Host CPUs its VMM may use: 0.5 is half of one. */
-  cpus?: number;
-  /** Its part against others where the host is busy; 100 is usual. */
-  cpuWeight?: number;
-  /** Bytes of the host's memory its VMM may use. */
-  memoryBytes?: number;
 }
 
 /** All that is kept of an instance: in the database, and as `record.json` beside its disks. */
