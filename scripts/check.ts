@@ -20,7 +20,7 @@ const checks: Check[] = [
   },
   { title: 'One version everywhere', argv: own('versions.ts') },
 ];
-for (const document of ['lifecycle', 'errors', 'cli', 'config']) {
+for (const document of ['lifecycle', 'errors', 'cli', 'config', 'scopes']) {
   checks.push({ title: `docs of ${document} are as generated`, argv: own(`docs-${document}.ts`, '--check') });
 }
 checks.push({

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { findCargo } from './cargo.ts';
 
 /*
- * Mutated bytes for both ends: the host's decoder first, then what the guest reads with. Arguments: seconds for each
+ * Mutated bytes for both ends: the host's decoder first, then the routes of the HTTP API, then what the guest reads with. Arguments: seconds for each
  * (default 5), and the seed to begin with. A failure prints its seed.
  */
 
@@ -34,10 +34,16 @@ async function succeeds({ title, argv, cwd, env }: Program): Promise<boolean> {
 
 const cargo = await findCargo(root);
 const decoder = path.join(root, 'packages/protocol/fuzz/decoder.ts');
+const routes = path.join(root, 'packages/daemon/fuzz/main.ts');
 const programs: Program[] = [
   {
     title: 'Host',
     argv: [process.execPath, '--disable-warning=ExperimentalWarning', decoder, ...numbers],
+    cwd: root,
+  },
+  {
+    title: 'Routes',
+    argv: [process.execPath, '--disable-warning=ExperimentalWarning', routes, ...numbers],
     cwd: root,
   },
   {

@@ -15,14 +15,17 @@ export class RealDaemon implements AsyncDisposable {
   /** The SDK; it does not start a daemon by itself, so that a test decides when there is one. */
   readonly viv: Vivarium;
   #child: ChildProcess | undefined;
+  readonly #token: string | undefined;
 
-  private constructor(home: string) {
+  private constructor(home: string, token: string | undefined) {
     this.home = home;
+    this.#token = token;
     this.viv = connect({ home, autostart: false });
   }
 
-  static async start(): Promise<RealDaemon> {
-    const daemon = new RealDaemon(await mkdtemp(path.join(tmpdir(), 'vd-')));
+  /** With a token it listens on a free port of the loopback interface too. */
+  static async start({ token }: { token?: string } = {}): Promise<RealDaemon> {
+    const daemon = new RealDaemon(await mkdtemp(path.join(tmpdir(), 'vd-')), token);
     await daemon.start();
     return daemon;
   }
@@ -35,8 +38,14 @@ export class RealDaemon implements AsyncDisposable {
   async start(): Promise<void> {
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', program, '--home', this.home],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      [
+        '--disable-warning=ExperimentalWarning',
+        program,
+        '--home',
+        this.home,
+        ...(this.#token === undefined ? [] : ['--listen', '127.0.0.1:0']),
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, VIVD_TOKEN: this.#token } },
     );
     this.#child = child;
     let said = '';
@@ -49,6 +58,16 @@ export class RealDaemon implements AsyncDisposable {
     });
     ended.catch(() => undefined);
     await Promise.race([ready, ended]);
+  }
+
+  /** Of its TCP listener, as its log has it. */
+  async url(): Promise<string> {
+    const lines = (await readFile(path.join(this.home, 'vivd.log'), 'utf8')).trim().split('\n');
+    const url = lines
+      .map((line) => /"url":"([^"]+)"/.exec(line)?.[1])
+      .findLast((found) => found !== undefined);
+    if (url === undefined) throw new Error('vivd does not listen on TCP');
+    return url;
   }
 
   /** As the worst kind of accident: nothing of it gets to run any more. */

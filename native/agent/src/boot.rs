@@ -13,6 +13,9 @@ use std::time::Instant;
 /// One absolute module path a line, in the order in which they must be loaded.
 const MODULE_LIST: &str = "/lib/modules/load.list";
 
+/// Not before they are needed: with its driver in place each start would scan the controller of volumes.
+const LATER: [&str; 1] = ["virtio_scsi"];
+
 const NOSUID: libc::c_ulong = libc::MS_NOSUID;
 const NODEV: libc::c_ulong = libc::MS_NODEV;
 const NOEXEC: libc::c_ulong = libc::MS_NOEXEC;
@@ -95,12 +98,40 @@ fn load_modules() -> usize {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
+        if LATER.iter().any(|name| is_module(path, name)) {
+            continue;
+        }
         match load(path) {
             Ok(()) => loaded += 1,
             Err(error) => kmsg::fail(&format!("module {path}: {error}")),
         }
     }
     loaded
+}
+
+fn is_module(path: &str, name: &str) -> bool {
+    Path::new(path)
+        .file_stem()
+        .is_some_and(|stem| stem.to_string_lossy() == name)
+}
+
+/// Loads one of those that were left out. One that is loaded already is fine.
+pub fn load_later(name: &str) {
+    let list = fs::read_to_string(MODULE_LIST).unwrap_or_default();
+    let Some(path) = list
+        .lines()
+        .map(str::trim)
+        .find(|path| is_module(path, name))
+    else {
+        return;
+    };
+    match load(path) {
+        // It has been loaded before, and its file has gone.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            kmsg::fail(&format!("module {path}: {error}"));
+        }
+        _ => {}
+    }
 }
 
 fn load(path: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::generation;
 use crate::identity::Identity;
 use crate::kmsg;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use viv_protocol::{Code, Fields, Value, WireError};
 
@@ -98,7 +98,10 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     let device = PathBuf::from(format!("/dev/{root_disk}"));
     stage(&mut stages, "overlay", || {
         told("the writable disk", disks::mount_overlay_disk(&device))?;
-        told("the file system of the writable disk", disks::grow(&device))
+        told(
+            "the file system of the writable disk",
+            disks::grow(&device, Path::new(disks::OVERLAY_DISK)),
+        )
     })?;
     stage(&mut stages, "root", || {
         told("the stacked root", disks::stack(config.layers, MERGED_ROOT))

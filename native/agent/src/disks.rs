@@ -84,11 +84,11 @@ pub fn mount_overlay_disk(device: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Grows the mounted file system to its device; one that fills it already is left alone.
-pub fn grow(device: &Path) -> io::Result<()> {
+/// Grows the file system that is mounted at a directory to its device; one that fills it already is left alone.
+pub fn grow(device: &Path, mounted: &Path) -> io::Result<()> {
     let mut bytes: u64 = 0;
     sys::ioctl_ref(File::open(device)?.as_raw_fd(), BLKGETSIZE64, &mut bytes)?;
-    let directory = File::open(OVERLAY_DISK)?;
+    let directory = File::open(mounted)?;
     let about = sys::stat_fs(directory.as_raw_fd())?;
     let block = u64::try_from(about.f_bsize).unwrap_or(4096).max(1024);
     let held = block * superblock_blocks(device).unwrap_or(about.f_blocks as u64);

@@ -3,7 +3,7 @@
 use crate::access::path_error;
 use crate::sys;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use viv_protocol::{Value, WireError};
 
@@ -24,9 +24,18 @@ fn inspect(root: BorrowedFd<'_>, path: &str, follow: bool) -> io::Result<Value> 
     let flags = libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW };
     let file = sys::open_in_root(root, Path::new(path), flags, 0)?;
     let about = sys::stat_at(file.as_raw_fd(), c"")?;
+    let mut fields = vec![("path", Value::from(path))];
+    fields.extend(describe(file.as_fd(), &about)?);
+    Ok(Value::map(fields))
+}
+
+/// All there is to say of what an `O_PATH` descriptor is of, but for its name.
+pub fn describe(
+    file: BorrowedFd<'_>,
+    about: &libc::stat,
+) -> io::Result<Vec<(&'static str, Value)>> {
     let nanos = i128::from(about.st_mtime) * 1_000_000_000 + i128::from(about.st_mtime_nsec);
     let mut fields = vec![
-        ("path", Value::from(path)),
         ("kind", kind(about.st_mode).into()),
         ("size", Value::Int(i128::from(about.st_size))),
         ("mode", u64::from(about.st_mode & 0o7777).into()),
@@ -38,14 +47,13 @@ fn inspect(root: BorrowedFd<'_>, path: &str, follow: bool) -> io::Result<Value> 
         let target = sys::read_link_at(file.as_raw_fd(), c"")?;
         fields.push(("link", String::from_utf8_lossy(&target).into_owned().into()));
     }
-    Ok(Value::map(fields))
+    Ok(fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::{self, File};
-    use std::os::fd::AsFd;
 
     #[test]
     fn links_do_not_lead_out_of_the_root() {

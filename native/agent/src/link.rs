@@ -220,7 +220,9 @@ impl Speaker {
 }
 
 fn welcome_body(version: u64, boot_id: &str, generation: u64) -> Value {
-    let features = ["workload", "exec", "freeze", "copy", "tcp", "log"];
+    let features = [
+        "workload", "exec", "freeze", "copy", "tcp", "log", "volumes",
+    ];
     Value::map(vec![
         ("version", version.into()),
         (

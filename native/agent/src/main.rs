@@ -18,6 +18,7 @@ mod environment;
 mod etc_files;
 mod exec;
 mod files;
+mod fs;
 mod generation;
 mod hooks;
 mod identity;
@@ -42,6 +43,7 @@ mod stats;
 mod sys;
 mod tar;
 mod users;
+mod volumes;
 mod workload;
 
 fn main() {

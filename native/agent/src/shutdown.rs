@@ -1,5 +1,5 @@
 use crate::configure::MERGED_ROOT;
-use crate::{disks, kmsg, sys};
+use crate::{disks, kmsg, sys, volumes};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ pub struct Shutdown {
 
 /// Unmounts what holds data and turns the machine off. No process of a workload may be left.
 pub fn power_off() -> ! {
+    volumes::unmount_all();
     for target in [MERGED_ROOT, disks::OVERLAY_DISK] {
         unmount(Path::new(target));
     }

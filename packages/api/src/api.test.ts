@@ -1,14 +1,32 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { isVivError, VivError } from '@vivarium/model';
 import Type from 'typebox';
-import { CreateInstance, check, endpoints, openApi, readQuery, refuseUnknown, routes } from './index.ts';
+import {
+  absentRoutes,
+  CreateInstance,
+  check,
+  endpoints,
+  openApi,
+  readQuery,
+  refuseUnknown,
+  routes,
+} from './index.ts';
 
 type Json = Record<string, unknown>;
 
 test('every endpoint has a route, and no two routes share method and path', () => {
   assert.deepEqual(routes.map((route) => route.name).sort(), Object.keys(endpoints).sort());
   assert.equal(new Set(routes.map((route) => `${route.method} ${route.path}`)).size, routes.length);
+});
+
+test('no route is there and said to be absent', () => {
+  const there = new Set(routes.map((route) => `${route.method} ${route.path.replaceAll(/\{\w+\}/g, '{}')}`));
+  const both = absentRoutes.filter(({ method, path }) =>
+    there.has(`${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`),
+  );
+  assert.deepEqual(both, []);
 });
 
 test('the OpenAPI document has every route, and every reference in it leads somewhere', () => {
@@ -44,6 +62,13 @@ test('the OpenAPI document has every route, and every reference in it leads some
     for (const inner of Object.values(value)) walk(inner);
   };
   walk(document);
+});
+
+test('the OpenAPI document is one, as its meta-schema has it', async () => {
+  const { valid, errors } = await new Validator().validate(
+    JSON.parse(JSON.stringify(openApi('1.2.3'))) as Record<string, unknown>,
+  );
+  assert.ok(valid, JSON.stringify(errors));
 });
 
 test('a wrong field is named in the error, deep ones and missing ones too', () => {

@@ -8,6 +8,7 @@ export const endpoints = {
   health: ['GET', '/health'],
   capabilities: ['GET', '/capabilities'],
   openapi: ['GET', '/openapi.json'],
+  docs: ['GET', '/docs'],
   doctor: ['GET', '/doctor'],
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
@@ -62,6 +63,18 @@ export const endpoints = {
   deleteTemplates: ['DELETE', '/templates'],
   deleteTemplate: ['DELETE', '/templates/{id}'],
 
+  createVolume: ['POST', '/volumes'],
+  listVolumes: ['GET', '/volumes'],
+  importVolume: ['POST', '/volumes/from-archive'],
+  getVolume: ['GET', '/volumes/{id}'],
+  deleteVolume: ['DELETE', '/volumes/{id}'],
+  resizeVolume: ['PATCH', '/volumes/{id}'],
+  cloneVolume: ['POST', '/volumes/{id}/clone'],
+  snapshotVolume: ['POST', '/volumes/{id}/snapshot'],
+  exportVolume: ['GET', '/volumes/{id}/archive'],
+  attachVolume: ['POST', '/instances/{id}/volumes/{vid}'],
+  detachVolume: ['DELETE', '/instances/{id}/volumes/{vid}'],
+
   createPool: ['POST', '/pools'],
   listPools: ['GET', '/pools'],
   getPool: ['GET', '/pools/{pool}'],
@@ -70,11 +83,30 @@ export const endpoints = {
   releaseInstance: ['POST', '/pools/{pool}/release'],
   poolEvents: ['GET', '/pools/{pool}/events'],
 
+  createToken: ['POST', '/tokens'],
+  listTokens: ['GET', '/tokens'],
+  revokeToken: ['DELETE', '/tokens/{id}'],
+
   statPath: ['GET', '/instances/{id}/stat'],
   readFile: ['GET', '/instances/{id}/files'],
   writeFile: ['PUT', '/instances/{id}/files'],
   getArchive: ['GET', '/instances/{id}/files/archive'],
   putArchive: ['PUT', '/instances/{id}/files/archive'],
+
+  listDirectory: ['GET', '/instances/{id}/files/list'],
+  makeDirectory: ['POST', '/instances/{id}/files/mkdir'],
+  removePath: ['DELETE', '/instances/{id}/files'],
+  renamePath: ['POST', '/instances/{id}/files/rename'],
+  setAttributes: ['PATCH', '/instances/{id}/files'],
+  watchPath: ['GET', '/instances/{id}/files/watch'],
+
+  listSessions: ['GET', '/instances/{id}/sessions'],
+  startSession: ['POST', '/instances/{id}/sessions'],
+  getSession: ['GET', '/instances/{id}/sessions/{xid}'],
+  closeSession: ['DELETE', '/instances/{id}/sessions/{xid}'],
+  signalSession: ['POST', '/instances/{id}/sessions/{xid}/signal'],
+  sessionOutput: ['GET', '/instances/{id}/sessions/{xid}/output'],
+  attachSession: ['WS', '/instances/{id}/sessions/{xid}/attach'],
 
   exec: ['WS', '/instances/{id}/exec'],
   attach: ['WS', '/instances/{id}/attach'],
@@ -84,3 +116,17 @@ export const endpoints = {
 } as const satisfies Record<string, readonly ['GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'WS', string]>;
 
 export type EndpointName = keyof typeof endpoints;
+
+/** Routes that make something, and make it once where the request has an `Idempotency-Key`. */
+export const idempotentRoutes: ReadonlySet<EndpointName> = new Set<EndpointName>([
+  'createInstance',
+  'forkInstance',
+  'forkInstances',
+  'createSnapshot',
+  'forkSnapshot',
+  'forkSnapshots',
+  'createPool',
+  'acquireInstance',
+  'createImage',
+  'importImage',
+]);

@@ -2,22 +2,50 @@ import { type ErrorCode, errorTable } from '@vivarium/model';
 import type { TObject, TSchema } from 'typebox';
 import { routes } from './routes/index.ts';
 import { isBytes, type Route } from './routes/route.ts';
+import { FileChange } from './schemas/directory.ts';
 import { ErrorBody } from './schemas/error.ts';
 import { Event, LogEntry } from './schemas/instance.ts';
 import { PoolEvent } from './schemas/pool.ts';
+import { SessionPiece } from './schemas/session.ts';
 import { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
-import { ndjson } from './wire/headers.ts';
+import { idempotencyHeader, ndjson } from './wire/headers.ts';
 
 type Json = Record<string, unknown>;
 
 /** Any route may answer these. */
-const everywhere: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'payload_too_large', 'internal'];
+const everywhere: readonly ErrorCode[] = [
+  'invalid_request',
+  'unauthorized',
+  'forbidden',
+  'payload_too_large',
+  'rate_limited',
+  'internal',
+];
+
+const idempotencyKey = {
+  name: idempotencyHeader,
+  in: 'header',
+  required: false,
+  description:
+    'Names the request for 24 hours. Sent again with the same key it finds what it has made already, joins what is under way, or makes what came to nothing; with the key of another request it is a conflict.',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+};
 
 /** The API as an OpenAPI 3.1 document, made from the routes. */
 export function openApi(version: string): Json {
   const schemas: Record<string, unknown> = {};
   const paths: Record<string, Json> = {};
-  for (const schema of [ErrorBody, ExecStart, ExecControl, ExecNotice, CopyStart, Event, PoolEvent])
+  for (const schema of [
+    ErrorBody,
+    ExecStart,
+    ExecControl,
+    ExecNotice,
+    CopyStart,
+    Event,
+    FileChange,
+    PoolEvent,
+    SessionPiece,
+  ])
     reference(schema, schemas);
   schemas.LogEntry = inline(LogEntry, schemas);
   for (const route of routes) {
@@ -35,9 +63,21 @@ export function openApi(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools'].map((name) => ({ name })),
+    tags: ['system', 'images', 'instances', 'guest', 'copies', 'pools', 'volumes', 'tokens'].map((name) => ({
+      name,
+    })),
     paths,
-    components: { schemas },
+    components: {
+      schemas,
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'On TCP. The unix socket needs none: only its owner can open it.',
+        },
+      },
+    },
   };
 }
 
@@ -52,8 +92,13 @@ function operation(route: Route, schemas: Json): Json {
     operationId: route.name,
     summary: route.summary,
     tags: [route.tag],
+    security: route.scope === 'public' ? [] : [{ bearer: [route.scope] }],
     ...(route.method === 'WS' ? { 'x-websocket': true } : {}),
-    parameters: [...parameters, ...queryParameters(route.query, schemas)],
+    parameters: [
+      ...parameters,
+      ...queryParameters(route.query, schemas),
+      ...(route.idempotent ? [idempotencyKey] : []),
+    ],
     ...(route.body === undefined
       ? {}
       : { requestBody: { required: route.bodyOptional !== true, content: content(route.body, schemas) } }),
@@ -74,38 +119,48 @@ function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
 }
 
 function responses(route: Route, schemas: Json): Json {
+  const error = { 'application/json': { schema: reference(ErrorBody, schemas) } };
   const byStatus: Record<string, Json> = {};
-  for (const code of [...everywhere, ...route.errors]) {
+  const own: readonly ErrorCode[] = route.idempotent ? ['conflict'] : [];
+  for (const code of new Set([...everywhere, ...route.errors, ...own])) {
     const { status, meaning } = errorTable[code];
     const known = byStatus[status] as { description: string } | undefined;
     byStatus[status] = {
       description: `${known === undefined ? '' : `${known.description}\n`}\`${code}\`: ${meaning}`,
-      content: { 'application/json': { schema: reference(ErrorBody, schemas) } },
+      content: error,
     };
   }
+  if (route.body !== undefined)
+    byStatus[408] = {
+      description: '`invalid_request`: Nothing came of the body for a minute.',
+      content: error,
+    };
+  if (route.body !== undefined && !isBytes(route.body))
+    byStatus[415] = { description: '`invalid_request`: The body is not said to be JSON.', content: error };
+  if (route.method === 'WS')
+    byStatus[426] = { description: '`invalid_request`: No upgrade was asked for.', content: error };
+  const answers = answerContent(route, schemas);
   byStatus[route.status] = {
     description: route.summary,
-    ...(route.answer === undefined && route.alternative === undefined && route.progress === undefined
-      ? {}
-      : { content: answerContent(route, schemas) }),
+    ...(Object.keys(answers).length === 0 ? {} : { content: answers }),
   };
+  // Lines begin before anybody knows how it ends.
+  if (route.progress !== undefined && route.status !== 200)
+    byStatus[200] = { description: 'With `Accept: application/x-ndjson`', content: progressLines };
   return byStatus;
 }
+
+const progressLines: Json = {
+  [ndjson]: {
+    schema: { type: 'string', description: 'Lines of {"progress"}, at last one of {"result"} or {"error"}.' },
+  },
+};
 
 function answerContent(route: Route, schemas: Json): Json {
   return {
     ...(route.answer === undefined ? {} : content(route.answer, schemas)),
     ...(route.alternative === undefined ? {} : content(route.alternative, schemas)),
-    ...(route.progress === undefined
-      ? {}
-      : {
-          [ndjson]: {
-            schema: {
-              type: 'string',
-              description: 'Lines of {"progress"}, at last one of {"result"} or {"error"}.',
-            },
-          },
-        }),
+    ...(route.progress !== undefined && route.status === 200 ? progressLines : {}),
   };
 }
 

@@ -30,47 +30,6 @@ function fieldName(pointer: string, params: object): string {
   return steps.map((step, i) => (/^\d+$/.test(step) ? `[${step}]` : `${i === 0 ? '' : '.'}${step}`)).join('');
 }
 
-/** Fields of an object that its schema does not name. */
-export function unknownFields(schema: TSchema, value: unknown): string[] {
-  const properties = (schema as Partial<TObject>).properties;
-  if (properties === undefined || typeof value !== 'object' || value === null) return [];
-  return Object.keys(value).filter((key) => !Object.hasOwn(properties, key));
-}
-
-/** @throws VivError `invalid_request` with the nearest known name as its hint. */
-export function refuseUnknown(schema: TSchema, value: unknown, what: string): void {
-  const [unknown] = unknownFields(schema, value);
-  if (unknown === undefined) return;
-  const known = Object.keys((schema as TObject).properties);
-  const near = nearest(unknown, known);
-  throw new VivError('invalid_request', `${what}: there is no field ${JSON.stringify(unknown)}`, {
-    hint: near === undefined ? `Known are ${known.join(', ')}.` : `Did you mean ${near}?`,
-  });
-}
-
-function nearest(word: string, known: string[]): string | undefined {
-  const ranked = known
-    .map((name) => ({ name, distance: editDistance(word, name) }))
-    .sort((a, b) => a.distance - b.distance);
-  return ranked[0] !== undefined && ranked[0].distance <= Math.max(2, word.length / 3)
-    ? ranked[0].name
-    : undefined;
-}
-
-/** Levenshtein's: insertions, deletions and replacements between two words. */
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= Math.min(a.length, 64); i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
 /**
  * A query string as the object its schema describes: numbers, booleans, repeated keys and `key[sub]=value` unpacked.
  * What the schema does not name is left out, and listed.

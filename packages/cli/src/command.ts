@@ -7,6 +7,8 @@ export type Completes =
   | 'snapshot'
   | 'template'
   | 'pool'
+  | 'token'
+  | 'volume'
   | 'image'
   | 'command'
   | 'guest-path'
@@ -19,6 +21,8 @@ export interface CliCommand<Options = unknown> {
   readonly arguments: string;
   /** The first positional ends our options: what follows belongs to the command in the guest. */
   readonly passThrough?: boolean;
+  /** What follows `--` is a command in the guest, and comes to `run` behind that separator. */
+  readonly commandAfterSeparator?: boolean;
   /** Declares the options. */
   options?(command: Command): void;
   /** A command line and what it does. */

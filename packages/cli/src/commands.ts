@@ -1,8 +1,19 @@
 import type { CliCommand } from './command.ts';
 import { copyCommands } from './copy-commands.ts';
+import { guestCommands } from './guest-commands.ts';
+import { volumeCommands } from './volume-commands.ts';
 
 /** Headings of the help page, in order. */
-export const groups = ['Run', 'Life cycle', 'Look', 'Work inside', 'Copies', 'Images', 'Host'] as const;
+export const groups = [
+  'Run',
+  'Life cycle',
+  'Look',
+  'Work inside',
+  'Copies',
+  'Volumes',
+  'Images',
+  'Host',
+] as const;
 
 export interface CommandEntry {
   /** As it is typed; two words for a command inside a group command: `image ls`. */
@@ -111,6 +122,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/rename.ts'),
   },
   {
+    name: 'update',
+    summary: 'Change restart policy, health check, expiry, environment or tags of VMs',
+    group: 'Life cycle',
+    load: () => import('./commands/update.ts'),
+  },
+  {
     name: 'resize',
     summary: 'Grow the root disk of a VM',
     group: 'Life cycle',
@@ -183,7 +200,9 @@ export const commands: readonly CommandEntry[] = [
     group: 'Work inside',
     load: () => import('./commands/cp.ts'),
   },
+  ...guestCommands,
   ...copyCommands,
+  ...volumeCommands,
   {
     name: 'pull',
     summary: 'Fetch images from a registry',
@@ -293,6 +312,26 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Show the log of vivd',
     group: 'Host',
     load: () => import('./commands/daemon/logs.ts'),
+  },
+  {
+    name: 'token create',
+    summary: 'Make a token for the daemon’s TCP address',
+    group: 'Host',
+    load: () => import('./commands/token/create.ts'),
+  },
+  {
+    name: 'token ls',
+    summary: 'List tokens',
+    group: 'Host',
+    aliases: ['token list'],
+    load: () => import('./commands/token/ls.ts'),
+  },
+  {
+    name: 'token revoke',
+    summary: 'Revoke tokens, at once',
+    group: 'Host',
+    aliases: ['token rm'],
+    load: () => import('./commands/token/revoke.ts'),
   },
   {
     name: 'states',

@@ -82,8 +82,11 @@ async function invoke(
 ): Promise<number> {
   const parser = parserFor(entry, command);
   parser.action(() => undefined);
+  // Commander drops the separator, and with it where the names end.
+  const cut = command.commandAfterSeparator ? argv.indexOf('--') : -1;
+  const own = cut === -1 ? argv : argv.slice(0, cut);
   try {
-    await parser.parseAsync(argv, { from: 'user' });
+    await parser.parseAsync(own, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === 'commander.helpDisplayed' || error.code === 'commander.help') {
@@ -95,5 +98,6 @@ async function invoke(
       cause: error,
     });
   }
-  return (await command.run(context, parser.args, parser.opts())) ?? 0;
+  const args = cut === -1 ? parser.args : [...parser.args, ...argv.slice(cut)];
+  return (await command.run(context, args, parser.opts())) ?? 0;
 }

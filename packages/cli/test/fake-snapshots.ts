@@ -94,6 +94,7 @@ export class FakeVmSnapshots implements VmSnapshots {
         sizeBytes: 2 ** 20,
         createdAt: new Date().toISOString(),
         ...(parentId === undefined ? {} : { parentId }),
+        ...(options.tags === undefined ? {} : { tags: options.tags }),
         ...(options.expires === undefined ? {} : { expiresAt: parseExpiry(options.expires) }),
       };
       options.onProgress?.({ stage: 'saved', pauseMilliseconds: 7 });

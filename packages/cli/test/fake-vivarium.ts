@@ -7,6 +7,7 @@ import {
   type LogLine,
   nextName,
   parseSize,
+  type SessionInfo,
   Task,
   type Vivarium,
   VivError,
@@ -17,7 +18,9 @@ import { FakePools } from './fake-pools.ts';
 import { FakeResources } from './fake-resources.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
+import { FakeTokens } from './fake-tokens.ts';
 import { FakeVm } from './fake-vm.ts';
+import { FakeVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -57,7 +60,11 @@ export class FakeVivarium implements Vivarium {
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
   readonly resources = new FakeResources();
+  readonly tokens = new FakeTokens();
+  readonly volumes = new FakeVolumes(this);
   readonly instances = new Map<string, InstanceInfo>();
+  /** Commands that were left in each instance. */
+  readonly sessions = new Map<string, SessionInfo[]>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
   readonly imageList: ImageInfo[] = [];

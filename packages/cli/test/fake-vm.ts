@@ -5,23 +5,34 @@ import {
   type CallOptions,
   Exec,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
   parseSize,
+  type StartWith,
   Task,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
   type VmLimits,
+  type VmSessions,
   type VmSnapshots,
   type VmStandby,
+  type VmVolumes,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
+import { fakeFileSteps } from './fake-files.ts';
 import { forkVm } from './fake-forks.ts';
 import { FakeLimits, FakeStandby } from './fake-resources.ts';
+import { fakeSessions } from './fake-sessions.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
+import { FakeVmVolumes } from './fake-volumes.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -30,6 +41,7 @@ export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
   readonly limits: VmLimits;
+  readonly volumes: VmVolumes;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
 
@@ -39,6 +51,15 @@ export class FakeVm implements Vm {
     this.snapshots = new FakeVmSnapshots(home, this);
     this.limits = new FakeLimits(this);
     this.standby = new FakeStandby(this);
+    this.volumes = new FakeVmVolumes(
+      home,
+      () => this.info,
+      (changes) => {
+        this.info = { ...this.info, ...changes };
+        home.add(this.info);
+        return this.info;
+      },
+    );
   }
 
   keep(info: InstanceInfo): void {
@@ -90,12 +111,16 @@ export class FakeVm implements Vm {
   fork = (options: ForkOptions & CallOptions = {}) =>
     new Task(async () => forkVm(this.#home, await this.refresh(), options));
 
-  start({ cold, ...call }: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+  start({ cold, cmd, entrypoint, ...call }: CallOptions & StartWith = {}): Task<ActionResult> {
     return new Task(async () => {
       await this.#home.onStart(call);
       const { state, suspendedAt } = await this.refresh();
       if (cold || (suspendedAt === undefined && state !== 'Running')) this.#boot();
-      return this.#to('start', 'Running', `start${cold ? ' --cold' : ''}`);
+      return this.#to(
+        'start',
+        'Running',
+        `start${cold ? ' --cold' : ''}${cmd || entrypoint ? ` ${JSON.stringify({ entrypoint, cmd })}` : ''}`,
+      );
     });
   }
 
@@ -126,6 +151,21 @@ export class FakeVm implements Vm {
     this.info = { ...this.info, name };
     this.#home.add(this.info);
     return this.info;
+  }
+
+  async update(options: UpdateOptions) {
+    await this.refresh();
+    this.#home.calls.push(`update ${this.name} ${JSON.stringify(options)}`);
+    const { env } = options;
+    this.info = { ...this.info, ...(env === undefined ? {} : { pendingChanges: ['env'] }) };
+    this.#home.add(this.info);
+    return this.info;
+  }
+
+  async waitForHealth(status: HealthStatus['status'] = 'healthy') {
+    this.#home.calls.push(`wait ${status}`);
+    const health = { status, consecutiveFailures: 0, consecutiveSuccesses: 1 };
+    return { ...this.info, health };
   }
 
   async resizeDisk(size: number | string) {
@@ -171,10 +211,18 @@ export class FakeVm implements Vm {
     return new PassThrough();
   }
 
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort(() => this.connect(), guestPort, options);
+  }
+
   async waitFor(states: InstanceInfo['state'] | InstanceInfo['state'][]) {
     this.#home.calls.push(`wait ${[states].flat().join(',')}`);
     if (this.info.autoRemove) this.#home.instances.delete(this.name);
     return { ...this.info, state: [states].flat()[0] ?? 'Stopped' };
+  }
+
+  get sessions(): VmSessions {
+    return fakeSessions(this.#home, this);
   }
 
   get files(): VmFiles {
@@ -182,6 +230,7 @@ export class FakeVm implements Vm {
     const disk = disks.get(this.id) ?? new Map<string, Buffer>();
     disks.set(this.id, disk);
     return {
+      ...fakeFileSteps(disk, calls),
       copyIn: async (from, to) => {
         calls.push(`copyIn ${from} ${to}`);
         return { bytes: 1, entries: 1 };
@@ -204,10 +253,10 @@ export class FakeVm implements Vm {
         if (data === undefined) throw new VivError('path_not_found', 'no such path');
         return { path, kind: 'file', sizeBytes: data.length, mode: 0o644, uid: 0, gid: 0, modifiedAt: at };
       },
-      async readFile(from) {
+      async readFile(from, { offset = 0, length } = {}) {
         const data = disk.get(from);
         if (data === undefined) throw new VivError('path_not_found', `No such file: ${from}`);
-        return data;
+        return data.subarray(offset, length === undefined ? undefined : offset + length);
       },
       writeFile: async (to, data) => void disk.set(to, Buffer.from(data)),
     };

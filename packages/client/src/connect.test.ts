@@ -23,12 +23,35 @@ async function listener(socket: string, status = 200) {
   return { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())) };
 }
 
-test('a URL that is none, and one that would need TLS, are refused before anything is sent', () => {
-  for (const url of ['nonsense', 'https://vms.example', 'http://vms.example/below'])
+test('a URL that is none, and one that would show the token to the network, are refused before anything is sent', () => {
+  for (const url of [
+    'nonsense',
+    'ftp://vms.example',
+    'https://vms.example/below',
+    'https://user:word@vms.example',
+    'http://vms.example',
+    'http://127.0.0.1.vms.example',
+  ])
     assert.throws(
-      () => connect({ url }),
+      () => connect({ url, token: 'secret' }),
       (error) => isVivError(error, 'invalid_request') && error.hint !== undefined,
       url,
+    );
+});
+
+test('the environment names the daemon, unless the call names one itself', () => {
+  const env = { VIV_URL: 'nonsense', VIV_TOKEN: 'secret' };
+  assert.throws(
+    () => connect({ env }),
+    (error) => isVivError(error, 'invalid_request'),
+  );
+  connect({ env, home: dir });
+  connect({ env, url: 'https://vms.example' });
+  const missing = path.join(dir, 'missing');
+  for (const more of [{ VIV_CA: missing }, { VIV_TOKEN: '', VIV_TOKEN_FILE: missing }])
+    assert.throws(
+      () => connect({ env: { ...env, VIV_URL: 'https://vms.example', ...more } }),
+      (error) => isVivError(error, 'invalid_request') && error.message.includes(missing),
     );
 });
 

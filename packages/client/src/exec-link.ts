@@ -28,7 +28,11 @@ export interface LinkOptions {
   /** Of the instance. */
   id: string;
   /** `attach`: the entrypoint's session, which outlives every link to it. */
-  route: 'exec' | 'attach';
+  route: 'exec' | 'attach' | 'attachSession';
+  /** Of `attachSession`. */
+  session?: string;
+  /** Of `attachSession`: where it goes on first. Default: the oldest byte held. */
+  from?: { stdout: number; stderr: number };
   start: ExecStart;
   signal?: AbortSignal;
 }
@@ -57,7 +61,7 @@ export class ExecLink implements ExecConnection {
 
   private constructor(options: LinkOptions) {
     this.#options = options;
-    this.execId = options.route === 'attach' ? 'workload:root' : randomUUID();
+    this.execId = options.session ?? (options.route === 'attach' ? 'workload:root' : randomUUID());
     this.exit = this.#exit.promise;
     // Whoever wants to know awaits it; nobody has to.
     this.exit.catch(() => undefined);
@@ -107,9 +111,9 @@ export class ExecLink implements ExecConnection {
   }
 
   async #connect(): Promise<void> {
-    const { transport, id, route, start, signal } = this.#options;
+    const { transport, id, route, session, from, start, signal } = this.#options;
     const socket = await openSocket(transport, route, {
-      params: { id },
+      params: session === undefined ? { id } : { id, xid: session },
       signal: this.#started ? undefined : signal,
     });
     if (this.#over && !this.#unended) {
@@ -120,7 +124,7 @@ export class ExecLink implements ExecConnection {
       ? { ...this.#received }
       : this.#socket && route === 'exec'
         ? { stdout: 0, stderr: 0 }
-        : undefined;
+        : from;
     this.#socket = socket;
     this.#attached = false;
     const opened = Promise.withResolvers<void>();

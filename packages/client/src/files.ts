@@ -1,7 +1,20 @@
-import type { PathInfo } from '@vivarium/api';
-import { statFromWire } from '@vivarium/api/wire';
-import { type CopyOptions, type FileStat, VivError, type VmFiles } from '@vivarium/model';
+import type { DirectoryEntry, PathInfo, FileChange as WireChange } from '@vivarium/api';
+import { changeFromWire, entryFromWire, ndjson, statFromWire } from '@vivarium/api/wire';
+import {
+  type CopyOptions,
+  type DirectoryOptions,
+  type FileAttributes,
+  type FileChange,
+  type FileEntry,
+  type FileStat,
+  type ReadOptions,
+  VivError,
+  type VmFiles,
+  type WatchOptions,
+} from '@vivarium/model';
+import { readLines } from './lines.ts';
 import { readBytes, type Transport } from './transport.ts';
+import { items } from './vm.ts';
 
 type Copied = { bytes: number; entries: number };
 
@@ -51,8 +64,55 @@ export class RemoteFiles implements VmFiles {
     return statFromWire(value);
   }
 
-  readFile(guestPath: string): Promise<Buffer> {
-    return this.#transport.bytes('readFile', { params: { id: this.#id }, query: { path: guestPath } });
+  async list(guestPath: string): Promise<FileEntry[]> {
+    const send = { params: { id: this.#id }, query: { path: guestPath } };
+    return (await this.#transport.json<DirectoryEntry[]>('listDirectory', send)).value.map(entryFromWire);
+  }
+
+  async mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
+    const { parents, mode, uid, gid } = options;
+    const json = { path: guestPath, parents, mode, uid, gid };
+    await this.#transport.json('makeDirectory', { params: { id: this.#id }, json });
+  }
+
+  async remove(
+    guestPath: string,
+    options: { recursive?: boolean; force?: boolean } = {},
+  ): Promise<{ removed: number }> {
+    const { recursive, force } = options;
+    const send = { params: { id: this.#id }, query: { path: guestPath, recursive, force } };
+    return (await this.#transport.json<{ removed: number }>('removePath', send)).value;
+  }
+
+  async rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
+    const json = { from, to, replace: options.replace };
+    await this.#transport.json('renamePath', { params: { id: this.#id }, json });
+  }
+
+  async setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
+    const { mode, uid, gid, followLinks } = attributes;
+    const json = { path: guestPath, mode, uid, gid, follow_links: followLinks };
+    await this.#transport.json('setAttributes', { params: { id: this.#id }, json });
+  }
+
+  async watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+    const { recursive, signal } = options;
+    const query = { path: guestPath, recursive };
+    const send = { params: { id: this.#id }, query, accept: ndjson, signal };
+    const answer = await this.#transport.send('watchPath', send);
+    const lines = readLines(answer, this.#transport.address, signal);
+    const changes = items<WireChange>(lines, signal);
+    // The daemon says when nothing is missed any more; a refusal comes in its place.
+    await changes.next();
+    return (async function* () {
+      for await (const change of changes) yield changeFromWire(change);
+    })();
+  }
+
+  readFile(guestPath: string, options: ReadOptions = {}): Promise<Buffer> {
+    const { offset, length } = options;
+    const query = { path: guestPath, offset, length };
+    return this.#transport.bytes('readFile', { params: { id: this.#id }, query });
   }
 
   async writeFile(

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Image } from '@vivarium/api';
 import { imageFromWire, ndjson, type RemovedImage } from '@vivarium/api/wire';
-import { type CallOptions, type ImageInfo, type Images, Task, VivError } from '@vivarium/model';
+import { type ImageInfo, type Images, type MakingOptions, Task, VivError } from '@vivarium/model';
 import { longTask, readLines } from './lines.ts';
 import type { Transport } from './transport.ts';
 
@@ -30,12 +30,15 @@ export class RemoteImages implements Images {
     );
   }
 
-  pull(reference: string, options: CallOptions & { insecure?: boolean } = {}): Task<ImageInfo> {
-    const json = { name: reference, insecure: options.insecure };
+  pull(
+    reference: string,
+    options: MakingOptions & { insecure?: boolean; tags?: Record<string, string> } = {},
+  ): Task<ImageInfo> {
+    const json = { name: reference, insecure: options.insecure, tags: options.tags };
     return longTask(this.#transport, 'createImage', { json }, options, imageFromWire);
   }
 
-  import(source: string, options: CallOptions & { reference?: string } = {}): Task<ImageInfo[]> {
+  import(source: string, options: MakingOptions & { reference?: string } = {}): Task<ImageInfo[]> {
     const { reference } = options;
     const fromWire = (images: Image[]) => images.map(imageFromWire);
     const absolute = path.resolve(source);

@@ -28,6 +28,12 @@ export const viv: Vivarium = {
   get resources() {
     return get().resources;
   },
+  get tokens() {
+    return get().tokens;
+  },
+  get volumes() {
+    return get().volumes;
+  },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
   get: (idOrName) => get().get(idOrName),

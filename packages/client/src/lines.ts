@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type EndpointName, ndjson, progressFromWire } from '@vivarium/api/wire';
-import { abortReason, type CallOptions, Task, VivError } from '@vivarium/model';
+import { abortReason, type MakingOptions, Task, VivError } from '@vivarium/model';
+import { withKey } from './again.ts';
 import { type Address, readBytes, type Send, type Transport } from './transport.ts';
 import { unreachable } from './unreachable.ts';
 
@@ -24,24 +25,28 @@ export function longTask<W, T>(
   transport: Transport,
   name: EndpointName,
   send: Send,
-  call: CallOptions,
+  call: MakingOptions,
   fromWire: (wire: W) => T,
 ): Task<T> {
-  return new Task(async (listener) => {
-    const answer = await transport.send(name, { ...send, accept: ndjson, signal: call.signal });
-    for await (const line of readLines(answer, transport.address, call.signal)) {
-      const { progress, result, error } = line as {
-        progress?: unknown;
-        result?: W;
-        error?: { code: string; message: string };
-      };
-      if (error !== undefined) throw VivError.fromRecord(error);
-      if (result !== undefined) return fromWire(result);
-      const stage = progressFromWire(progress);
-      call.onProgress?.(stage);
-      listener(stage);
-    }
-    if (call.signal?.aborted) throw abortReason(call.signal);
-    throw unreachable(transport.address, new Error('it went away before its answer was complete'));
-  });
+  return new Task((listener) =>
+    withKey(name, send, call, async (keyed) => {
+      const { signal } = call;
+      const answer = await transport.send(name, { ...keyed, accept: ndjson, signal });
+      for await (const line of readLines(answer, transport.address, signal)) {
+        const { progress, result, error } = line as {
+          progress?: unknown;
+          result?: W;
+          error?: { code: string; message: string };
+        };
+        if (error !== undefined) throw VivError.fromRecord(error);
+        if (result !== undefined) return fromWire(result);
+        const stage = progressFromWire(progress);
+        call.onProgress?.(stage);
+        listener(stage);
+      }
+      if (signal?.aborted) throw abortReason(signal);
+      const cause = new Error('it went away before its answer was complete');
+      throw unreachable(transport.address, Object.assign(cause, { code: 'ECONNRESET' }));
+    }),
+  );
 }

@@ -2,8 +2,8 @@ import type { Instance, PoolEvent as WireEvent, Pool as WirePool } from '@vivari
 import { ndjson, poolEventFromWire, poolFromWire, poolRequestToWire } from '@vivarium/api/wire';
 import {
   abortReason,
-  type CallOptions,
   isVivError,
+  type MakingOptions,
   type Pool,
   type PoolEvent,
   type PoolInfo,
@@ -28,10 +28,16 @@ export class RemotePools implements Pools {
     this.#vm = vm;
   }
 
-  async create(name: string, options: PoolOptions & CallOptions & { wait?: boolean }): Promise<Pool> {
-    const { signal, onProgress, wait, ...rest } = options;
+  async create(name: string, options: PoolOptions & MakingOptions & { wait?: boolean }): Promise<Pool> {
+    const { signal, onProgress, idempotencyKey, wait, ...rest } = options;
     const json = poolRequestToWire({ name, options: rest, wait });
-    return longTask(this.#transport, 'createPool', { json }, { signal, onProgress }, this.#pool);
+    return longTask(
+      this.#transport,
+      'createPool',
+      { json },
+      { signal, onProgress, idempotencyKey },
+      this.#pool,
+    );
   }
 
   async get(name: string): Promise<Pool> {
@@ -67,7 +73,7 @@ class RemotePool implements Pool {
     return this.#info;
   }
 
-  async acquire(options: CallOptions = {}): Promise<Vm> {
+  async acquire(options: MakingOptions = {}): Promise<Vm> {
     return longTask(this.#transport, 'acquireInstance', this.#send(), options, this.#vm);
   }
 

@@ -2,7 +2,6 @@ import type { Event, Instance } from '@vivarium/api';
 import { createToWire, eventFromWire, instanceFromWire, ndjson, nextPageHeader } from '@vivarium/api/wire';
 import {
   abortReason,
-  type CallOptions,
   type CreateOptions,
   type DoctorReport,
   type Images,
@@ -10,14 +9,17 @@ import {
   type InstanceInfo,
   isVivError,
   type ListOptions,
+  type MakingOptions,
   type Page,
   type Pools,
   type Resources,
   type Snapshots,
   type Task,
   type Templates,
+  type Tokens,
   type Vivarium,
   type Vm,
+  type Volumes,
 } from '@vivarium/model';
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
@@ -25,8 +27,10 @@ import { RemotePools } from './pools.ts';
 import { RemoteResources } from './resources.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
+import { RemoteTokens } from './tokens.ts';
 import type { Transport } from './transport.ts';
 import { items, RemoteVm } from './vm.ts';
+import { RemoteVolumes } from './volumes.ts';
 
 /** Vivarium through its daemon. Made by {@link connect}. */
 export class RemoteVivarium implements Vivarium {
@@ -35,6 +39,8 @@ export class RemoteVivarium implements Vivarium {
   readonly templates: Templates;
   readonly pools: Pools;
   readonly resources: Resources;
+  readonly tokens: Tokens;
+  readonly volumes: Volumes;
   readonly #transport: Transport;
   readonly #vm = (wire: Instance): Vm => new RemoteVm(this.#transport, instanceFromWire(wire));
 
@@ -44,14 +50,16 @@ export class RemoteVivarium implements Vivarium {
     this.resources = new RemoteResources(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
+    this.tokens = new RemoteTokens(transport);
+    this.volumes = new RemoteVolumes(transport);
     this.snapshots = new RemoteSnapshots(transport, this.#vm);
   }
 
-  create(options: CreateOptions, call: CallOptions = {}): Task<Vm> {
+  create(options: CreateOptions, call: MakingOptions = {}): Task<Vm> {
     return this.#create(options, false, call);
   }
 
-  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<Vm> {
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: MakingOptions = {}): Task<Vm> {
     return this.#create({ ...options, image }, true, call);
   }
 
@@ -109,7 +117,7 @@ export class RemoteVivarium implements Vivarium {
     this.#transport.close();
   }
 
-  #create(options: CreateOptions, start: boolean, call: CallOptions): Task<Vm> {
+  #create(options: CreateOptions, start: boolean, call: MakingOptions): Task<Vm> {
     const json = createToWire(options, start);
     return longTask(this.#transport, 'createInstance', { json }, call, this.#vm);
   }

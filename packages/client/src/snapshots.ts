@@ -4,6 +4,7 @@ import type {
   ActionResult,
   CallOptions,
   ForkOptions,
+  MakingOptions,
   SnapshotInfo,
   SnapshotOptions,
   Snapshots,
@@ -27,9 +28,9 @@ export class RemoteVmSnapshots implements VmSnapshots {
     this.#keep = keep;
   }
 
-  create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
-    const { name, expires } = options;
-    const send = { params: { id: this.#id }, json: { name, expires } };
+  create(options: SnapshotOptions & MakingOptions = {}): Task<SnapshotInfo> {
+    const { name, expires, tags } = options;
+    const send = { params: { id: this.#id }, json: { name, expires, tags } };
     return longTask(this.#transport, 'createSnapshot', send, options, snapshotFromWire);
   }
 
@@ -77,7 +78,7 @@ export class RemoteSnapshots implements Snapshots {
     return snapshotFromWire((await this.#transport.json<Snapshot>('getSnapshot', { params: { id } })).value);
   }
 
-  fork(id: string, options: Omit<ForkOptions, 'unsafeIdentity'> & CallOptions = {}): Task<Vm[]> {
+  fork(id: string, options: Omit<ForkOptions, 'unsafeIdentity'> & MakingOptions = {}): Task<Vm[]> {
     const send = { params: { id }, json: forkToWire(options) };
     return longTask(this.#transport, 'forkSnapshots', send, options, (wires: Instance[]) =>
       wires.map(this.#vm),

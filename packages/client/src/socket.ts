@@ -4,6 +4,7 @@ import { WebSocket } from 'ws';
 import {
   authorization,
   errorOf,
+  isTls,
   pathOf,
   readAll,
   type Send,
@@ -44,7 +45,8 @@ function tryOpen(transport: Transport, name: EndpointName, send: Send): Promise<
       ? `ws+unix://${address.socket}:${path}`
       : `${address.url.origin.replace(/^http/, 'ws')}${path}`;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
-  const socket = new WebSocket(url, { perMessageDeflate: false, headers: authorization(address) });
+  const tls = isTls(address) ? { ca: address.ca } : {};
+  const socket = new WebSocket(url, { perMessageDeflate: false, headers: authorization(address), ...tls });
   const abort = () => socket.terminate();
   send.signal?.addEventListener('abort', abort, { once: true });
   socket.once('open', () => {

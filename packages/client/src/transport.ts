@@ -1,11 +1,13 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { Readable } from 'node:stream';
-import { type EndpointName, endpoints, errorTrailer } from '@vivarium/api/wire';
+import { type EndpointName, endpoints, errorTrailer, idempotencyHeader } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
-import { isGone, unreachable } from './unreachable.ts';
+import { again, isStream } from './again.ts';
+import { isGone, isUntrusted, unreachable } from './unreachable.ts';
 
 /** Where the daemon is. */
-export type Address = { socket: string } | { url: URL; token?: string };
+export type Address = { socket: string } | { url: URL; token?: string; ca?: string };
 
 export interface Send {
   params?: Record<string, string>;
@@ -16,46 +18,35 @@ export interface Send {
   bytes?: Uint8Array | AsyncIterable<Uint8Array>;
   accept?: string;
   signal?: AbortSignal;
+  /** Only for routes that make something. */
+  idempotencyKey?: string;
 }
 
 /** HTTP to the daemon over connections that stay open. Knows how to find it again, or to have it started. */
 export class Transport {
   readonly address: Address;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 64, maxFreeSockets: 8 });
+  readonly #agent: Agent;
   readonly #revive: ((signal?: AbortSignal) => Promise<void>) | undefined;
 
   /** `revive` is called when nobody answers, and has settled when somebody does. */
   constructor(address: Address, revive?: (signal?: AbortSignal) => Promise<void>) {
     this.address = address;
+    const agent = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8 };
+    this.#agent = isTls(address) ? new TlsAgent({ ...agent, ca: address.ca }) : new Agent(agent);
     this.#revive = revive;
   }
 
-  /** The answer of a route, when it is none of failure. */
+  /** The answer of a route, when it is none of failure. What only reads is asked again where the connection breaks. */
   async send(name: EndpointName, options: Send = {}): Promise<IncomingMessage> {
     const { signal } = options;
-    const once = isStream(options.bytes);
     if (signal?.aborted) throw abortReason(signal);
-    // A stream can't be sent again: somebody has to be there before it begins.
-    if (once) await this.revive(signal);
-    let revived = once;
-    let repeated = once || endpoints[name][0] !== 'GET';
-    for (;;) {
-      try {
-        return await this.#once(name, options);
-      } catch (error) {
-        const failure = translate(error, signal, this.address);
-        if (signal?.aborted || !isGone(error)) throw failure;
-        // Where nothing was sent, or may be sent twice, a daemon that has gone is looked for again.
-        if (neverArrived(error)) {
-          if (revived || this.#revive === undefined) throw failure;
-          revived = true;
-          await this.#revive(signal);
-        } else {
-          if (repeated) throw failure;
-          repeated = true;
-        }
-      }
+    if (isStream(options.bytes)) {
+      // It can't be sent again: somebody has to be there before it begins.
+      await this.revive(signal);
+      return this.#translated(name, options);
     }
+    if (endpoints[name][0] !== 'GET') return this.#sought(name, options);
+    return again(signal, () => this.#sought(name, options));
   }
 
   async json<T>(
@@ -80,17 +71,40 @@ export class Transport {
     this.#agent.destroy();
   }
 
+  /** Where nothing was sent since nobody was there, somebody is looked for once. */
+  async #sought(name: EndpointName, options: Send): Promise<IncomingMessage> {
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      const { signal } = options;
+      if (signal?.aborted || this.#revive === undefined || !neverArrived(error))
+        throw translate(error, signal, this.address);
+      await this.#revive(signal);
+      return this.#translated(name, options);
+    }
+  }
+
+  async #translated(name: EndpointName, options: Send): Promise<IncomingMessage> {
+    try {
+      return await this.#once(name, options);
+    } catch (error) {
+      throw translate(error, options.signal, this.address);
+    }
+  }
+
   #once(name: EndpointName, options: Send): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { bytes, json, signal } = options;
     const body = json === undefined ? bytes : Buffer.from(JSON.stringify(json));
-    const request = httpRequest({
+    const ask = isTls(this.address) ? tlsRequest : httpRequest;
+    const request = ask({
       ...destination(this.address),
       agent: this.#agent,
       method: endpoints[name][0],
       path: pathOf(name, options),
       headers: {
         ...(options.accept === undefined ? {} : { accept: options.accept }),
+        ...(options.idempotencyKey === undefined ? {} : { [idempotencyHeader]: options.idempotencyKey }),
         ...(json === undefined ? {} : { 'content-type': 'application/json' }),
         ...(body instanceof Uint8Array ? { 'content-length': body.byteLength } : {}),
         ...authorization(this.address),
@@ -127,6 +141,10 @@ export function destination(address: Address): { socketPath: string } | { host: 
   if ('socket' in address) return { socketPath: address.socket };
   const { hostname, port, protocol } = address.url;
   return { host: hostname.replace(/^\[|\]$/g, ''), port: port || (protocol === 'https:' ? '443' : '80') };
+}
+
+export function isTls(address: Address): address is Extract<Address, { url: URL }> {
+  return 'url' in address && address.url.protocol === 'https:';
 }
 
 export function authorization(address: Address): Record<string, string> {
@@ -187,7 +205,7 @@ export function errorOf(text: Buffer | string, status: number): VivError {
 /** What a failed request means to its caller. */
 export function translate(error: unknown, signal: AbortSignal | undefined, address: Address): unknown {
   if (signal?.aborted) return abortReason(signal);
-  if (isGone(error)) return unreachable(address, error);
+  if (isGone(error) || isUntrusted(error)) return unreachable(address, error);
   return VivError.from(error);
 }
 
@@ -202,8 +220,4 @@ function unreadable(error: Error): VivError {
 
 function neverArrived(error: unknown): boolean {
   return ['ECONNREFUSED', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-function isStream(bytes: unknown): bytes is AsyncIterable<Uint8Array> {
-  return typeof bytes === 'object' && bytes !== null && Symbol.asyncIterator in bytes;
 }

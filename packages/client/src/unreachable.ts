@@ -23,6 +23,11 @@ export function isGone(error: unknown): boolean {
   return gone.has(code ?? '') || message === 'aborted' || message === 'socket hang up';
 }
 
+/** Whether somebody answers whose certificate can't be believed, or who speaks no TLS. */
+export function isUntrusted(error: unknown): boolean {
+  return /CERT|SIGNATURE|^EPROTO$|^ERR_SSL|^ERR_TLS/.test((error as NodeJS.ErrnoException).code ?? '');
+}
+
 export function unreachable(address: Address, cause: unknown): VivError {
   const where = 'socket' in address ? address.socket : address.url.origin;
   const { code = '', message } = cause as NodeJS.ErrnoException;
@@ -30,7 +35,9 @@ export function unreachable(address: Address, cause: unknown): VivError {
   return new VivError('daemon_unreachable', `vivd does not answer on ${where}: ${message}`, {
     hint: denied
       ? 'The socket belongs to another user.'
-      : 'Start it with `vivd`, or let the client start it (autostart).',
+      : isUntrusted(cause)
+        ? 'Its certificate is not trusted here: VIV_CA names a file with the one to trust.'
+        : 'Start it with `vivd`, or let the client start it (autostart).',
     cause,
   });
 }

@@ -7,6 +7,7 @@ import {
   instanceFromWire,
   ndjson,
   statsFromWire,
+  updateToWire,
 } from '@vivarium/api/wire';
 import type { State } from '@vivarium/lifecycle';
 import {
@@ -16,26 +17,37 @@ import {
   type ExecConnection,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   isVivError,
   type LogLine,
   type LogOptions,
+  type MakingOptions,
+  type StartWith,
   type Task,
   type TerminalSize,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
   type VmLimits,
+  type VmSessions,
   type VmSnapshots,
   type VmStandby,
+  type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
 import { RemoteVmLimits } from './limits.ts';
 import { longTask, readLines } from './lines.ts';
+import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
 import { RemoteVmStandby } from './standby.ts';
 import type { Send, Transport } from './transport.ts';
+import { RemoteVmVolumes } from './volumes.ts';
 
 /** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
 const maxWaitMs = 5 * 60_000;
@@ -44,9 +56,11 @@ const maxWaitMs = 5 * 60_000;
 export class RemoteVm implements Vm {
   readonly id: string;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
   readonly limits: VmLimits;
+  readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
 
@@ -57,7 +71,9 @@ export class RemoteVm implements Vm {
     this.files = new RemoteFiles(transport, info.id);
     this.limits = new RemoteVmLimits(transport, info.id, (wire) => this.#keep(wire));
     this.standby = new RemoteVmStandby(transport, info.id, (wire) => this.#keep(wire));
+    this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
+    this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));
   }
 
   get name(): string {
@@ -76,8 +92,9 @@ export class RemoteVm implements Vm {
     return this.#action('prepareInstance', options);
   }
 
-  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
-    return this.#action('startInstance', options, { cold: options.cold });
+  start(options: CallOptions & StartWith = {}): Task<ActionResult> {
+    const { cold, cmd, entrypoint } = options;
+    return this.#action('startInstance', options, { cold, cmd, entrypoint });
   }
 
   stop(options: CallOptions & { timeoutMs?: number; force?: boolean } = {}): Task<ActionResult> {
@@ -104,7 +121,7 @@ export class RemoteVm implements Vm {
     return this.#action('discardInstance', options);
   }
 
-  fork(options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+  fork(options: ForkOptions & MakingOptions = {}): Task<Vm[]> {
     const send = this.#send({ json: forkToWire(options) });
     return longTask(this.#transport, 'forkInstances', send, options, (wires: Instance[]) =>
       wires.map((wire) => new RemoteVm(this.#transport, instanceFromWire(wire))),
@@ -122,6 +139,10 @@ export class RemoteVm implements Vm {
 
   rename(name: string): Promise<InstanceInfo> {
     return this.#update({ name });
+  }
+
+  update(options: UpdateOptions): Promise<InstanceInfo> {
+    return this.#update(updateToWire(options));
   }
 
   resizeDisk(size: number | string): Promise<InstanceInfo> {
@@ -166,23 +187,41 @@ export class RemoteVm implements Vm {
     return this.#duplex('tunnel', this.#send({ query: { port, host }, signal }), signal);
   }
 
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
+  }
+
   async waitFor(
     states: State | State[],
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<InstanceInfo> {
-    const { timeoutMs = 60_000, signal } = options;
     const wanted = [states].flat();
+    return this.#wait({ viv_state: wanted }, wanted.join(' or '), options);
+  }
+
+  waitForHealth(
+    status: HealthStatus['status'] = 'healthy',
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    return this.#wait({ health: status }, status, options);
+  }
+
+  async #wait(
+    what: { viv_state?: State[]; health?: string },
+    wanted: string,
+    { timeoutMs = 60_000, signal }: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<InstanceInfo> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const left = Math.max(0, deadline - Date.now());
-      const query = { viv_state: wanted, timeout: `${Math.min(left, maxWaitMs)}ms` };
+      const query = { ...what, timeout: `${Math.min(left, maxWaitMs)}ms` };
       const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
       const info = value.instance === undefined ? await this.refresh() : this.#keep(value.instance);
       if (!value.timed_out) return info;
       if (left > maxWaitMs) continue;
       throw new VivError(
         'timeout',
-        `${this.name} is ${info.state}, not ${wanted.join(' or ')}, after ${timeoutMs / 1000} s`,
+        `${this.name} is ${what.health === undefined ? info.state : (info.health?.status ?? 'unknown')}, not ${wanted}, after ${timeoutMs / 1000} s`,
       );
     }
   }

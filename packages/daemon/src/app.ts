@@ -1,23 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { ndjson, type Route, routes } from '@vivarium/api';
+import { absentRoutes, idempotencyHeader, ndjson, type Route, routes } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import { type Context, Hono } from 'hono';
-import { readBody, readRouteQuery, StatusError } from './body.ts';
+import { type Caller, requireScope } from './auth/caller.ts';
+import type { Door } from './auth/door.ts';
+import { isPreflight, letPageRead, preflight } from './auth/pages.ts';
+import { readBody, readRouteQuery, requireStraightPath } from './body.ts';
 import { type Handler, type House, JsonText, sent } from './call.ts';
 import * as copies from './handlers/copies.ts';
+import * as docs from './handlers/docs.ts';
+import * as files from './handlers/files.ts';
 import * as guest from './handlers/guest.ts';
 import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
 import * as resources from './handlers/resources.ts';
+import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import * as templates from './handlers/templates.ts';
+import * as tokens from './handlers/tokens.ts';
+import { notThere } from './handlers/unsupported.ts';
+import * as volumes from './handlers/volumes.ts';
+import { StatusError } from './status-error.ts';
 import { errorHeaders } from './stream.ts';
-import { authorize } from './token.ts';
 
 type Env = { Bindings: HttpBindings };
 
@@ -27,16 +36,29 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...instances,
   ...listing,
   ...guest,
+  ...files,
+  ...sessions,
   ...copies,
   ...snapshots,
   ...templates,
   ...pools,
   ...resources,
+  ...tokens,
+  ...docs,
+  ...volumes,
 };
 
-/** The HTTP routes over an engine. Who may call is settled before: by the socket's mode, or by a token. */
-export function makeApp(house: House, token?: string): Hono<Env> {
+/** The HTTP routes over an engine, for whom the door lets in. */
+export function makeApp(house: House, door: Door): Hono<Env> {
   const app = new Hono<Env>();
+  app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env;
+    requireStraightPath(incoming.url);
+    const origin = door.knock(incoming);
+    if (origin !== undefined) letPageRead(outgoing, origin);
+    if (origin === undefined || !isPreflight(incoming)) return next();
+    return new Response(null, { status: 204, headers: preflight });
+  });
   const methods = new Map<string, string[]>();
   for (const route of routes) {
     const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1');
@@ -49,7 +71,15 @@ export function makeApp(house: House, token?: string): Hono<Env> {
     }
     const handler = handlers[route.name];
     if (handler === undefined) throw new VivError('internal', `No handler for the route ${route.name}`);
-    app.on(route.method, path, (c) => answer(c, house, route, handler, token));
+    app.on(route.method, path, (c) => answer(c, house, route, handler, door));
+  }
+  for (const { method, path: pattern, what } of absentRoutes) {
+    const path = pattern.replaceAll(/\{(\w+)\}/g, ':$1');
+    methods.set(path, [...(methods.get(path) ?? []), method]);
+    app.on(method, path, async (c) => {
+      await door.authenticate(c.env.incoming as IncomingMessage);
+      throw notThere(what);
+    });
   }
   for (const [path, allowed] of methods) {
     app.all(path, (c) => {
@@ -73,23 +103,24 @@ async function answer(
   house: House,
   route: Route,
   handler: Handler,
-  token?: string,
+  door: Door,
 ): Promise<Response> {
   const { incoming, outgoing } = c.env as { incoming: IncomingMessage; outgoing: ServerResponse };
   const headers: Record<string, string> = {};
   try {
-    // hypeman's health needs no credentials.
-    if (route.name !== 'health') authorize(incoming, token);
+    const caller = await admit(house, route, door, incoming, outgoing);
     const result = await handler({
       house,
       engine: house.engine,
       route,
+      caller,
       params: params(c, route),
       query: readRouteQuery(route, new URL(incoming.url ?? '/', 'http://vivd').searchParams, headers),
-      body: await readBody(route, incoming, headers),
+      body: await readBody(route, incoming, headers, house.patience.bodyMs),
       incoming,
       outgoing,
       signal: goneSignal(outgoing),
+      idempotencyKey: route.idempotent ? keyOf(incoming) : undefined,
       lines: incoming.headers.accept?.includes(ndjson) === true,
       headers,
     });
@@ -108,6 +139,28 @@ async function answer(
     outgoing.destroy();
     return RESPONSE_ALREADY_SENT;
   }
+}
+
+async function admit(
+  house: House,
+  { scope }: Route,
+  door: Door,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<Caller> {
+  if (scope === 'public') {
+    return door.welcome(incoming);
+  }
+  const caller = await door.authenticate(incoming);
+  requireScope(caller, scope);
+  house.tokens.hold(caller, outgoing);
+  return caller;
+}
+
+function keyOf({ headers }: IncomingMessage): string | undefined {
+  const key = headers[idempotencyHeader];
+  // Said twice it is one text with a comma, and no less a key.
+  return key === undefined ? undefined : String(key);
 }
 
 /** At once and in one piece. A Response makes a stream of its text, which is read again turn by turn, up to a timer's. */
@@ -154,6 +207,12 @@ function answerError(
   const allow = c.res.headers.get('allow');
   return new Response(JSON.stringify(error.toJSON()), {
     status,
-    headers: { ...headers, ...errorHeaders(error), ...(allow === null ? {} : { allow }) },
+    headers: {
+      ...headers,
+      ...errorHeaders(error),
+      ...(allow === null ? {} : { allow }),
+      // Whoever has stopped in the middle of a body is not waited for.
+      ...(status === 408 ? { connection: 'close' } : {}),
+    },
   });
 }

@@ -9,27 +9,32 @@ import {
   unknownFields,
 } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
-import type { TObject } from 'typebox';
+import Type, { type TObject } from 'typebox';
+import { readBytes } from './incoming.ts';
+import { StatusError } from './status-error.ts';
+
+const noQuery = Type.Object({});
 
 /** A JSON body is a description, never data. */
 const maxJsonBytes = 1024 * 1024;
 
-/** An error with a status that the table has no code of its own for. */
-export class StatusError extends VivError {
-  readonly status: number;
-  constructor(status: number, message: string, hint?: string) {
-    super('invalid_request', message, { hint });
-    this.status = status;
-  }
+/**
+ * Refuses `.` and `..` as a part of a path, encoded or not: a URL's reader takes them for directories, and what was meant as
+ * a name would lead to another route.
+ */
+export function requireStraightPath(target = '/'): void {
+  const [path = ''] = target.split(/[?#]/, 1);
+  if (/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path) || path.includes('\\'))
+    throw new VivError('invalid_request', 'The path has a part that is . or .., or a backslash');
 }
 
 /** All of a body, when it is no longer than that. @throws VivError `payload_too_large`. */
-export async function readAll(incoming: IncomingMessage, max: number): Promise<Buffer> {
+export async function readAll(incoming: IncomingMessage, max: number, idleMs: number): Promise<Buffer> {
   const tooLarge = () => new VivError('payload_too_large', `The body is larger than ${max} bytes`);
   if (Number(incoming.headers['content-length'] ?? 0) > max) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+  for await (const chunk of readBytes(incoming, idleMs)) {
     size += chunk.byteLength;
     if (size > max) throw tooLarge();
     chunks.push(chunk);
@@ -42,9 +47,10 @@ export async function readBody(
   route: Route,
   incoming: IncomingMessage,
   headers: Record<string, string>,
+  idleMs: number,
 ): Promise<unknown> {
   if (route.body === undefined || isBytes(route.body)) return undefined;
-  const bytes = await readAll(incoming, maxJsonBytes);
+  const bytes = await readAll(incoming, maxJsonBytes, idleMs);
   if (bytes.byteLength === 0 && route.bodyOptional) return {};
   const type = incoming.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/json' && !type?.endsWith('+json')) {
@@ -67,8 +73,7 @@ export function readRouteQuery(
   params: URLSearchParams,
   headers: Record<string, string>,
 ): unknown {
-  if (route.query === undefined) return {};
-  const schema: TObject = route.query;
+  const schema: TObject = route.query ?? noQuery;
   const { query, unknown } = readQuery(schema, params);
   check(schema, query, 'The query');
   if (route.origin === 'vivarium')
@@ -80,7 +85,11 @@ export function readRouteQuery(
 function nameIgnored(unknown: string[], headers: Record<string, string>): void {
   if (unknown.length === 0) return;
   const before = headers[ignoredFieldsHeader];
-  const names = unknown.slice(0, 20).map((name) => encodeURIComponent(name.slice(0, 64)));
+  const names = unknown
+    .slice(0, 20)
+    .map((name) =>
+      encodeURIComponent(name.slice(0, 64).toWellFormed()).replace(/%5[BD]/g, decodeURIComponent),
+    );
   headers[ignoredFieldsHeader] = [...(before === undefined ? [] : [before]), ...names].join(', ');
 }
 

@@ -1,7 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Route } from '@vivarium/api';
 import type { Engine } from '@vivarium/engine';
+import type { Caller } from './auth/caller.ts';
+import type { Tokens } from './auth/tokens.ts';
 import type { Sessions } from './exec/sessions.ts';
+import type { Patience } from './incoming.ts';
 import type { DaemonLog } from './log.ts';
 import type { Pulls } from './pulls.ts';
 
@@ -12,6 +15,8 @@ export interface House {
   readonly log: DaemonLog | undefined;
   readonly sessions: Sessions;
   readonly pulls: Pulls;
+  readonly tokens: Tokens;
+  readonly patience: Patience;
   /** Fires when the daemon goes. */
   readonly closing: AbortSignal;
 }
@@ -21,6 +26,7 @@ export interface Call {
   readonly house: House;
   readonly engine: Engine;
   readonly route: Route;
+  readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   // Checked against the route's schema before the handler sees it; the handler names the type.
   readonly query: unknown;
@@ -29,6 +35,8 @@ export interface Call {
   readonly outgoing: ServerResponse;
   /** Fires when the client has gone before its answer. */
   readonly signal: AbortSignal;
+  /** Of a route that makes something. */
+  readonly idempotencyKey: string | undefined;
   /** Whether the client asked for lines of JSON. */
   readonly lines: boolean;
   /** Added to the answer. */

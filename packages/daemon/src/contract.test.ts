@@ -1,4 +1,4 @@
-import { vivariumContract, vivariumRooms } from '@vivarium/client/contract';
+import { vivariumContract, vivariumRooms, vivariumVolumes } from '@vivarium/client/contract';
 import { openHouse } from './testing/house.ts';
 
 vivariumContract('the SDK over the daemon', async () => {
@@ -28,3 +28,13 @@ vivariumRooms(
   },
   { disks: false },
 );
+
+vivariumVolumes('the SDK over the daemon', async () => {
+  const house = await openHouse();
+  return { viv: house.viv, end: () => house[Symbol.asyncDispose]() };
+});
+
+vivariumVolumes('the engine', async () => {
+  const house = await openHouse();
+  return { viv: house.engine, end: () => house[Symbol.asyncDispose]() };
+});

@@ -14,7 +14,7 @@ const ask = (method: string, path: string, more?: Parameters<typeof call>[3]): P
 
 const members = (vm: Vm): Partial<Vm> => ({
   info: { ...vm.info, ...shown },
-  fork: ({ signal: _, onProgress, ...options } = {}) =>
+  fork: ({ signal: _, idempotencyKey: __, onProgress, ...options } = {}) =>
     new Task(async () => {
       asked.push(options);
       if (options.name === 'deaf') throw new VivError('identity_unsafe', 'It does not answer.');

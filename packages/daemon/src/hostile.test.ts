@@ -47,6 +47,9 @@ const garbage: Record<string, string> = {
   'no HTTP': '\0\u0001\u0002\r\n\r\n',
   'a target that is no URL': 'GET //[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'an absolute target that is no URL': 'GET http://[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+  'two hosts': 'GET /health HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n',
+  'no host': 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n',
+  'no version': 'POST /instances\r\n\r\n',
   'a host that is none': 'GET /health HTTP/1.1\r\nhost: [\r\nconnection: close\r\n\r\n',
   'two lengths': 'POST /instances HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}',
   'a length and chunks':
@@ -54,6 +57,8 @@ const garbage: Record<string, string> = {
   'a path out of the house': 'GET /instances/..%2f..%2fetc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'a path that is not well encoded': 'GET /instances/%ff%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'a header of a megabyte': `GET /health HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(1 << 20)}\r\n\r\n`,
+  'a path with a name that is no name':
+    'GET /instances/x/snapshots/.. HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
   'an upgrade to a target that is no URL':
     'GET //[ HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
   'an upgrade without a key':
@@ -76,7 +81,7 @@ test('an upgrade that is refused ends the connection, whether or not its client 
   const { hostname, port } = new URL(house.daemon.url ?? '');
   const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
   socket.write(
-    'GET /instances/host/exec HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    'GET /instances/host/exec HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
   );
   let text = '';
   socket.on('data', (data) => {

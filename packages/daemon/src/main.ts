@@ -1,51 +1,11 @@
 import { closeSync, mkdirSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { daemonSocket, dataDir, VivError } from '@vivarium/model';
+import { daemonSocket, VivError } from '@vivarium/model';
+import { parseOptions } from './options.ts';
 
 /** What a starter reads from the descriptor named by `VIVD_READY_FD`: one line of this, then end of file. */
 type Ready = { ready: { socket: string; pid: number } } | { error: unknown };
-
-const usage = `vivd [--home DIR] [--driver qemu|simulated] [--listen HOST:PORT]
-
-  --home DIR      data directory (default: $VIV_HOME, /var/lib/vivarium for root, XDG's for others)
-  --driver NAME   qemu (default), or simulated: VMs that exist in memory only
-  --listen H:P    also on TCP; every request then needs the token in $VIVD_TOKEN
-`;
-
-function options(): {
-  home: string;
-  driver: 'qemu' | 'simulated';
-  tcp?: { host: string; port: number; token: string };
-} {
-  const { values } = parseArgs({
-    options: {
-      home: { type: 'string' },
-      driver: { type: 'string', default: 'qemu' },
-      listen: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(usage);
-    process.exit(0);
-  }
-  const { driver, listen } = values;
-  if (driver !== 'qemu' && driver !== 'simulated') {
-    throw new VivError('invalid_request', `There is no driver ${driver}`, {
-      hint: 'Known are qemu and simulated.',
-    });
-  }
-  const home = values.home === undefined ? dataDir() : path.resolve(values.home);
-  if (listen === undefined) return { home, driver };
-  const at = /^(.+):(\d{1,5})$/.exec(listen);
-  const token = process.env.VIVD_TOKEN;
-  if (at === null) throw new VivError('invalid_request', `${listen} is not HOST:PORT`);
-  if (!token)
-    throw new VivError('invalid_request', 'Listening on TCP needs a token', { hint: 'Set VIVD_TOKEN.' });
-  return { home, driver, tcp: { host: at[1] ?? '', port: Number(at[2]), token } };
-}
 
 function announce(ready: Ready): void {
   const fd = Number(process.env.VIVD_READY_FD);
@@ -63,7 +23,12 @@ function announce(ready: Ready): void {
 }
 
 async function main(): Promise<void> {
-  const { home, driver, tcp } = options();
+  const options = parseOptions(process.argv.slice(2), process.env);
+  if ('help' in options) {
+    process.stdout.write(options.help);
+    return;
+  }
+  const { home, driver, ...door } = options;
   mkdirSync(home, { recursive: true, mode: 0o700 });
   daemonSocket(home);
   enableCompileCache(path.join(home, 'cache', 'node'));
@@ -81,7 +46,7 @@ async function main(): Promise<void> {
     rebuild: process.env.VIV_REBUILD === '1',
   });
   const log = new DaemonLog(path.join(home, 'vivd.log'));
-  const daemon = await serve(engine, { log, tcp }).catch(async (error: unknown) => {
+  const daemon = await serve(engine, { log, ...door }).catch(async (error: unknown) => {
     await engine.close();
     throw error;
   });

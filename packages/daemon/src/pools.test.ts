@@ -51,7 +51,7 @@ const pool: Pool = {
 };
 
 const pools: Pools = {
-  create: async (name, { signal: _, onProgress, ...options }) => {
+  create: async (name, { signal: _, idempotencyKey: __, onProgress, ...options }) => {
     asked.push(['create', name, options]);
     onProgress?.({ stage: 'booting' });
     return pool;
@@ -173,8 +173,8 @@ test('events come until the pool has ended, from the one that was seen last', as
 test('a pool says of its VMs what it can not do, and misspelt fields are named', async () => {
   const made = async (instance: object, more = {}) =>
     ask('POST', '/pools', { body: { name: 'web', instance: { image: 'busybox', ...instance }, ...more } });
-  assert.match(String((await made({ volumes: [] })).json.message), /"volumes"/);
-  assert.match(String((await made({ name: 'x' })).json.message), /"name"/);
+  assert.match(String((await made({ devices: [] })).json.message), /"instance.devices"/);
+  assert.match(String((await made({ name: 'x' })).json.message), /"instance.name"/);
   assert.equal((await made({ cmdd: [] })).json.hint, 'Did you mean cmd?');
   assert.equal((await made({ network: { egress: { enabled: true } } })).json.code, 'not_supported');
   assert.equal((await made({}, { size: 0 })).status, 400);

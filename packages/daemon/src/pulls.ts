@@ -6,6 +6,8 @@ interface Pull {
   readonly name: string;
   readonly since: string;
   status: Image['status'];
+  /** It brings tags: until they are there the image is not what was asked for, even where it is in the store. */
+  readonly labels: boolean;
   digest: string;
   error?: VivError;
   readonly done: Promise<ImageInfo>;
@@ -24,16 +26,24 @@ export class Pulls {
   }
 
   /** Begins one, or joins the one under way. */
-  start(reference: string, options: { insecure?: boolean } = {}): Pull {
+  start(reference: string, options: { insecure?: boolean; tags?: Record<string, string> } = {}): Pull {
     const name = normalise(reference);
     const known = this.#pulls.get(name);
-    if (known !== undefined && known.status !== 'failed') return known;
+    // Tags are this caller's own; what is fetched is shared all the same.
+    if (known !== undefined && known.status !== 'failed' && options.tags === undefined) return known;
     const onProgress = (progress: Progress) => this.#follow(pull, progress);
     const done = Promise.resolve(this.#engine.images.pull(reference, { ...options, onProgress }));
-    const pull: Pull = { name, since: new Date().toISOString(), status: 'pending', digest: '', done };
+    const pull: Pull = {
+      name,
+      since: new Date().toISOString(),
+      status: 'pending',
+      labels: options.tags !== undefined,
+      digest: '',
+      done,
+    };
     this.#pulls.set(name, pull);
     done.then(
-      () => this.#pulls.delete(name),
+      () => this.#forget(pull),
       (error) => {
         pull.status = 'failed';
         pull.error = VivError.from(error);
@@ -47,6 +57,12 @@ export class Pulls {
   find(reference: string): Image | undefined {
     const pull = this.#pulls.get(normalise(reference));
     return pull && pullToWire(pull);
+  }
+
+  /** Under way, and with tags to come. */
+  labelling(reference: string): Image | undefined {
+    const pull = this.#pulls.get(normalise(reference));
+    return pull?.labels && pull.status !== 'failed' ? pullToWire(pull) : undefined;
   }
 
   list(): Image[] {

@@ -121,15 +121,36 @@ test('fields that nobody knows are named on hypeman’s routes and refused on ou
   const restart = await ask('POST', '/instances/extra/restart', { body: { timeoutms: 5 } });
   refused(restart, 400, 'invalid_request');
   assert.equal(restart.json.hint, 'Did you mean timeout_ms?');
+  const named = await ask('GET', '/instances?stat=Running&nonsense%5Bx%5D=1&limit=5');
+  assert.deepEqual([named.status, named.headers['x-viv-ignored-fields']], [200, 'stat, nonsense']);
+  const deep = await ask('POST', '/instances', {
+    body: {
+      image: 'busybox',
+      name: 'extra-2',
+      start: false,
+      network: { speed: 1 },
+      ports: [{ guest_port: 1, x: 1 }],
+    },
+  });
+  assert.equal(deep.headers['x-viv-ignored-fields'], 'network.speed, ports[0].x');
+  refused(await ask('GET', '/pools?name=x'), 400, 'invalid_request');
+  const query = await ask('GET', '/events?sinc=1');
+  refused(query, 400, 'invalid_request');
+  assert.equal(query.json.hint, 'Did you mean since?');
+  const pool = { name: 'p', instance: { image: 'busybox', ports: [{ gest_port: 1, guest_port: 1 }] } };
+  const nested = await ask('POST', '/pools', { body: pool });
+  refused(nested, 400, 'invalid_request');
+  assert.equal(nested.json.hint, 'Did you mean guest_port?');
+  await ask('DELETE', '/instances/extra-2');
   await ask('DELETE', '/instances/extra');
 });
 
 test('what hypeman can and we cannot is said, never left out in silence', async () => {
   for (const more of [
-    { volumes: [{}] },
-    { ttl: '5m' },
-    { restart_policy: { policy: 'always' } },
+    { devices: ['x'] },
     { gpu: { profile: 'x' } },
+    { hypervisor: 'vz' },
+    { snapshot_policy: { compression: { enabled: true } } },
     { network: { egress: { enabled: true } } },
   ]) {
     refused(await ask('POST', '/instances', { body: { image: 'busybox', ...more } }), 501, 'not_supported');
@@ -138,6 +159,9 @@ test('what hypeman can and we cannot is said, never left out in silence', async 
     image: 'busybox',
     start: false,
     volumes: [],
+    hypervisor: 'qemu',
+    snapshot_policy: { compression: { enabled: false } },
+    skip_kernel_headers: true,
     restart_policy: { policy: 'never' },
     network: { enabled: false },
   };
@@ -171,6 +195,17 @@ test('a wrong body, type, path or method gets a clean answer that says not to tr
     assert.equal(typeof answer.json.code, 'string');
   }
   assert.equal((await ask('PUT', '/instances')).headers.allow, 'POST, GET');
+});
+
+test('dots as a name lead to no other route', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'dots' } });
+  await ask('POST', '/instances/dots/standby');
+  for (const sid of ['..', '.', '%2e%2E', '.%2e'])
+    refused(await ask('POST', `/instances/dots/snapshots/${sid}/restore`), 400, 'invalid_request');
+  assert.equal((await ask('GET', '/instances/dots')).json.viv_state, 'Suspended');
+  refused(await ask('GET', '/instances/dots/snapshots/...'), 404, 'not_found');
+  refused(await ask('GET', '/instances/nosuch/stat?path=/var/../.'), 404, 'not_found');
+  await ask('DELETE', '/instances/dots');
 });
 
 test('bytes that are no HTTP end in a 400, and the daemon goes on', async () => {
@@ -207,6 +242,23 @@ test('images are pulled in the background, found by an encoded name, tagged and 
   );
   refused(await ask('POST', '/images/import?path=relative'), 400, 'invalid_request');
   refused(await ask('POST', '/images/import', { body: Buffer.from('no tar') }), 422, 'archive_invalid');
+});
+
+test('an image keeps the tags of the pull that asked for them last, and a listing goes by them', async () => {
+  const image = async (tags?: object) => {
+    await ask('POST', '/images', { body: { name: 'tagged', tags } });
+    return (await ask('GET', '/images/tagged')).json as unknown as Image;
+  };
+  assert.deepEqual((await image()).tags, {});
+  assert.deepEqual((await image({ team: 'be' })).tags, { team: 'be' });
+  assert.deepEqual((await image({ team: 'fe', a: 'b' })).tags, { team: 'fe', a: 'b' });
+  assert.deepEqual((await image()).tags, { team: 'fe', a: 'b' });
+  const listed = async (query: string) =>
+    ((await ask('GET', `/images${query}`)).json as unknown as Image[]).map(({ name }) => name);
+  assert.deepEqual(await listed('?tags[team]=fe&tags[a]=b'), ['tagged']);
+  assert.deepEqual(await listed('?tags[team]=be'), []);
+  const many = Object.fromEntries(Array.from({ length: 51 }, (_, n) => [`t${n}`, 'x']));
+  refused(await ask('POST', '/images', { body: { name: 'tagged', tags: many } }), 400, 'invalid_request');
 });
 
 test('a running instance shows its files, logs, statistics and states', async () => {

@@ -1,11 +1,17 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '@vivarium/engine';
 import { daemonSocket, VivError } from '@vivarium/model';
 import { makeApp } from './app.ts';
+import type { Rate } from './auth/buckets.ts';
+import { Door } from './auth/door.ts';
+import { namesOf, requireSafe, type TcpOptions } from './auth/listener.ts';
+import { Tokens } from './auth/tokens.ts';
 import type { House } from './call.ts';
 import { Sessions } from './exec/sessions.ts';
+import { type Patience, patience } from './incoming.ts';
 import type { DaemonLog } from './log.ts';
 import { Pulls } from './pulls.ts';
 import { listenOn } from './socket-file.ts';
@@ -15,9 +21,17 @@ import { version } from './version.ts';
 export interface ServeOptions {
   /** Default: `vivd.sock` in the engine's data directory. */
   socket?: string;
-  /** Also listens on TCP, where every request needs the token. */
-  tcp?: { host: string; port: number; token: string };
+  /** Also listens on TCP, where every request needs a token. */
+  tcp?: TcpOptions;
+  /** Names beside loopback's and the listener's own that the daemon may be asked for under, in lower case. */
+  hosts?: readonly string[];
+  /** Origins of web pages that may call. Default: none. */
+  origins?: readonly string[];
+  /** Requests on TCP for each token. Default: no limit. */
+  rate?: Rate;
   log?: DaemonLog;
+  /** How long clients may take. */
+  patience?: Partial<Patience>;
   /** Milliseconds a command goes on without its client. Default 60,000. */
   graceMs?: number;
 }
@@ -25,7 +39,7 @@ export interface ServeOptions {
 export interface Daemon extends AsyncDisposable {
   /** The unix socket. */
   readonly socket: string;
-  /** `http://host:port` of the TCP listener. */
+  /** `http://host:port` of the TCP listener, `https:` with TLS. */
   readonly url: string | undefined;
   /** Stops listening, lets go of sessions and ends connections. The engine is its owner's. */
   close(): Promise<void>;
@@ -37,9 +51,12 @@ const closeMs = 2000;
 /**
  * Serves an engine over HTTP on a unix socket only its user can open.
  *
- * @throws VivError `data_dir_locked` where another daemon listens there, `port_in_use`.
+ * @throws VivError `data_dir_locked` where another daemon listens there, `port_in_use`, `invalid_request` for an address
+ * that the network can reach, without TLS.
  */
 export async function serve(engine: Engine, options: ServeOptions = {}): Promise<Daemon> {
+  const { tcp, hosts = [], origins = [], rate } = options;
+  if (tcp !== undefined) requireSafe(tcp);
   const socket = options.socket ?? daemonSocket(engine.home);
   const closing = new AbortController();
   const house: House = {
@@ -48,16 +65,21 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     log: options.log,
     sessions: new Sessions(options.graceMs),
     pulls: new Pulls(engine),
+    tokens: new Tokens(engine.home),
+    patience: { ...patience, ...options.patience },
     closing: closing.signal,
   };
   const servers: Server[] = [];
-  const local = makeServer(house);
+  const { tokens } = house;
+  const local = makeServer(house, new Door({ tokens, hosts, origins, local: true }));
   const file = await listenOn(local, socket);
   servers.push(local);
   let url: string | undefined;
-  if (options.tcp !== undefined) {
-    const server = makeServer(house, options.tcp.token);
-    url = await listenTcp(server, options.tcp).catch(async (error: unknown) => {
+  if (tcp !== undefined) {
+    const names = [...hosts, ...namesOf(tcp)];
+    const door = new Door({ tokens, hosts: names, origins, local: false, token: tcp.token, rate });
+    const server = makeServer(house, door, tcp.tls);
+    url = await listenTcp(server, tcp).catch(async (error: unknown) => {
       file.release();
       await closeServer(local);
       throw error;
@@ -70,6 +92,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
     await house.sessions.leaveAll();
     closing.abort(new VivError('cancelled', 'The daemon goes.'));
     await Promise.all(servers.map(closeServer));
+    tokens[Symbol.dispose]();
   };
   return {
     socket,
@@ -79,9 +102,9 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   };
 }
 
-function makeServer(house: House, token?: string): Server {
+function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
   const listener = getRequestListener(
-    makeApp(house, token).fetch as Parameters<typeof getRequestListener>[0],
+    makeApp(house, door).fetch as Parameters<typeof getRequestListener>[0],
     {
       // Streams of minutes and bodies that nobody reads are ours to end.
       autoCleanupIncoming: true,
@@ -90,19 +113,30 @@ function makeServer(house: House, token?: string): Server {
   ) as RequestListener;
   // An idle client keeps its connection for long: opening one costs it more than keeping it costs us. An upload
   // may take as long as it takes.
-  const server = createServer(
-    { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 20_000 },
-    listener,
-  );
-  server.on('upgrade', upgrader(house, token));
+  const { headersMs } = house.patience;
+  const timeouts = {
+    keepAliveTimeout: 600_000,
+    requestTimeout: 0,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: Math.ceil(headersMs / 4),
+    // A client whose machine has gone says no word of it; the kernel finds out.
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  };
+  const server =
+    tls === undefined
+      ? createServer(timeouts, listener)
+      : createTlsServer({ ...timeouts, ...tls, minVersion: 'TLSv1.2' }, listener);
+  server.on('upgrade', upgrader(house, door));
   server.on('clientError', (error: NodeJS.ErrnoException, raw) => {
     if (error.code === 'ECONNRESET' || !raw.writable) return raw.destroy();
     const body = JSON.stringify({
       code: 'invalid_request',
       message: `Not an HTTP request: ${error.message}`,
     });
-    const status =
-      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    const status = statusLines[error.code ?? ''] ?? '400 Bad Request';
+    // A client that keeps its half would keep the connection open for ever.
+    raw.once('finish', () => raw.destroy());
     raw.end(
       `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
@@ -110,7 +144,13 @@ function makeServer(house: House, token?: string): Server {
   return server;
 }
 
-function listenTcp(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
+/** What is wrong with a request that was not understood, by Node's word for it. */
+const statusLines: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+function listenTcp(server: Server, { host, port, tls }: TcpOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const code = cause.code === 'EADDRINUSE' ? 'port_in_use' : 'invalid_request';
@@ -119,7 +159,7 @@ function listenTcp(server: Server, { host, port }: { host: string; port: number 
     server.listen(port, host, () => {
       const address = server.address() as AddressInfo;
       resolve(
-        `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+        `http${tls === undefined ? '' : 's'}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
       );
     });
   });

@@ -43,6 +43,7 @@ const bare: SnapshotInfo = {
   state: 'stopped',
   hasMemory: false,
   parentId: base.id,
+  tags: { of: 'bare' },
   expiresAt: '2027-01-02T03:04:05.000Z',
 };
 
@@ -53,7 +54,7 @@ async function found(nameOrId: string): Promise<SnapshotInfo> {
 }
 
 const snapshots: VmSnapshots = {
-  create: ({ signal: _, onProgress, ...options } = {}) =>
+  create: ({ signal: _, idempotencyKey: __, onProgress, ...options } = {}) =>
     new Task(async () => {
       asked.push(['create', options]);
       onProgress?.({ stage: 'saved', pauseMilliseconds: 3 });
@@ -93,7 +94,7 @@ const all = (viv: Vivarium): Snapshots => ({
   list: async ({ instance } = {}) =>
     instance === undefined || instance === base.instanceId ? [base, bare] : [],
   get: found,
-  fork: (id, { signal: _, onProgress: __, ...options } = {}) =>
+  fork: (id, { signal: _, onProgress: __, idempotencyKey: ___, ...options } = {}) =>
     new Task(async () => {
       asked.push(['fork', id, options]);
       const vm = await viv.get('web');
@@ -138,11 +139,10 @@ test('hypeman makes, lists, finds and removes snapshots', async () => {
   ]);
 });
 
-test('a kind that the instance can not give, tags and compression are refused before anything is saved', async () => {
+test('a kind that the instance can not give and compression are refused before anything is saved', async () => {
   for (const [body, status] of [
     [{ kind: 'Standby' }, 409],
     [{ kind: 'Sleeping' }, 400],
-    [{ tags: { a: 'b' } }, 501],
     [{ compression: { enabled: true } }, 501],
   ] as const) {
     assert.equal((await ask('POST', '/instances/web/snapshots', { body })).status, status);
@@ -150,6 +150,17 @@ test('a kind that the instance can not give, tags and compression are refused be
   shown = { state: 'Running' };
   assert.equal((await ask('POST', '/instances/web/snapshots', { body: { kind: 'Stopped' } })).status, 409);
   assert.deepEqual(asked, []);
+});
+
+test('a snapshot keeps its tags, and a listing goes by them', async () => {
+  const made = await ask('POST', '/instances/web/snapshots', { body: { tags: { by: 'me' } } });
+  assert.equal(made.status, 201, made.text);
+  assert.deepEqual(asked, [['create', { tags: { by: 'me' } }]]);
+  const tagged = (await ask('GET', '/snapshots?tags[of]=bare')).json as unknown as Snapshot[];
+  assert.deepEqual(
+    tagged.map(({ name, tags }) => [name, tags]),
+    [['bare', { of: 'bare' }]],
+  );
 });
 
 test('a restore ends in the state that hypeman asks for', async () => {

@@ -257,7 +257,7 @@ test('over TCP a token is needed, for sockets too', async () => {
     const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
     assert.equal(answer.statusCode, 401);
     const text = await readText(answer as unknown as NodeJS.ReadableStream);
-    assert.match(text, /"hint":"Send the token/);
+    assert.match(text, /"hint":"Make one with/);
     socket.on('error', () => undefined).terminate();
   } finally {
     await second.close();

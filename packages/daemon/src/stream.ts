@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { errorTrailer, ndjson, type ProgressLine, progressToWire, shouldRetryHeader } from '@vivarium/api';
-import { type CallOptions, type Progress, VivError } from '@vivarium/model';
+import { type MakingOptions, type Progress, VivError } from '@vivarium/model';
 import { type Call, sent } from './call.ts';
 
 /** Silence after which something is sent, so that nothing on the way takes the connection for dead. */
@@ -37,11 +37,12 @@ function heartbeat(outgoing: ServerResponse, beat: string): Disposable {
  */
 export async function longCall<T>(
   call: Call,
-  work: (options: CallOptions) => PromiseLike<T>,
+  work: (options: MakingOptions) => PromiseLike<T>,
   toWire: (result: T) => unknown,
 ): Promise<unknown> {
-  if (!call.lines) return toWire(await work({}));
-  const { outgoing } = call;
+  const { outgoing, idempotencyKey } = call;
+  const key = idempotencyKey === undefined ? {} : { idempotencyKey };
+  if (!call.lines) return toWire(await work(key));
   outgoing.writeHead(200, { ...call.headers, 'content-type': ndjson, 'cache-control': 'no-store' });
   outgoing.flushHeaders();
   using _ = heartbeat(outgoing, '\n');
@@ -51,7 +52,7 @@ export async function longCall<T>(
     if (outgoing.writableLength < maxQueuedBytes) line({ progress: progressToWire(progress) });
   };
   try {
-    const result = await work({ signal: call.signal, onProgress });
+    const result = await work({ signal: call.signal, onProgress, ...key });
     line({ result: toWire(result) ?? null });
   } catch (thrown) {
     const error = VivError.from(thrown);
@@ -165,6 +166,8 @@ export async function streamBytes(
 export function errorHeaders(error: VivError): Record<string, string> {
   return {
     'content-type': 'application/json',
+    ...(error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(error.details?.retry_after === undefined ? {} : { 'retry-after': String(error.details.retry_after) }),
     ...(error.rule.retryable ? {} : { [shouldRetryHeader]: 'false' }),
   };
 }

@@ -1,6 +1,15 @@
-import { type CallOptions, type ImageInfo, type Images, Task, VivError } from '@vivarium/model';
+import {
+  type CallOptions,
+  type ImageInfo,
+  type Images,
+  type MakingOptions,
+  Task,
+  VivError,
+} from '@vivarium/model';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';
+import { checkTags } from './instances/resolve.ts';
+import { imageMaking, sourceOf } from './requests/images.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 
@@ -31,17 +40,31 @@ export class EngineImages implements Images {
     return withUsers(image, this.#users());
   }
 
-  pull(reference: string, options: CallOptions & { insecure?: boolean } = {}): Task<ImageInfo> {
+  pull(
+    reference: string,
+    options: MakingOptions & { insecure?: boolean; tags?: Record<string, string> } = {},
+  ): Task<ImageInfo> {
     return new Task(async (listener) => {
-      const image = await this.#context.images.pull(reference, withListener(options, listener));
-      return withUsers(image, this.#users());
+      const { images, requests } = this.#context;
+      const { insecure, tags } = options;
+      checkTags(tags);
+      const making = imageMaking(images, ['pull', reference, { insecure, tags }], async (call) => {
+        const image = await images.pull(reference, { ...call, insecure });
+        return [tags === undefined ? image : await images.label(image.digest, tags)];
+      });
+      const [image] = await requests.once(withListener(options, listener), making);
+      return withUsers(image as StoredImage, this.#users());
     });
   }
 
-  import(path: string, options: CallOptions & { reference?: string } = {}): Task<ImageInfo[]> {
+  import(path: string, options: MakingOptions & { reference?: string } = {}): Task<ImageInfo[]> {
     return new Task(async (listener) => {
-      const images = await this.#context.images.import(path, withListener(options, listener));
-      return images.map((image) => withUsers(image, this.#users()));
+      const { images, requests } = this.#context;
+      const { reference, idempotencyKey: key } = options;
+      const asked = ['import', key === undefined ? path : await sourceOf(path), { reference }];
+      const making = imageMaking(images, asked, (call) => images.import(path, { ...call, reference }));
+      const found = await requests.once(withListener(options, listener), making);
+      return found.map((image) => withUsers(image, this.#users()));
     });
   }
 

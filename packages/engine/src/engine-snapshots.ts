@@ -2,6 +2,7 @@ import {
   type ActionResult,
   type CallOptions,
   type ForkOptions,
+  type MakingOptions,
   type SnapshotInfo,
   type SnapshotOptions,
   type Snapshots,
@@ -12,6 +13,9 @@ import {
 import { withListener } from './engine-images.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
+import { copiesMaking } from './requests/instances.ts';
+import type { Requests } from './requests/requests.ts';
+import { snapshotMaking } from './requests/snapshots.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 
 /** The snapshots of a data directory, as both doors show them. */
@@ -37,9 +41,12 @@ export class EngineSnapshots implements Snapshots {
     return this.#room.get(id);
   }
 
-  fork(id: string, options: ForkOptions & CallOptions = {}): Task<Vm[]> {
+  fork(id: string, options: ForkOptions & MakingOptions = {}): Task<Vm[]> {
     return new Task(async (listener) => {
-      const copies = await this.#room.fork(id, withListener(options, listener));
+      const making = copiesMaking(this.#context, { snapshot: this.#room.get(id).id }, options, (call) =>
+        this.#room.fork(id, { ...options, ...call }),
+      );
+      const copies = await this.#context.requests.once(withListener(options, listener), making);
       return copies.map(this.#vm);
     });
   }
@@ -53,14 +60,21 @@ export class EngineSnapshots implements Snapshots {
 export class EngineVmSnapshots implements VmSnapshots {
   readonly #room: SnapshotRoom;
   readonly #instance: Instance;
+  readonly #requests: Requests;
 
-  constructor(room: SnapshotRoom, instance: Instance) {
+  constructor(room: SnapshotRoom, instance: Instance, requests: Requests) {
     this.#room = room;
     this.#instance = instance;
+    this.#requests = requests;
   }
 
-  create(options: SnapshotOptions & CallOptions = {}): Task<SnapshotInfo> {
-    return new Task((listener) => this.#room.create(this.#instance, withListener(options, listener)));
+  create(options: SnapshotOptions & MakingOptions = {}): Task<SnapshotInfo> {
+    return new Task((listener) =>
+      this.#requests.once(
+        withListener(options, listener),
+        snapshotMaking(this.#room, this.#instance, options),
+      ),
+    );
   }
 
   async list(): Promise<SnapshotInfo[]> {

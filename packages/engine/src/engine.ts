@@ -1,33 +1,33 @@
 import {
-  type CallOptions,
   type CreateOptions,
   type DoctorReport,
   type Images,
   type InstanceEvent,
   type InstanceInfo,
   type ListOptions,
+  type MakingOptions,
   type Page,
-  type ProgressListener,
   type Resources,
   type Snapshots,
   Task,
   type Templates,
   type Vivarium,
   VivError,
+  type Volumes,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
-import { EngineImages } from './engine-images.ts';
+import { EngineImages, withListener } from './engine-images.ts';
 import { EngineSnapshots } from './engine-snapshots.ts';
 import { EngineTemplates } from './engine-templates.ts';
+import { EngineVolumes } from './engine-volumes.ts';
 import type { Context } from './instances/context.ts';
-import { createInstance } from './instances/create.ts';
 import type { Instance } from './instances/instance.ts';
 import { listInstances } from './instances/list.ts';
 import type { InstanceRegistry } from './instances/registry.ts';
-import { startInstance } from './instances/start.ts';
 import { instanceInfo, sharedInfo } from './instances/view.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
+import { instanceMaking } from './requests/instances.ts';
 import { EngineResources } from './resources/engine-resources.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
 import type { UseKind } from './standby/uses.ts';
@@ -35,6 +35,7 @@ import { awake } from './standby/wake.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
+import { rebuildVolumes, strayVolumes } from './volumes/recover.ts';
 
 /** Milliseconds that operations under way have to end before closing takes them back. */
 const closeMs = 5000;
@@ -51,9 +52,11 @@ export class Engine implements Vivarium {
   readonly templates: Templates;
   readonly pools: EnginePools;
   readonly resources: Resources;
+  readonly volumes: Volumes;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
   readonly #templates: TemplateRoom;
+  readonly #service: Disposable;
   readonly #resources: AsyncDisposableStack;
   #closed: Promise<void> | undefined;
 
@@ -61,17 +64,24 @@ export class Engine implements Vivarium {
     home: string,
     context: Context,
     registry: InstanceRegistry,
-    { templates, snapshots, pools }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools },
+    {
+      templates,
+      snapshots,
+      pools,
+      service,
+    }: { templates: TemplateRoom; snapshots: SnapshotRoom; pools: EnginePools; service: Disposable },
     resources: AsyncDisposableStack,
   ) {
     this.home = home;
     this.pools = pools;
+    this.#service = service;
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
     this.resources = new EngineResources(context);
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
+    this.volumes = new EngineVolumes(context);
     this.#templates = templates;
     this.snapshots = new EngineSnapshots(context, snapshots, (instance) => this.#vm(instance));
   }
@@ -84,25 +94,12 @@ export class Engine implements Vivarium {
     return this.#context.driver.capabilities();
   }
 
-  create(options: CreateOptions, call: CallOptions = {}): Task<EngineVm> {
-    return this.#task(call, async (inner) => this.#vm(await createInstance(this.#context, options, inner)));
+  create(options: CreateOptions, call: MakingOptions = {}): Task<EngineVm> {
+    return this.#make(options, false, call);
   }
 
-  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: CallOptions = {}): Task<EngineVm> {
-    return this.#task(call, async (inner) => {
-      const instance = await createInstance(this.#context, { ...options, image }, inner);
-      const vm = this.#vm(instance);
-      try {
-        await startInstance(this.#context, instance, inner);
-      } catch (error) {
-        await vm.delete({ force: true }).then(undefined, (cause: unknown) => {
-          // Why it did not start is what the caller needs to know; what is left is there to be looked at.
-          instance.emit('warning', { message: `Not removed: ${VivError.from(cause).message}` });
-        });
-        throw error;
-      }
-      return vm;
-    });
+  run(image: string, options: Omit<CreateOptions, 'image'> = {}, call: MakingOptions = {}): Task<EngineVm> {
+    return this.#make({ ...options, image }, true, call);
   }
 
   async get(idOrName: string): Promise<EngineVm> {
@@ -157,7 +154,20 @@ export class Engine implements Vivarium {
 
   async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
     const checks = await this.#context.doctor(this.home);
-    if (options.rebuild) checks.push(...(await rebuild(this.#context, this.#registry)));
+    if (options.rebuild)
+      checks.push(
+        ...(await rebuildVolumes(this.#context)),
+        ...(await rebuild(this.#context, this.#registry)),
+      );
+    const lost = await strayVolumes(this.#context);
+    if (lost.length > 0) {
+      checks.push({
+        name: 'volumes',
+        status: 'warning',
+        message: `${lost.length} volume directories are not in the database`,
+        hint: 'Restore them with `viv doctor --rebuild`.',
+      });
+    }
     const stray = await strayDirectories(this.#context, this.#registry);
     if (stray.length > 0) {
       checks.push({
@@ -181,6 +191,7 @@ export class Engine implements Vivarium {
   }
 
   async [abandon](): Promise<void> {
+    this.#service[Symbol.dispose]();
     this.pools.abandon();
     this.#context.door.forgetAll();
     this.#templates.forgetAll();
@@ -194,6 +205,7 @@ export class Engine implements Vivarium {
 
   async #close(): Promise<void> {
     const { door, embedded } = this.#context;
+    this.#service[Symbol.dispose]();
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
     await this.#context.standby.close();
@@ -227,15 +239,10 @@ export class Engine implements Vivarium {
     return new EngineVm(this.#context, instance);
   }
 
-  #task<T>(call: CallOptions, work: (call: CallOptions) => Promise<T>): Task<T> {
-    return new Task((listener: ProgressListener) =>
-      work({
-        signal: call.signal,
-        onProgress: (progress) => {
-          call.onProgress?.(progress);
-          listener(progress);
-        },
-      }),
-    );
+  #make(options: CreateOptions, start: boolean, call: MakingOptions): Task<EngineVm> {
+    return new Task(async (listener) => {
+      const making = instanceMaking(this.#context, options, { start });
+      return this.#vm(await this.#context.requests.once(withListener(call, listener), making));
+    });
   }
 }

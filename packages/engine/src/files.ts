@@ -1,11 +1,27 @@
 import { copyIn, copyOut, readFile, writeFile } from '@vivarium/archive';
-import type { CopyOptions, FileStat, VmFiles } from '@vivarium/model';
+import {
+  type CopyOptions,
+  type DirectoryOptions,
+  type FileAttributes,
+  type FileChange,
+  type FileEntry,
+  type FileStat,
+  isVivError,
+  type ReadOptions,
+  type VmFiles,
+  type WatchOptions,
+} from '@vivarium/model';
+import type { GuestFileCalls } from './guest/file-calls.ts';
 import { guestOf } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 
 const target = 'root';
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
+/** What the agent gives of a file in one answer. */
+const partBytes = 32 * 1024;
+
+const within = () => AbortSignal.timeout(answerMs);
 
 type Using = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
 
@@ -56,12 +72,74 @@ export class GuestFiles implements VmFiles {
     const follow = options.followLinks ?? false;
     return this.#using(() => {
       const guest = guestOf(this.#instance, 'look into');
-      return guest.stat(target, this.#absolute(guestPath), follow, AbortSignal.timeout(answerMs));
+      return guest.stat(target, this.#absolute(guestPath), follow, within());
     });
   }
 
-  readFile(guestPath: string): Promise<Buffer> {
-    return readFile(this, guestPath);
+  async list(guestPath: string): Promise<FileEntry[]> {
+    const all: FileEntry[] = [];
+    for (let after: string | undefined, more = true; more; after = all.at(-1)?.name) {
+      const from = after;
+      const page = await this.#with('look into', (calls) =>
+        calls.list(this.#absolute(guestPath), from, within()),
+      );
+      all.push(...page.entries);
+      more = page.more;
+    }
+    return all;
+  }
+
+  mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
+    const path = this.#absolute(guestPath);
+    return this.#with('make a directory in', (calls) => calls.mkdir(path, options, within()));
+  }
+
+  async remove(
+    guestPath: string,
+    options: { recursive?: boolean; force?: boolean } = {},
+  ): Promise<{ removed: number }> {
+    try {
+      // A large tree takes its time, and the guest goes on with it whoever waits.
+      return await this.#with('remove from', (calls) =>
+        calls.remove(this.#absolute(guestPath), options.recursive ?? false),
+      );
+    } catch (error) {
+      if (options.force && isVivError(error, 'path_not_found')) return { removed: 0 };
+      throw error;
+    }
+  }
+
+  rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
+    return this.#with('rename in', (calls) =>
+      calls.rename(this.#absolute(from), this.#absolute(to), options.replace ?? true, within()),
+    );
+  }
+
+  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
+    const path = this.#absolute(guestPath);
+    return this.#with('change', (calls) => calls.setAttributes(path, attributes, within()));
+  }
+
+  async watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+    const path = this.#absolute(guestPath).replace(/(?<=.)\/+$/, '');
+    const { recursive = false, signal } = options;
+    return this.#while(await this.#with('watch', (calls) => calls.watch(path, recursive, signal), signal));
+  }
+
+  async readFile(guestPath: string, { offset = 0, length }: ReadOptions = {}): Promise<Buffer> {
+    if (offset === 0 && length === undefined) return readFile(this, guestPath);
+    const chunks: Uint8Array[] = [];
+    for (let at = offset, left = length ?? Number.MAX_SAFE_INTEGER; left > 0; ) {
+      const [from, most] = [at, Math.min(left, partBytes)];
+      const { data } = await this.#with('read from', (calls) =>
+        calls.read(this.#absolute(guestPath), from, most, within()),
+      );
+      if (data.byteLength === 0) break;
+      chunks.push(data);
+      at += data.byteLength;
+      left -= data.byteLength;
+    }
+    return Buffer.concat(chunks);
   }
 
   writeFile(
@@ -70,6 +148,16 @@ export class GuestFiles implements VmFiles {
     options: { mode?: number; uid?: number; gid?: number } = {},
   ): Promise<void> {
     return writeFile(this, guestPath, data, options);
+  }
+
+  #with<T>(action: string, work: (calls: GuestFileCalls) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#using(() => work(guestOf(this.#instance, action).files(target)), signal);
+  }
+
+  /** Counts as a use for as long as somebody reads. */
+  async *#while<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+    using _use = this.#instance.uses.begin('files');
+    yield* items;
   }
 
   #absolute(guestPath: string): string {

@@ -6,7 +6,7 @@ import { readConfig } from './config/index.ts';
 import { Engine } from './engine.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
-import { readIdentity } from './host/identity.ts';
+import { bootId, readIdentity } from './host/identity.ts';
 import { recoverInstance } from './instances/adopt.ts';
 import { watchClock } from './instances/clock.ts';
 import type { Context } from './instances/context.ts';
@@ -15,10 +15,12 @@ import { Instance } from './instances/instance.ts';
 import { InstanceRegistry } from './instances/registry.ts';
 import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
-import { hostClock } from './pools/clock.ts';
 import { EnginePools } from './pools/index.ts';
+import { Requests } from './requests/requests.ts';
 import { Admission } from './resources/admission.ts';
 import { procGauge } from './resources/gauge.ts';
+import { hostClock } from './service/clock.ts';
+import { InstanceService } from './service/service.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { StandbyKeeper } from './standby/index.ts';
 import { openDatabase } from './store/database.ts';
@@ -26,9 +28,13 @@ import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
 import { DataDirLock } from './store/lock.ts';
 import { PoolStore } from './store/pools.ts';
+import { RequestStore } from './store/requests.ts';
 import { keepReserve } from './store/reserve.ts';
+import { VolumeStore } from './store/volumes.ts';
 import { noTemplates } from './templates/template.ts';
 import { type TemplateOptions, TemplateRoom } from './templates/templates.ts';
+import { settleDisks } from './volumes/recover.ts';
+import { VolumeRoom } from './volumes/room.ts';
 
 export interface EngineOptions {
   /**
@@ -92,11 +98,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
   const gauge = parts.gauge ?? procGauge;
+  const clock = parts.clock ?? hostClock;
   const context: Context = {
     dir: path.join(home, 'instances'),
     ...parts,
     door: new OperationDoor(journal),
     journal,
+    requests: new Requests(new RequestStore(database, journal), (message) => process.emitWarning(message)),
     events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
@@ -107,8 +115,21 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance),
+    clock,
+    service: { look: (instance) => service.look(instance) },
+    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
+    get volumes() {
+      return volumes;
+    },
   };
+  const service = undo.use(new InstanceService(context, registry));
+  const volumes = new VolumeRoom(
+    context,
+    path.join(home, 'volumes'),
+    new VolumeStore(database.records, journal),
+  );
+  undo.defer(() => volumes.close());
+  await volumes.open();
   await rm(capturesDir(context), { recursive: true, force: true });
   const snapshots = undo.use(
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
@@ -117,13 +138,15 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const standby = new StandbyKeeper(context, parts.poolClock ?? hostClock);
   context.standby = standby;
   undo.defer(() => standby.close());
-  registry.onAdd = (instance) => standby.add(instance);
+  registry.arrived.push((instance) => standby.add(instance));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
+  await settleDisks(context);
   undo.use(watchClock(registry));
   const pools = new EnginePools(context, new PoolStore(database.records, journal), parts.poolClock);
-  const engine = new Engine(home, context, registry, { templates, snapshots, pools }, undo.move());
+  const engine = new Engine(home, context, registry, { templates, snapshots, pools, service }, undo.move());
   if (options.rebuild) await engine.doctor({ rebuild: true });
+  await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();
   return engine;
 }

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DoctorReport } from '@vivarium/model';
 import type { Config } from './config/index.ts';
@@ -43,6 +45,10 @@ export interface Parts {
   cgroups?: Cgroups;
   /** Default: what `config.json` in the data directory says. */
   config?: Config;
+  /** What restart policies, health checks and expiries go by. Default: the host's own. */
+  clock?: PoolClock;
+  /** This boot of the host. Default: what its kernel says. */
+  bootId?: () => Promise<string>;
   /** What pools and standby go by. Default: the host's own. */
   poolClock?: PoolClock;
 }
@@ -102,7 +108,7 @@ export async function simulatedParts(
       dropTop: async () => undefined,
       planMerge: async () => undefined,
       flatten: async () => undefined,
-      copy: async () => undefined,
+      copy: copySimulated,
     },
     network: new UserNetwork(),
     gauge: boundlessGauge,
@@ -119,4 +125,10 @@ export async function simulatedParts(
 
 function rootDiskPath(dir: string): string {
   return path.join(dir, 'root.qcow2');
+}
+
+/** Simulated guests keep what is in a volume in a file at the path of its disk; other disks are none. */
+async function copySimulated(from: string, to: string): Promise<void> {
+  const file = rootDiskPath(from);
+  if (existsSync(file)) await copyFile(file, rootDiskPath(to));
 }

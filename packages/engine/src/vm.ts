@@ -8,20 +8,31 @@ import {
   type ExecOffsets,
   type ExecOptions,
   type ForkOptions,
+  type Forward,
+  type ForwardOptions,
+  forwardPort,
+  type HealthStatus,
   type InstanceInfo,
   type InstanceStats,
   type LogLine,
   type LogOptions,
+  type MakingOptions,
   type ResumableExecConnection,
+  type StartWith,
   Task,
   type TerminalSize,
+  type UpdateOptions,
   VivError,
   type Vm,
   type VmFiles,
   type VmLimits,
+  type VmSessions,
   type VmSnapshots,
   type VmStandby,
+  type VmVolumes,
 } from '@vivarium/model';
+import { withListener } from './engine-images.ts';
+import { EngineVmVolumes } from './engine-volumes.ts';
 import { GuestFiles } from './files.ts';
 import type { GuestExecConnection } from './guest/guest.ts';
 import { invalidState } from './instances/actions.ts';
@@ -43,6 +54,10 @@ import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
 import { EngineVmLimits } from './limits/vm-limits.ts';
 import { readLog } from './logs/read.ts';
+import { copiesMaking } from './requests/instances.ts';
+import { waitForHealth } from './service/health/wait.ts';
+import { updateInstance } from './service/update.ts';
+import { InstanceSessions } from './sessions.ts';
 import { EngineVmStandby } from './standby/index.ts';
 import { using, usingSession, usingStream } from './standby/wake.ts';
 
@@ -54,17 +69,21 @@ export class EngineVm implements Vm {
   readonly #context: Context;
   readonly #instance: Instance;
   readonly files: VmFiles;
+  readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
   readonly limits: VmLimits;
+  readonly volumes: VmVolumes;
 
   constructor(context: Context, instance: Instance) {
     this.snapshots = context.snapshotsOf(instance);
+    this.volumes = new EngineVmVolumes(context, instance);
     this.#context = context;
     this.#instance = instance;
     this.files = new GuestFiles(instance, (work, signal) => using(context, instance, 'files', work, signal));
     this.limits = new EngineVmLimits(context, instance);
     this.standby = new EngineVmStandby(context, instance);
+    this.sessions = new InstanceSessions(context, instance);
   }
 
   get id(): string {
@@ -88,9 +107,10 @@ export class EngineVm implements Vm {
     return this.#task(options, (call) => prepareInstance(this.#context, this.#instance, call));
   }
 
-  start(options: CallOptions & { cold?: boolean } = {}): Task<ActionResult> {
+  start(options: CallOptions & StartWith = {}): Task<ActionResult> {
+    const { cold, cmd, entrypoint } = options;
     return this.#task(options, (call) =>
-      startInstance(this.#context, this.#instance, { ...call, cold: options.cold }),
+      startInstance(this.#context, this.#instance, { ...call, cold, cmd, entrypoint }),
     );
   }
 
@@ -120,9 +140,12 @@ export class EngineVm implements Vm {
     return discardInstance(this.#context, this.#instance, options);
   }
 
-  fork(options: ForkOptions & CallOptions = {}): Task<EngineVm[]> {
-    return this.#task(options, async (call) => {
-      const copies = await forkInstance(this.#context, this.#instance, { ...options, ...call });
+  fork(options: ForkOptions & MakingOptions = {}): Task<EngineVm[]> {
+    return new Task(async (listener) => {
+      const making = copiesMaking(this.#context, { instance: this.id }, options, (call) =>
+        forkInstance(this.#context, this.#instance, { ...options, ...call }),
+      );
+      const copies = await this.#context.requests.once(withListener(options, listener), making);
       return copies.map((copy) => new EngineVm(this.#context, copy));
     });
   }
@@ -141,6 +164,11 @@ export class EngineVm implements Vm {
 
   async rename(name: string): Promise<InstanceInfo> {
     await renameInstance(this.#context, this.#instance, name);
+    return this.info;
+  }
+
+  async update(options: UpdateOptions): Promise<InstanceInfo> {
+    await updateInstance(this.#context, this.#instance, options);
     return this.info;
   }
 
@@ -202,11 +230,23 @@ export class EngineVm implements Vm {
     return usingStream(this.#context, this.#instance, 'tunnel', open, signal);
   }
 
+  forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
+    return forwardPort((port, more) => this.connect(port, more), guestPort, options);
+  }
+
   async waitFor(
     states: State | State[],
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<InstanceInfo> {
     await waitForInstance(this.#instance, [states].flat(), options);
+    return this.info;
+  }
+
+  async waitForHealth(
+    status: HealthStatus['status'] = 'healthy',
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<InstanceInfo> {
+    await waitForHealth(this.#instance, status, options);
     return this.info;
   }
 

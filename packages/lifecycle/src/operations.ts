@@ -41,6 +41,8 @@ export const operations = {
   rebuild: exclusive(['Stopped'], 'same', 'the new root exists first'),
   rename: exclusive(['Defined', ...atRest], 'same', 'files keep their place'),
   resize: exclusive(atRest, 'same', 'a live guest sees it'),
+  'attach-volume': exclusive(['Stopped', 'Running'], 'same', 'a live guest sees it'),
+  'detach-volume': exclusive(['Stopped', 'Running'], 'same', 'unmounted first'),
   update: exclusive(['Defined', ...atRest], 'same', 'some keys need a stopped VM'),
   export: exclusive(['Stopped', 'Running', 'Paused', 'Suspended'], 'same', 'a running VM pauses'),
   exec: beside(['Running']),

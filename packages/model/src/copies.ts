@@ -1,6 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ActionResult, InstanceInfo } from './instance.ts';
-import type { CallOptions, Task } from './progress.ts';
+import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { Vm } from './vivarium.ts';
 
 /** What a copy is brought to. */
@@ -43,6 +43,8 @@ export interface SnapshotInfo {
   sizeBytes: number;
   /** The snapshot of the same source that it came after: the one taken or restored last before it. */
   parentId?: string;
+  /** Absent: none. */
+  tags?: Record<string, string>;
   /** RFC 3339. */
   createdAt: string;
   /** It is removed by itself then. RFC 3339. */
@@ -54,11 +56,13 @@ export interface SnapshotOptions {
   name?: string;
   /** RFC 3339, or a span from now: `1d 3H` (S seconds, M minutes, H hours, d days, w weeks, m months, y years). Default: never. */
   expires?: string;
+  /** At most 50. */
+  tags?: Record<string, string>;
 }
 
 /** The snapshots of one instance. */
 export interface VmSnapshots {
-  create(options?: SnapshotOptions & CallOptions): Task<SnapshotInfo>;
+  create(options?: SnapshotOptions & MakingOptions): Task<SnapshotInfo>;
   /** Oldest first. */
   list(): Promise<SnapshotInfo[]>;
   /** By name, id or id prefix. @throws VivError `not_found`. */
@@ -74,7 +78,7 @@ export interface Snapshots {
   list(options?: { instance?: string }): Promise<SnapshotInfo[]>;
   /** By id or id prefix. @throws VivError `not_found`, `ambiguous`. */
   get(id: string): Promise<SnapshotInfo>;
-  fork(id: string, options?: Omit<ForkOptions, 'unsafeIdentity'> & CallOptions): Task<Vm[]>;
+  fork(id: string, options?: Omit<ForkOptions, 'unsafeIdentity'> & MakingOptions): Task<Vm[]>;
   remove(id: string): Promise<void>;
 }
 

@@ -9,6 +9,8 @@ export interface ImageInfo {
   layers: { digest: string; sizeBytes: number }[];
   /** Bytes of its layers on disk; shared layers are counted in full. */
   sizeBytes: number;
+  /** Of the pull that asked for them last. Absent: none. */
+  tags?: Record<string, string>;
   /** RFC 3339; when the image was built. */
   createdAt?: string;
   /** RFC 3339; when it came into this store. */

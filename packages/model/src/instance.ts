@@ -1,7 +1,9 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
 import type { InstanceLimits } from './limits.ts';
+import type { ServiceInfo, ServiceOptions } from './service.ts';
 import type { AutoStandbyPolicy, WakePolicy } from './standby.ts';
+import type { AttachedVolume, VolumeMount } from './volumes.ts';
 
 /** A TCP port of the guest that the host listens for. */
 export interface PortRequest {
@@ -20,7 +22,7 @@ export interface PublishedPort {
 }
 
 /** What to make. Everything but the image has a default. */
-export interface CreateOptions {
+export interface CreateOptions extends ServiceOptions {
   /** `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, at most 63 characters. Default: two words and a number. */
   name?: string;
   /** Image reference: `busybox`, `localhost:5000/app:1`, `debian@sha256:…`. */
@@ -46,6 +48,8 @@ export interface CreateOptions {
   /** At most 50. */
   tags?: Record<string, string>;
   ports?: PortRequest[];
+  /** At most 23. */
+  volumes?: VolumeMount[];
   /** `user`: outgoing connections and published ports. `none`: no card at all. Default `user`. */
   network?: 'user' | 'none';
   /** Gives the entrypoint a terminal of this size. */
@@ -108,7 +112,7 @@ export interface OperationInfo {
 }
 
 /** Everything known about an instance; the same shape from the engine and from the SDK. */
-export interface InstanceInfo {
+export interface InstanceInfo extends ServiceInfo {
   /** CUID2, 24 characters. */
   id: string;
   name: string;
@@ -150,6 +154,8 @@ export interface InstanceInfo {
   wake?: WakePolicy;
   /** As asked for; {@link Vm.limits} says what is kept of them. */
   limits?: InstanceLimits;
+  /** Absent where it has none. */
+  volumes?: AttachedVolume[];
   /** What it was copied from, by a fork. */
   forkedFrom?: { instanceId: string; snapshotId?: string };
   /** The snapshot of it that was taken or restored last: what its next one comes after. */

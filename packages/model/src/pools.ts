@@ -1,11 +1,15 @@
 import type { CreateOptions } from './instance.ts';
-import type { CallOptions } from './progress.ts';
+import type { MakingOptions } from './progress.ts';
 import type { Vm } from './vivarium.ts';
 
 /** How far the VMs of a pool are made ready before anybody asks for one. */
 export type PoolStage = 'running' | 'suspended' | 'stopped';
 
-export interface PoolOptions extends Omit<CreateOptions, 'name' | 'autoRemove' | 'attach'> {
+export interface PoolOptions
+  extends Omit<
+    CreateOptions,
+    'name' | 'autoRemove' | 'attach' | 'restartPolicy' | 'ttlMs' | 'expiresAt' | 'autostart'
+  > {
   /** Places for VMs, 1 to 1000: those that are ready, and those that were acquired and not given back. Default 2. */
   size?: number;
   /** Default `running`. Where the driver can't suspend, `suspended` is `stopped`. */
@@ -71,7 +75,7 @@ export interface Pool extends AsyncDisposable {
    * @throws VivError `cancelled`, `timeout` by the signal, `cancelled` where the pool is removed meanwhile, and why a VM did
    *   not start where three in a row don't.
    */
-  acquire(options?: CallOptions): Promise<Vm>;
+  acquire(options?: MakingOptions): Promise<Vm>;
   /**
    * Ends and deletes a VM that was acquired, as `vm.delete({ force: true })` does, and has it replaced.
    *
@@ -95,7 +99,7 @@ export interface Pools {
    * @throws VivError `name_conflict`, whatever is wrong with the options, and at once what no repetition mends: an image or a
    *   command that is not there.
    */
-  create(name: string, options: PoolOptions & CallOptions & { wait?: boolean }): Promise<Pool>;
+  create(name: string, options: PoolOptions & MakingOptions & { wait?: boolean }): Promise<Pool>;
   /** @throws VivError `not_found`. */
   get(name: string): Promise<Pool>;
   list(): Promise<PoolInfo[]>;

@@ -30,6 +30,18 @@ export interface CallOptions {
   onProgress?: ProgressListener;
 }
 
+/** Options of a call that makes something. */
+export interface MakingOptions extends CallOptions {
+  /**
+   * Names the request for 24 hours: made again with the same key it finds what it has made already, or joins it while it is under
+   * way, and makes it where nothing came of it. 1 to 255 printable ASCII characters. The SDK invents one for each call, and so can ask
+   * again when a connection breaks.
+   *
+   * @throws VivError `conflict` where the key belongs to another request, `not_found` where what it made has been deleted since.
+   */
+  idempotencyKey?: string;
+}
+
 /**
  * A long action: await it for the result, or iterate it for its stages and await it afterwards. The work starts at once
  * either way; nothing is lost when the iteration begins late.

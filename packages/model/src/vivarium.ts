@@ -2,6 +2,15 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
+import type {
+  DirectoryOptions,
+  FileAttributes,
+  FileChange,
+  FileEntry,
+  ReadOptions,
+  WatchOptions,
+} from './files.ts';
+import type { Forward, ForwardOptions } from './forward.ts';
 import type { ImageInfo } from './image.ts';
 import type {
   ActionResult,
@@ -17,9 +26,13 @@ import type {
 } from './instance.ts';
 import type { VmLimits } from './limits.ts';
 import type { Pools } from './pools.ts';
-import type { CallOptions, Task } from './progress.ts';
+import type { CallOptions, MakingOptions, Task } from './progress.ts';
 import type { Resources } from './resources.ts';
+import type { HealthStatus, UpdateOptions } from './service.ts';
+import type { VmSessions } from './sessions.ts';
 import type { VmStandby } from './standby.ts';
+import type { Tokens } from './tokens.ts';
+import type { VmVolumes, Volumes } from './volumes.ts';
 
 /** One virtual machine, by whichever door it was reached. */
 export interface Vm extends AsyncDisposable {
@@ -33,9 +46,10 @@ export interface Vm extends AsyncDisposable {
   prepare(options?: CallOptions): Task<ActionResult>;
   /**
    * From Suspended it goes on where it was saved. `cold`: the guest is booted, from no template, and saved memory is given up
-   * (only once the guest is up).
+   * (only once the guest is up). `cmd` and `entrypoint` replace the ones before for this start and all that follow, as at the
+   * creation; refused where the guest does not boot.
    */
-  start(options?: CallOptions & { cold?: boolean }): Task<ActionResult>;
+  start(options?: CallOptions & StartWith): Task<ActionResult>;
   /** Asks the guest, waits `timeoutMs` (default: the instance's), then forces. `force` skips the asking. */
   stop(options?: CallOptions & { timeoutMs?: number; force?: boolean }): Task<ActionResult>;
   /** Guest off, VMM kept: Running -> Shutdown. */
@@ -47,14 +61,20 @@ export interface Vm extends AsyncDisposable {
   /** Gives saved memory up: Suspended -> Stopped. */
   discard(options?: CallOptions): Promise<ActionResult>;
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
-  fork(options?: ForkOptions & CallOptions): Task<Vm[]>;
+  fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
   readonly standby: VmStandby;
   readonly limits: VmLimits;
+  readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
   rename(name: string): Promise<InstanceInfo>;
+  /**
+   * Changes what can be changed in any state, all of it or nothing. @throws VivError `invalid_request`, `busy`, and
+   * `invalid_state` for a new expiry once the old one has passed.
+   */
+  update(options: UpdateOptions): Promise<InstanceInfo>;
   /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */
   resizeDisk(size: number | string): Promise<InstanceInfo>;
 
@@ -81,17 +101,39 @@ export interface Vm extends AsyncDisposable {
   /** The entrypoint's own stdin and output, from the start of what is still held. */
   attach(options?: { signal?: AbortSignal; tty?: TerminalSize }): Promise<ExecConnection>;
   readonly files: VmFiles;
+  /** The commands in it. */
+  readonly sessions: VmSessions;
   logs(options?: LogOptions): AsyncIterable<LogLine>;
   stats(): Promise<InstanceStats>;
   /** The serial console, both ways, from now on. */
   console(options?: { signal?: AbortSignal }): Promise<Duplex>;
   /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
   connect(port: number, options?: { host?: string; signal?: AbortSignal }): Promise<Duplex>;
+  /**
+   * Listens on this machine and carries each connection to a port of the guest, as {@link Vm.connect} does.
+   * @throws VivError `port_in_use`.
+   */
+  forward(guestPort: number, options?: ForwardOptions): Promise<Forward>;
   /** Resolves in one of the states; rejects with `invalid_state` where it can't be reached any more. Default deadline 60 s. */
   waitFor(
     states: State | State[],
     options?: { timeoutMs?: number; signal?: AbortSignal },
   ): Promise<InstanceInfo>;
+  /**
+   * Resolves once its health check says so; rejects with `invalid_state` where it has none, or will not run any more. Default
+   * deadline 60 s.
+   */
+  waitForHealth(
+    status?: HealthStatus['status'],
+    options?: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<InstanceInfo>;
+}
+
+/** What a start may be told. */
+export interface StartWith {
+  cold?: boolean;
+  cmd?: string[];
+  entrypoint?: string[];
 }
 
 /** What lies at a path in the guest. */
@@ -139,7 +181,28 @@ export interface VmFiles {
   getArchive(guestPath: string, options?: CopyOptions): AsyncIterable<Uint8Array>;
   /** @throws VivError `path_not_found`. */
   stat(guestPath: string, options?: { followLinks?: boolean }): Promise<FileStat>;
-  readFile(guestPath: string): Promise<Buffer>;
+  /** By name, in the order of their bytes. @throws VivError `path_not_found` where it is no directory. */
+  list(guestPath: string): Promise<FileEntry[]>;
+  /** @throws VivError `conflict` where something is there already. */
+  mkdir(guestPath: string, options?: DirectoryOptions): Promise<void>;
+  /**
+   * A file, link or empty directory; `recursive`: with all below it, up to 400 directories inside each other. Links are not followed,
+   * and what is mounted is left alone. `force`: what is not there is no error.
+   *
+   * @throws VivError `path_not_found`, and `conflict` where a directory is not empty or in use.
+   */
+  remove(guestPath: string, options?: { recursive?: boolean; force?: boolean }): Promise<{ removed: number }>;
+  /** Within one file system, as `rename(2)` does. `replace`: default true; false: `conflict` where the target exists. */
+  rename(from: string, to: string, options?: { replace?: boolean }): Promise<void>;
+  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void>;
+  /**
+   * What happens at a path. Resolves once nothing is missed any more; the iteration ends with the signal. Whoever reads slowly
+   * loses some, and is told so.
+   *
+   * @throws VivError `path_not_found`, also in the iteration once it is gone, `agent_unreachable` where the guest is lost.
+   */
+  watch(guestPath: string, options?: WatchOptions): Promise<AsyncIterable<FileChange>>;
+  readFile(guestPath: string, options?: ReadOptions): Promise<Buffer>;
   writeFile(
     guestPath: string,
     data: string | Uint8Array,
@@ -151,9 +214,13 @@ export interface Images {
   list(): Promise<ImageInfo[]>;
   /** By reference, digest or digest prefix. */
   get(reference: string): Promise<ImageInfo>;
-  pull(reference: string, options?: CallOptions & { insecure?: boolean }): Task<ImageInfo>;
+  /** `tags`, at most 50, replace those of the image. */
+  pull(
+    reference: string,
+    options?: MakingOptions & { insecure?: boolean; tags?: Record<string, string> },
+  ): Task<ImageInfo>;
   /** An OCI layout (directory or tar) or a `docker save` file. The reference names it where the archive doesn't. */
-  import(path: string, options?: CallOptions & { reference?: string }): Task<ImageInfo[]>;
+  import(path: string, options?: MakingOptions & { reference?: string }): Task<ImageInfo[]>;
   tag(reference: string, newReference: string): Promise<ImageInfo>;
   /** Refused while an instance uses it; frees the layers no other image has. */
   remove(
@@ -174,10 +241,13 @@ export interface Vivarium extends AsyncDisposable {
   readonly templates: Templates;
   readonly pools: Pools;
   readonly resources: Resources;
+  /** Only of a daemon. */
+  readonly tokens?: Tokens;
+  readonly volumes: Volumes;
   /** Makes an instance without starting it; pulls the image when it is missing. */
-  create(options: CreateOptions, call?: CallOptions): Task<Vm>;
+  create(options: CreateOptions, call?: MakingOptions): Task<Vm>;
   /** Create and start. On failure nothing is left behind. */
-  run(image: string, options?: Omit<CreateOptions, 'image'>, call?: CallOptions): Task<Vm>;
+  run(image: string, options?: Omit<CreateOptions, 'image'>, call?: MakingOptions): Task<Vm>;
   /** By exact id, then exact name, then id prefix. @throws VivError `not_found` or `ambiguous`. */
   get(idOrName: string): Promise<Vm>;
   list(options?: ListOptions): Promise<Page<InstanceInfo>>;

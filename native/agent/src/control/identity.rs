@@ -45,6 +45,9 @@ impl Agent {
     pub(super) fn identity(&mut self, stream: u32, fields: &Fields<'_>) {
         match self.begin_identity(stream, fields) {
             Ok(renaming) => {
+                if renaming.identity.copy {
+                    self.orphan_sessions();
+                }
                 self.errand = Some(Errand::Identity(renaming));
                 self.go_on_with_identity();
             }

@@ -3,6 +3,7 @@
 use super::freezing::Freezing;
 use super::Agent;
 use crate::access::guest_error;
+use crate::fs::watch::Told;
 use crate::sys;
 use std::collections::VecDeque;
 use std::io;
@@ -20,6 +21,7 @@ pub(super) enum Outcome {
     Frozen(Freezing, Result<(), WireError>),
     /// What is to be warm has been read.
     Read,
+    Watched(Told),
 }
 
 struct Done {
@@ -121,17 +123,26 @@ impl Jobs {
         stream: u32,
         work: impl FnOnce() -> Outcome + Send + 'static,
     ) -> io::Result<()> {
+        let tell = self.teller(conversation, stream);
+        self.workers.give(Box::new(move || tell(work())))
+    }
+
+    /// What another thread says through this is heard by the loop.
+    pub(super) fn teller(
+        &self,
+        conversation: u64,
+        stream: u32,
+    ) -> impl Fn(Outcome) + Send + 'static {
         let (wake, sender) = (Arc::clone(&self.wake), self.sender.clone());
-        let job = move || {
+        move |outcome| {
             // The loop never ends, so there is always somebody to take the outcome.
             let _always_taken = sender.send(Done {
                 conversation,
                 stream,
-                outcome: work(),
+                outcome,
             });
             let _full_is_awake = sys::write(wake.as_raw_fd(), &1u64.to_ne_bytes());
-        };
-        self.workers.give(Box::new(job))
+        }
     }
 }
 
@@ -157,6 +168,7 @@ impl Agent {
             match done.outcome {
                 Outcome::Answer(answer) => self.answer(done.conversation, done.stream, &answer),
                 Outcome::Connected(result) => self.connected(result),
+                Outcome::Watched(told) => self.watched(done.conversation, done.stream, told),
                 Outcome::Read => self.begin_warming(done.conversation, done.stream),
                 Outcome::Frozen(freezing, result) => {
                     self.frozen(done.conversation, done.stream, freezing, result)

@@ -41,6 +41,7 @@ impl Agent {
             // A tunnel would otherwise hold its program's connection open until the new host wants the bulk port too.
             self.bulk.iter().for_each(crate::bulk::HostLeft::tell);
         }
+        self.watches.clear();
         for number in std::mem::take(&mut self.streams).into_values() {
             if let Some(session) = self.sessions.get_mut(&number) {
                 session.stream = None;
@@ -53,7 +54,11 @@ impl Agent {
     fn accept(&mut self, header: Header, payload: &[u8]) {
         let stream = header.stream;
         match Kind::from_byte(header.kind) {
-            Some(Kind::Request) if stream == 0 || self.streams.contains_key(&stream) => {
+            Some(Kind::Request)
+                if stream == 0
+                    || self.streams.contains_key(&stream)
+                    || self.watches.contains_key(&stream) =>
+            {
                 let error = WireError::new(
                     Code::InvalidRequest,
                     format!("stream {stream} cannot be opened again"),

@@ -1,5 +1,6 @@
 //! The methods of the control port: one table, then each in turn.
 
+use super::sessions::no_such_output;
 use super::Agent;
 use crate::access::guest_error;
 use crate::cgroup::Cgroup;
@@ -9,6 +10,7 @@ use crate::session::{kill_session, Session};
 use crate::spawn::{Namespaces, Place};
 use crate::{clock, files, signals, stats};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 use viv_protocol::{Code, Fields, Value, WireError};
 
@@ -45,12 +47,19 @@ impl Agent {
             "exec.signal" => self.exec_signal(&fields),
             "exec.resize" => self.exec_resize(&fields),
             "exec.list" => Ok(self.exec_list()),
+            "exec.read" => self.exec_read(&fields),
             "exec.close" => self.exec_close(&fields),
+            "fs.watch" => return self.watch(stream, &fields),
             "stat" => self.stat(&fields),
             "stats" => return self.spawn_stats(stream),
             "fs.grow" => return self.grow(stream),
+            "volume.mount" | "volume.unmount" | "volume.grow" => {
+                return self.volume(stream, method, &fields)
+            }
+            "volume.list" => Ok(self.volumes.list()),
             "sync" => return self.spawn_job(stream, sync_all),
             "shutdown" => self.shutdown_asked(&fields),
+            _ if self.file_step(stream, method, &fields) => return,
             _ => Err(WireError::new(
                 Code::NotSupported,
                 format!("this agent knows no method {method}"),
@@ -98,7 +107,11 @@ impl Agent {
                 .map(|tty| Size::read(&tty))
                 .transpose()?,
             stdin: fields.flag("stdin")?,
-            lossy: false,
+            lossy: match fields.text_if("output")? {
+                None | Some("retain") => false,
+                Some("ring") => true,
+                Some(_) => return Err(no_such_output()),
+            },
         };
         let root = self.targets.root(target)?;
         let null = self.null.as_fd();
@@ -185,7 +198,10 @@ impl Agent {
             .ok_or_else(|| WireError::new(Code::NotFound, format!("there is no session {exec_id}")))
     }
 
-    fn session(&mut self, fields: &Fields<'_>) -> Result<(u64, &mut Session), WireError> {
+    pub(super) fn session(
+        &mut self,
+        fields: &Fields<'_>,
+    ) -> Result<(u64, &mut Session), WireError> {
         let exec_id = fields.text("execId")?;
         let missing = || WireError::new(Code::NotFound, format!("there is no session {exec_id}"));
         let found = self
@@ -230,19 +246,6 @@ impl Agent {
             ));
         }
         nothing()
-    }
-
-    fn exec_list(&self) -> Value {
-        Value::map(vec![(
-            "sessions",
-            Value::Array(
-                self.sessions
-                    .values()
-                    .filter(|session| !session.errand)
-                    .map(Session::describe)
-                    .collect(),
-            ),
-        )])
     }
 
     fn exec_close(&mut self, fields: &Fields<'_>) -> Answer {
@@ -302,7 +305,7 @@ impl Agent {
             Some(configured) => {
                 let disk = configured.root_disk.clone();
                 self.spawn_job(stream, move || {
-                    crate::disks::grow(&disk)
+                    crate::disks::grow(&disk, Path::new(crate::disks::OVERLAY_DISK))
                         .map_err(|error| guest_error("grow", &error))
                         .and_then(|()| nothing())
                 });

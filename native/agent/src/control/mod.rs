@@ -1,13 +1,16 @@
 //! The agent's main loop: one thread, one epoll set, no waiting anywhere else.
 
 mod errands;
+mod filing;
 mod freezing;
 mod identity;
 mod jobs;
 mod messages;
 mod methods;
 mod reap;
+mod sessions;
 mod streams;
+mod volumes;
 mod warm;
 mod workloads;
 
@@ -15,6 +18,7 @@ use crate::access::Targets;
 use crate::bulk;
 use crate::cgroup::Cgroup;
 use crate::configure::Configured;
+use crate::fs::watch::Watch;
 use crate::kmsg;
 use crate::link::Link;
 use crate::log_port::LogPort;
@@ -23,6 +27,7 @@ use crate::ports::Ports;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spawn::Spawner;
+use crate::volumes::Volumes;
 use crate::workload::{Prepared, Workload};
 use errands::Errand;
 use freezing::Settling;
@@ -79,6 +84,8 @@ pub struct Agent {
     next_session: u64,
     /// Streams of the present conversation that carry a session.
     streams: BTreeMap<u32, u64>,
+    /// Of files, by the stream that hears of them.
+    watches: BTreeMap<u32, Watch>,
     /// The stream that was served last; the next one is served first.
     last_served: u32,
     /// Sessions by the pid of their process, until it is reaped.
@@ -95,6 +102,7 @@ pub struct Agent {
     vm_frozen: bool,
     /// Answers that wait until the log has left.
     settling: Vec<Settling>,
+    volumes: Volumes,
     boot_id: String,
     scratch: Vec<u8>,
 }
@@ -180,6 +188,7 @@ impl Agent {
             sessions: BTreeMap::new(),
             next_session: 0,
             streams: BTreeMap::new(),
+            watches: BTreeMap::new(),
             last_served: 0,
             pids: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -190,6 +199,7 @@ impl Agent {
             vm_cgroup: None,
             vm_frozen: false,
             settling: Vec::new(),
+            volumes: Volumes::default(),
             boot_id: boot_id.trim().to_owned(),
             scratch: vec![0; 64 * 1024],
         }

@@ -20,6 +20,7 @@ impl Agent {
                 break;
             }
         }
+        self.serve_watches();
         self.watch_outputs();
     }
 
@@ -197,6 +198,7 @@ impl Agent {
 
     /// The host lets go of a stream; its session stays.
     pub(super) fn detach(&mut self, stream: u32) {
+        self.watches.remove(&stream);
         if let Some(session) = self
             .streams
             .remove(&stream)

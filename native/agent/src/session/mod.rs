@@ -72,6 +72,8 @@ pub struct Session {
     pub logged: bool,
     /// The agent runs it on its own account; no host sees it.
     pub errand: bool,
+    /// It was begun by another machine, of which this one is a copy.
+    pub orphaned: bool,
 }
 
 /// Most bytes of output in one frame: half of what a frame can hold keeps others from waiting long.
@@ -98,6 +100,7 @@ impl Session {
             exit_told: false,
             logged: false,
             errand: false,
+            orphaned: false,
         }
     }
 
@@ -188,6 +191,11 @@ impl Session {
                 ),
             ),
             ("running", self.running().into()),
+            ("pid", Value::from(i64::from(self.pid))),
+            ("tty", self.terminal.is_some().into()),
+            ("orphaned", self.orphaned.into()),
+            ("stdout", self.outputs[0].held()),
+            ("stderr", self.outputs[1].held()),
         ];
         if let Some(exit) = &self.exit {
             fields.push(("exit", Value::map(exit.fields(false))));

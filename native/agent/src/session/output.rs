@@ -2,7 +2,7 @@ use crate::ring::{Ring, HELD};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use viv_protocol::{SendWindow, HEADER_LEN};
+use viv_protocol::{SendWindow, Value, HEADER_LEN};
 
 /// One output of a process: what is held of it, and how far its reader has come.
 pub struct Output {
@@ -74,6 +74,13 @@ impl Output {
         self.ring.end()
     }
 
+    /// Up to so many bytes from an offset, without a reader's coming any further by it.
+    pub fn peek(&self, from: u64, most: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.ring.copy_to(from, most, &mut bytes);
+        bytes
+    }
+
     /// The last line with something in it, of the last KiB.
     pub fn last_line(&self) -> String {
         let mut tail = Vec::new();
@@ -82,6 +89,14 @@ impl Output {
         let text = String::from_utf8_lossy(&tail);
         let line = text.lines().rev().find(|line| !line.trim().is_empty());
         line.unwrap_or("").trim().to_owned()
+    }
+
+    /// The offsets between which it is held.
+    pub fn held(&self) -> Value {
+        Value::map(vec![
+            ("from", self.start().into()),
+            ("to", self.end().into()),
+        ])
     }
 
     pub fn sent(&self) -> u64 {

@@ -10,6 +10,7 @@ export const copyRules = {
   forkInstance: {
     summary: 'Copy an instance as it is at this instant; with a count over 1 the answer is an array',
     tag: 'copies',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: ForkInstance,
     bodyOptional: true,
@@ -21,6 +22,7 @@ export const copyRules = {
   forkInstances: {
     summary: 'Copy an instance as it is at this instant, also where it runs',
     tag: 'copies',
+    scope: 'instance:write',
     origin: 'vivarium',
     body: ForkInstances,
     bodyOptional: true,

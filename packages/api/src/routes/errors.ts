@@ -40,3 +40,15 @@ export const create = [
   'cancelled',
   ...boot,
 ] as const;
+
+/** Of whatever asks something of a running guest. */
+export const guest = [
+  'not_found',
+  'ambiguous',
+  'invalid_state',
+  'agent_unreachable',
+  'protocol_error',
+  'path_not_found',
+  'guest_error',
+  'timeout',
+] as const;

@@ -1,17 +1,8 @@
 import Type from 'typebox';
 import { Copied, PathInfo } from '../schemas/file.ts';
+import { guest } from './errors.ts';
 import type { RouteRule } from './route.ts';
 
-const guest = [
-  'not_found',
-  'ambiguous',
-  'invalid_state',
-  'agent_unreachable',
-  'protocol_error',
-  'path_not_found',
-  'guest_error',
-  'timeout',
-] as const;
 const path = Type.String({ minLength: 1 });
 const follow_links = Type.Optional(Type.Boolean({ description: 'Default false.' }));
 const tar = { media: 'application/x-tar', description: 'A tar stream.' } as const;
@@ -20,6 +11,7 @@ export const guestRules = {
   statPath: {
     summary: 'What lies at a path in the guest',
     tag: 'guest',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({ path, follow_links }),
     status: 200,
@@ -27,10 +19,15 @@ export const guestRules = {
     errors: guest,
   },
   readFile: {
-    summary: 'The content of one file, at most 64 MB',
+    summary: 'The content of one file or a part of it, at most 64 MB',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
-    query: Type.Object({ path }),
+    query: Type.Object({
+      path,
+      offset: Type.Optional(Type.Integer({ minimum: 0, description: 'First byte. Default 0.' })),
+      length: Type.Optional(Type.Integer({ minimum: 0, description: 'At most. Default: all that follow.' })),
+    }),
     status: 200,
     answer: { media: 'application/octet-stream', description: 'The file.' },
     errors: [...guest, 'payload_too_large', 'conflict'],
@@ -38,6 +35,7 @@ export const guestRules = {
   writeFile: {
     summary: 'Make or replace one file, at most 64 MB',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({
       path,
@@ -52,6 +50,7 @@ export const guestRules = {
   getArchive: {
     summary: 'A file or tree as a tar stream; one that breaks ends with an x-viv-error trailer',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({ path, follow_links }),
     status: 200,
@@ -61,6 +60,7 @@ export const guestRules = {
   putArchive: {
     summary: 'Unpack a tar stream below a directory',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({ path }),
     body: tar,
@@ -71,6 +71,7 @@ export const guestRules = {
   exec: {
     summary: 'Run a command (WebSocket; first frame ExecStart)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'hypeman',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -78,6 +79,7 @@ export const guestRules = {
   attach: {
     summary: 'The entrypoint’s own stdin and output (WebSocket; first frame ExecStart without a command)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -85,6 +87,7 @@ export const guestRules = {
   copy: {
     summary: 'Copy one file in, or a tree out (WebSocket; first frame CopyStart)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'hypeman',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -92,6 +95,7 @@ export const guestRules = {
   console: {
     summary: 'The serial console (WebSocket, binary both ways)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     status: 101,
     errors: ['not_found', 'ambiguous', 'invalid_state'],
@@ -100,6 +104,7 @@ export const guestRules = {
     summary:
       'A TCP connection to a port in the guest (WebSocket, binary both ways, {"eof":true} ends one way)',
     tag: 'guest',
+    scope: 'instance:exec',
     origin: 'vivarium',
     query: Type.Object({
       port: Type.Integer({ minimum: 1, maximum: 65535 }),

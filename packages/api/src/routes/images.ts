@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { StringMap } from '../schemas/basic.ts';
 import { CreateImage, Image, TagImage } from '../schemas/image.ts';
 import type { RouteRule } from './route.ts';
 
@@ -17,6 +18,7 @@ export const imageRules = {
   createImage: {
     summary: 'Pull an image; answers at once, or with progress until it is ready',
     tag: 'images',
+    scope: 'image:write',
     origin: 'hypeman',
     body: CreateImage,
     status: 202,
@@ -27,7 +29,11 @@ export const imageRules = {
   listImages: {
     summary: 'All images, and pulls under way',
     tag: 'images',
+    scope: 'image:read',
     origin: 'hypeman',
+    query: Type.Object({
+      tags: Type.Optional({ ...StringMap, description: 'tags[key]=value; all must match.' }),
+    }),
     status: 200,
     answer: Type.Array(Image),
     errors: [],
@@ -35,6 +41,7 @@ export const imageRules = {
   importImage: {
     summary: 'Import an OCI layout or a docker save file, from the body or from a path of the daemon’s host',
     tag: 'images',
+    scope: 'image:write',
     origin: 'vivarium',
     query: Type.Object({
       path: Type.Optional(
@@ -52,6 +59,7 @@ export const imageRules = {
   getImage: {
     summary: 'One image by reference, digest or digest prefix',
     tag: 'images',
+    scope: 'image:read',
     origin: 'hypeman',
     status: 200,
     answer: Image,
@@ -60,6 +68,7 @@ export const imageRules = {
   deleteImage: {
     summary: 'Remove a reference, and the image with its last one',
     tag: 'images',
+    scope: 'image:delete',
     origin: 'hypeman',
     status: 204,
     progress: true,
@@ -68,6 +77,7 @@ export const imageRules = {
   tagImage: {
     summary: 'Give an image another reference',
     tag: 'images',
+    scope: 'image:write',
     origin: 'hypeman',
     body: TagImage,
     status: 200,

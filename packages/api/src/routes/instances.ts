@@ -17,6 +17,7 @@ import type { RouteRule } from './route.ts';
 const act = (summary: string, more: Partial<RouteRule> = {}): RouteRule => ({
   summary,
   tag: 'instances',
+  scope: 'instance:write',
   origin: 'vivarium',
   status: 200,
   answer: Instance,
@@ -29,6 +30,7 @@ export const instanceRules = {
   createInstance: {
     summary: 'Make an instance, and start it unless told otherwise',
     tag: 'instances',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: CreateInstance,
     status: 201,
@@ -39,6 +41,7 @@ export const instanceRules = {
   listInstances: {
     summary: 'Instances, newest first as stored; all of them without a limit',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       state: Type.Optional(WireState),
@@ -54,23 +57,34 @@ export const instanceRules = {
   getInstance: {
     summary: 'One instance by id, name or id prefix',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     status: 200,
     answer: Instance,
     errors: lookup,
   },
   updateInstance: {
-    summary: 'Rename it, or grow its disk',
+    summary: 'Rename it, grow its disk, or change what keeps it going, its environment or its tags',
     tag: 'instances',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: UpdateInstance,
     status: 200,
     answer: Instance,
-    errors: [...action, 'invalid_name', 'invalid_size', 'name_conflict', 'disk_full', 'not_supported'],
+    errors: [
+      ...action,
+      'invalid_name',
+      'invalid_size',
+      'name_conflict',
+      'disk_full',
+      'not_supported',
+      'invalid_state',
+    ],
   },
   deleteInstance: {
     summary: 'Delete it, stopping it first unless force=false',
     tag: 'instances',
+    scope: 'instance:delete',
     origin: 'hypeman',
     query: Type.Object({
       force: Type.Optional(Type.Boolean({ description: 'False: a live one is refused. Default true.' })),
@@ -114,10 +128,14 @@ export const instanceRules = {
   waitInstance: {
     summary: 'Answers once it is in a state, in one from which it cannot be reached, or when time is up',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       state: Type.Optional(WireState),
       viv_state: Type.Optional(Type.Array(VivState, { description: 'Repeatable; instead of state.' })),
+      health: Type.Optional(
+        Type.Enum(['starting', 'healthy', 'unhealthy', 'unknown'], { description: 'Instead of a state.' }),
+      ),
       timeout: Type.Optional(Type.String({ description: 'A Go duration. Default 60s, at most 5m.' })),
     }),
     status: 200,
@@ -127,6 +145,7 @@ export const instanceRules = {
   instanceLogs: {
     summary: 'Its log lines',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     query: Type.Object({
       tail: Type.Optional(Type.String({ pattern: '^(\\d{1,9}|all)$', description: 'Default 100.' })),
@@ -141,6 +160,7 @@ export const instanceRules = {
   instanceStats: {
     summary: 'Use of CPU, memory, disk and network',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     status: 200,
     answer: Stats,

@@ -8,6 +8,7 @@ export const poolRules = {
   createPool: {
     summary: 'Make a pool: VMs that are ready before they are wanted',
     tag: 'pools',
+    scope: 'pool:write',
     origin: 'vivarium',
     body: CreatePool,
     status: 201,
@@ -18,6 +19,7 @@ export const poolRules = {
   listPools: {
     summary: 'All pools',
     tag: 'pools',
+    scope: 'pool:read',
     origin: 'vivarium',
     status: 200,
     answer: Type.Array(Pool),
@@ -26,6 +28,7 @@ export const poolRules = {
   getPool: {
     summary: 'One pool',
     tag: 'pools',
+    scope: 'pool:read',
     origin: 'vivarium',
     status: 200,
     answer: Pool,
@@ -34,6 +37,7 @@ export const poolRules = {
   deletePool: {
     summary: 'Remove a pool and what is ready in it',
     tag: 'pools',
+    scope: 'pool:delete',
     origin: 'vivarium',
     query: Type.Object({
       keep_acquired: Type.Optional(
@@ -48,6 +52,7 @@ export const poolRules = {
     summary:
       'A VM of the pool that runs; waits for one where none is ready, and gives it back if nobody is there any more',
     tag: 'pools',
+    scope: 'pool:write',
     origin: 'vivarium',
     status: 200,
     answer: Instance,
@@ -57,6 +62,7 @@ export const poolRules = {
   releaseInstance: {
     summary: 'Delete a VM that was acquired, and have it replaced',
     tag: 'pools',
+    scope: 'pool:write',
     origin: 'vivarium',
     body: ReleaseInstance,
     status: 204,
@@ -65,6 +71,7 @@ export const poolRules = {
   poolEvents: {
     summary: 'What happened in a pool, then what happens; ends with the pool',
     tag: 'pools',
+    scope: 'pool:read',
     origin: 'vivarium',
     query: Type.Object({
       since: Type.Optional(Type.Integer({ minimum: 0, description: 'Only later ones. Default: from now.' })),

@@ -8,6 +8,7 @@ export const resourceRules = {
   getResources: {
     summary: 'What this host has, and what instances have of it',
     tag: 'system',
+    scope: 'resource:read',
     origin: 'hypeman',
     status: 200,
     answer: HostResources,
@@ -16,6 +17,7 @@ export const resourceRules = {
   reclaimMemory: {
     summary: 'Suspend idle instances that have an auto_standby policy, until so much memory is free',
     tag: 'system',
+    scope: 'instance:write',
     origin: 'hypeman',
     body: ReclaimMemory,
     status: 200,
@@ -25,6 +27,7 @@ export const resourceRules = {
   instanceLimits: {
     summary: 'Limits of an instance, and who keeps them',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'vivarium',
     status: 200,
     answer: LimitsStatus,
@@ -33,6 +36,7 @@ export const resourceRules = {
   autoStandbyStatus: {
     summary: 'Why it is not suspended for being idle, and when it will be',
     tag: 'instances',
+    scope: 'instance:read',
     origin: 'hypeman',
     status: 200,
     answer: AutoStandbyStatus,
@@ -41,6 +45,7 @@ export const resourceRules = {
   autoStandbyHold: {
     summary: 'Keep it awake for a whole idle timeout from now',
     tag: 'instances',
+    scope: 'instance:write',
     origin: 'hypeman',
     status: 200,
     answer: AutoStandbyStatus,

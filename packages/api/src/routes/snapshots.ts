@@ -8,6 +8,7 @@ import type { RouteRule } from './route.ts';
 
 const fork = {
   tag: 'copies',
+  scope: 'snapshot:write',
   body: ForkSnapshot,
   bodyOptional: true,
   status: 201,
@@ -19,6 +20,7 @@ export const snapshotRules = {
   createSnapshot: {
     summary: 'Keep an instance as it is now under a name; one that runs pauses for a moment',
     tag: 'copies',
+    scope: 'snapshot:write',
     origin: 'hypeman',
     body: CreateSnapshot,
     bodyOptional: true,
@@ -30,6 +32,7 @@ export const snapshotRules = {
   listInstanceSnapshots: {
     summary: 'Snapshots of one instance, oldest first',
     tag: 'copies',
+    scope: 'snapshot:read',
     origin: 'vivarium',
     status: 200,
     answer: Type.Array(Snapshot),
@@ -38,6 +41,7 @@ export const snapshotRules = {
   getInstanceSnapshot: {
     summary: 'One snapshot of an instance by name, id or id prefix',
     tag: 'copies',
+    scope: 'snapshot:read',
     origin: 'vivarium',
     status: 200,
     answer: Snapshot,
@@ -46,6 +50,7 @@ export const snapshotRules = {
   deleteInstanceSnapshot: {
     summary: 'Remove a snapshot of an instance by name, id or id prefix',
     tag: 'copies',
+    scope: 'snapshot:delete',
     origin: 'vivarium',
     status: 204,
     errors: [...lookup, 'busy', 'conflict'],
@@ -53,6 +58,7 @@ export const snapshotRules = {
   restoreSnapshot: {
     summary: 'Make an instance what a snapshot of it holds; not while it runs',
     tag: 'copies',
+    scope: 'snapshot:write',
     origin: 'hypeman',
     body: RestoreSnapshot,
     bodyOptional: true,
@@ -64,12 +70,13 @@ export const snapshotRules = {
   listSnapshots: {
     summary: 'All snapshots, those of deleted instances among them, oldest first',
     tag: 'copies',
+    scope: 'snapshot:read',
     origin: 'hypeman',
     query: Type.Object({
       kind: Type.Optional(SnapshotKind),
       name: Type.Optional(Type.String()),
       source_instance_id: Type.Optional(Type.String()),
-      tags: Type.Optional({ ...StringMap, description: 'Snapshots have none: nothing matches.' }),
+      tags: Type.Optional({ ...StringMap, description: 'tags[key]=value; all must match.' }),
     }),
     status: 200,
     answer: Type.Array(Snapshot),
@@ -78,6 +85,7 @@ export const snapshotRules = {
   getSnapshot: {
     summary: 'One snapshot by id or id prefix',
     tag: 'copies',
+    scope: 'snapshot:read',
     origin: 'hypeman',
     status: 200,
     answer: Snapshot,
@@ -86,6 +94,7 @@ export const snapshotRules = {
   deleteSnapshot: {
     summary: 'Remove a snapshot by id or id prefix; copies of it go on',
     tag: 'copies',
+    scope: 'snapshot:delete',
     origin: 'hypeman',
     status: 204,
     errors: [...lookup, 'busy', 'conflict'],

@@ -6,6 +6,7 @@ export const systemRules = {
   health: {
     summary: 'Whether the daemon answers',
     tag: 'system',
+    scope: 'public',
     origin: 'hypeman',
     status: 200,
     answer: Health,
@@ -14,6 +15,7 @@ export const systemRules = {
   capabilities: {
     summary: 'What this host and its driver can do',
     tag: 'system',
+    scope: 'resource:read',
     origin: 'hypeman',
     status: 200,
     answer: Capabilities,
@@ -22,14 +24,25 @@ export const systemRules = {
   openapi: {
     summary: 'This document',
     tag: 'system',
+    scope: 'public',
     origin: 'vivarium',
     status: 200,
     answer: Type.Unknown(),
     errors: [],
   },
+  docs: {
+    summary: 'This document as a page for people',
+    tag: 'system',
+    scope: 'public',
+    origin: 'vivarium',
+    status: 200,
+    answer: { media: 'text/html', description: 'The page; it needs nothing else.' },
+    errors: [],
+  },
   doctor: {
     summary: 'What stands in the way of running VMs here',
     tag: 'system',
+    scope: 'resource:read',
     origin: 'vivarium',
     status: 200,
     answer: Doctor,
@@ -38,6 +51,7 @@ export const systemRules = {
   rebuild: {
     summary: 'Restores the database from the records beside the disks, then reports',
     tag: 'system',
+    scope: 'resource:write',
     origin: 'vivarium',
     status: 200,
     answer: Doctor,
@@ -46,6 +60,7 @@ export const systemRules = {
   getOperation: {
     summary: 'An operation under way or past: what it did, how it ended',
     tag: 'system',
+    scope: 'instance:read',
     origin: 'vivarium',
     status: 200,
     answer: Operation,
@@ -54,6 +69,7 @@ export const systemRules = {
   events: {
     summary: 'Stored events, then new ones as they come; resumes after Last-Event-ID',
     tag: 'system',
+    scope: 'instance:read',
     origin: 'vivarium',
     query: Type.Object({
       since: Type.Optional(Type.Integer({ minimum: 0, description: 'Only later ones. Default: from now.' })),

@@ -7,6 +7,7 @@ export const templateRules = {
   listTemplates: {
     summary: 'Booted memory that starts are made from, most recently used first',
     tag: 'copies',
+    scope: 'template:read',
     origin: 'vivarium',
     status: 200,
     answer: Type.Array(Template),
@@ -15,6 +16,7 @@ export const templateRules = {
   warmTemplates: {
     summary: 'Make what a start of such an instance would use, where it is not there',
     tag: 'copies',
+    scope: 'template:write',
     origin: 'vivarium',
     body: WarmTemplates,
     bodyOptional: true,
@@ -26,6 +28,7 @@ export const templateRules = {
   deleteTemplates: {
     summary: 'Remove all templates; instances that were started from them go on',
     tag: 'copies',
+    scope: 'template:delete',
     origin: 'vivarium',
     status: 200,
     answer: Freed,
@@ -34,6 +37,7 @@ export const templateRules = {
   deleteTemplate: {
     summary: 'Remove a template by id or id prefix',
     tag: 'copies',
+    scope: 'template:delete',
     origin: 'vivarium',
     status: 200,
     answer: Freed,

@@ -38,6 +38,10 @@ export type ForkInstance = Static<typeof ForkInstance>;
 export const ForkInstances = Type.Object({ ...copies, unsafe_identity }, { $id: 'ForkInstances' });
 export type ForkInstances = Static<typeof ForkInstances>;
 
+export const target_hypervisor = Type.Optional(
+  Type.String({ description: 'The host’s own, or qemu; another one is answered with not_supported.' }),
+);
+
 /** For a snapshot: nothing of it runs, so nothing can fail to be told who it is before it does. */
-export const ForkSnapshot = Type.Object(copies, { $id: 'ForkSnapshot' });
+export const ForkSnapshot = Type.Object({ ...copies, target_hypervisor }, { $id: 'ForkSnapshot' });
 export type ForkSnapshot = Static<typeof ForkSnapshot>;

@@ -16,6 +16,7 @@ export const Image = Type.Object(
     entrypoint: Type.Optional(Nullable(Type.Array(Type.String()))),
     env: Type.Optional(StringMap),
     working_dir: Type.Optional(Nullable(Type.String())),
+    tags: Type.Optional(StringMap),
 
     references: Type.Optional(Type.Array(Type.String())),
     user: Type.Optional(Type.String()),
@@ -40,7 +41,7 @@ export const CreateImage = Type.Object(
     credentials: Type.Optional(
       Type.Unknown({ description: 'Answered with not_supported; use ~/.docker/config.json.' }),
     ),
-    tags: Type.Optional(Type.Unknown({ description: 'Answered with not_supported.' })),
+    tags: Type.Optional({ ...StringMap, description: 'At most 50; they replace those of the image.' }),
     insecure: Type.Optional(
       Type.Boolean({ description: 'Speak to the registry without TLS. Default false.' }),
     ),

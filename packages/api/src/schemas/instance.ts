@@ -2,8 +2,10 @@ import Type, { type Static } from 'typebox';
 import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
 import { ErrorBody } from './error.ts';
 import { LimitsInput, LimitsStatus, RateInput } from './limits.ts';
+import { serviceAnswer, serviceFields } from './service.ts';
 import { AutoStandby, Wake } from './standby.ts';
 import { VivState, WireState } from './state.ts';
+import { VolumeMount, VolumeMountInput } from './volume.ts';
 
 const Network = Type.Object({
   enabled: Type.Boolean(),
@@ -71,6 +73,7 @@ export const Instance = Type.Object(
     network: Network,
     has_snapshot: Type.Boolean({ description: 'Its memory is saved: a start goes on from there.' }),
     hypervisor: Type.String(),
+    platform: Type.Optional(Type.String()),
     created_at: Time,
     started_at: Nullable(Time),
     stopped_at: Nullable(Time),
@@ -100,12 +103,15 @@ export const Instance = Type.Object(
     forked_from: Type.Optional(
       Type.Object({ instance_id: Type.String(), snapshot_id: Type.Optional(Type.String()) }),
     ),
+    volumes: Type.Optional(Type.Array(VolumeMount, { description: 'Absent where it has none.' })),
     snapshot_id: Type.Optional(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
     wake: Type.Optional(Wake),
     limits: Type.Optional(LimitsStatus.properties.asked),
+    ...serviceAnswer,
+    acquired_at: Type.Optional(Type.String({ description: 'When the pool handed it out.' })),
     driver: Type.String(),
     vmm: Type.Optional(Vmm),
   },
@@ -118,17 +124,13 @@ export const later = (what: string) =>
 
 /** Fields of hypeman that would change what the instance does, and that nothing here can honour yet. */
 export const unsupportedCreateFields = {
-  volumes: later('Volumes'),
   devices: later('Device passthrough'),
   gpu: later('A GPU'),
-  ttl: later('A time to live'),
-  expires_at: later('An expiry'),
-  health_check: later('A health check'),
-  restart_policy: later('A restart policy'),
   snapshot_policy: later('A snapshot policy'),
   credentials: later('Injected credentials'),
   skip_guest_agent: later('A guest without agent'),
   platform: later('A platform other than the host’s'),
+  hypervisor: later('Another hypervisor than the host’s'),
 };
 
 export const CreateInstance = Type.Object(
@@ -150,9 +152,14 @@ export const CreateInstance = Type.Object(
         egress: later('An egress policy'),
       }),
     ),
+    volumes: Type.Optional(Type.Array(VolumeMountInput, { description: 'At most 23.' })),
     ...unsupportedCreateFields,
     auto_standby: Type.Optional(AutoStandby),
     disk_io_bps: Type.Optional(RateInput),
+    skip_kernel_headers: Type.Optional(
+      Type.Boolean({ description: 'No headers are ever put into a guest.' }),
+    ),
+    ...serviceFields,
 
     start: Type.Optional(Type.Boolean({ description: 'False: only make it. Default true.' })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Wins over size.' })),
@@ -181,11 +188,20 @@ export const UpdateInstance = Type.Object(
     disk_bytes: Type.Optional(
       Type.Integer({ minimum: 0, description: 'Wins over overlay_size. Only growing.' }),
     ),
-    env: later('Rotating credentials'),
-    ttl: later('A time to live'),
-    expires_at: later('An expiry'),
-    health_check: later('A health check'),
-    restart_policy: later('A restart policy'),
+    ...serviceFields,
+    autostart: Type.Optional(
+      Type.Union([serviceFields.autostart, Type.Null()], { description: 'Null: not any more.' }),
+    ),
+    env: Type.Optional(
+      Type.Record(Type.String(), Nullable(Type.String()), {
+        description: 'Merged with what is there; null removes. In effect from the next start on.',
+      }),
+    ),
+    tags: Type.Optional(
+      Type.Record(Type.String(), Nullable(Type.String()), {
+        description: 'Merged with what is there; null removes.',
+      }),
+    ),
     auto_standby: Type.Optional(Nullable(AutoStandby)),
     wake: Type.Optional(Wake),
     disk_io_bps: Type.Optional(RateInput),
@@ -199,10 +215,13 @@ export const UpdateInstance = Type.Object(
   },
   { $id: 'UpdateInstance' },
 );
+export type UpdateInstance = Static<typeof UpdateInstance>;
 
 export const StartInstance = Type.Object({
-  cmd: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
-  entrypoint: Type.Optional(Type.Array(Type.String(), { description: 'Not supported yet.' })),
+  cmd: Type.Optional(Type.Array(Type.String(), { description: 'From now on. Only where the guest boots.' })),
+  entrypoint: Type.Optional(
+    Type.Array(Type.String(), { description: 'From now on; drops the old cmd. Only where the guest boots.' }),
+  ),
   cold: Type.Optional(
     Type.Boolean({
       description: 'Boot it, from no template, and give saved memory up once it is up. Default false.',

@@ -10,6 +10,10 @@ export const PoolInstance = Type.Omit(CreateInstance, [
   'start',
   'attach',
   'auto_remove',
+  'restart_policy',
+  'ttl',
+  'expires_at',
+  'autostart',
   ...(Object.keys(unsupportedCreateFields) as (keyof typeof unsupportedCreateFields)[]),
 ]);
 export type PoolInstance = Static<typeof PoolInstance>;

@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { Size, StringMap, Time } from './basic.ts';
-import { CopyState } from './copies.ts';
+import { Nullable, Size, StringMap, Time } from './basic.ts';
+import { CopyState, target_hypervisor } from './copies.ts';
 import { later } from './instance.ts';
 
 /** hypeman's word for whether there is memory in a snapshot. */
@@ -20,6 +20,8 @@ export const Snapshot = Type.Object(
     source_hypervisor: Type.String(),
     size_bytes: Type.Integer({ description: 'What its files take on the host, shared ones included.' }),
     compression_state: Type.Literal('none'),
+    compressed_size_bytes: Nullable(Type.Integer()),
+    uncompressed_size_bytes: Nullable(Type.Integer({ description: 'As size_bytes: nothing is compressed.' })),
     tags: StringMap,
     created_at: Time,
 
@@ -41,7 +43,7 @@ export const CreateSnapshot = Type.Object(
   {
     kind: Type.Optional(SnapshotKind),
     name: Type.Optional(Type.String({ description: '%d is the lowest free number. Default snap%d.' })),
-    tags: later('Tags of a snapshot'),
+    tags: Type.Optional({ ...StringMap, description: 'At most 50.' }),
     compression: later('Compression of a snapshot'),
     expires: Type.Optional(
       Type.String({
@@ -61,7 +63,7 @@ export const RestoreSnapshot = Type.Object(
         description: 'Default: Running for a snapshot with memory, Stopped for one without.',
       }),
     ),
-    target_hypervisor: later('Another hypervisor'),
+    target_hypervisor,
     start: Type.Optional(
       Type.Boolean({ description: 'False: leave it as the snapshot holds it. Default true.' }),
     ),

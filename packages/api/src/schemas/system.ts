@@ -4,9 +4,9 @@ import { ErrorBody } from './error.ts';
 
 export const Health = Type.Object({
   status: Type.Literal('ok'),
-  pid: Type.Integer(),
   version: Type.String(),
-  home: Type.String(),
+  pid: Type.Optional(Type.Integer({ description: 'On the unix socket.' })),
+  home: Type.Optional(Type.String({ description: 'The data directory, on the unix socket.' })),
 });
 
 export const Capabilities = Type.Object(

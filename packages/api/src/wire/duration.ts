@@ -10,6 +10,15 @@ const units: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+/** As Go prints it: `1m30s`, `500ms`, `0s`. */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1000) return milliseconds === 0 ? '0s' : `${milliseconds}ms`;
+  const seconds = milliseconds / 1000;
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = `${Number((seconds % 60).toFixed(3))}s`;
+  return hours > 0 ? `${hours}h${minutes}m${rest}` : minutes > 0 ? `${minutes}m${rest}` : rest;
+}
+
 /** Milliseconds of a duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`. @throws VivError `invalid_request`. */
 export function parseDuration(text: string): number {
   if (text === '0') return 0;

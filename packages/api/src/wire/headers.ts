@@ -4,6 +4,8 @@ export const shouldRetryHeader = 'x-should-retry';
 export const nextPageHeader = 'x-viv-next';
 /** Fields of the request that nothing here knows. */
 export const ignoredFieldsHeader = 'x-viv-ignored-fields';
+/** Names a request that makes something, so that it can be made again. */
+export const idempotencyHeader = 'idempotency-key';
 /** The error body before a WebSocket upgrade, or in the trailer of a stream that broke: JSON, percent-encoded. */
 export const errorTrailer = 'x-viv-error';
 

@@ -16,6 +16,7 @@ export function imageToWire(info: ImageInfo): Image {
     entrypoint: config.entrypoint,
     env: config.env,
     working_dir: config.workingDir,
+    tags: info.tags ?? {},
     references: info.references,
     user: config.user,
     ...(config.stopSignal === undefined ? {} : { stop_signal: config.stopSignal }),
@@ -47,6 +48,7 @@ export function imageFromWire(wire: Image): ImageInfo {
     layers: (wire.layers ?? []).map((layer) => ({ digest: layer.digest, sizeBytes: layer.size_bytes })),
     sizeBytes: wire.size_bytes ?? 0,
     ...(wire.built_at === undefined ? {} : { createdAt: wire.built_at }),
+    ...(Object.keys(wire.tags ?? {}).length === 0 ? {} : { tags: wire.tags }),
     importedAt: wire.created_at,
     usedBy: wire.used_by ?? [],
   };

@@ -3,14 +3,20 @@ import {
   type CreateOptions,
   formatSize,
   type InstanceInfo,
+  type UpdateOptions,
   VivError,
 } from '@vivarium/model';
-import type { CreateInstance, Instance } from '../schemas/instance.ts';
+import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { askedFromWire, askedToWire, limitsFromWire, limitsToWire, rateToWire } from './limits.ts';
 import { present } from './present.ts';
+import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
+import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
+
+/** All guests are the host's kind. */
+const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
@@ -29,10 +35,11 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     network: networkToWire(info.network, info.limits),
     has_snapshot: info.suspendedAt !== undefined || info.state === 'Suspended',
     hypervisor: info.driver,
+    platform: hostPlatform,
     created_at: info.createdAt,
     started_at: info.startedAt ?? null,
     stopped_at: info.stoppedAt ?? null,
-    expires_at: null,
+    expires_at: info.expiresAt ?? null,
     exit_code: info.exit?.code ?? null,
     viv_state: info.state,
     image_digest: info.image.digest,
@@ -61,14 +68,17 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       operation: info.operation && (snakeKeys(present(info.operation)) as Instance['operation']),
       suspended_at: info.suspendedAt,
       forked_from: info.forkedFrom && (snakeKeys(present(info.forkedFrom)) as Instance['forked_from']),
+      volumes: info.volumes && attachedToWire(info.volumes),
       snapshot_id: info.snapshotId,
       pool: info.pool,
       auto_standby: info.autoStandby && policyToWire(info.autoStandby),
       wake: info.wake,
       limits: info.limits && askedToWire(info.limits),
       disk_io_bps: rateToWire(info.limits?.diskBytesPerSecond),
+      acquired_at: info.acquiredAt,
       vmm: info.vmm,
     }),
+    ...serviceInfoToWire(info),
   };
 }
 
@@ -105,11 +115,15 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     operation: wire.operation && (camelKeys(wire.operation) as InstanceInfo['operation']),
     suspendedAt: wire.suspended_at,
     forkedFrom: wire.forked_from && (camelKeys(wire.forked_from) as InstanceInfo['forkedFrom']),
+    volumes: wire.volumes && attachedFromWire(wire.volumes),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
     autoStandby: wire.auto_standby && policyFromWire(wire.auto_standby),
     wake: wire.wake as InstanceInfo['wake'],
     limits: wire.limits && askedFromWire(wire.limits),
+    expiresAt: wire.expires_at ?? undefined,
+    ...serviceInfoFromWire(wire),
+    acquiredAt: wire.acquired_at,
     driver: wire.driver,
     vmm: wire.vmm,
   });
@@ -164,6 +178,7 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     ports: options.ports?.map((port) =>
       present({ guest_port: port.guestPort, host_port: port.hostPort, host_address: port.hostAddress }),
     ),
+    volumes: options.volumes?.map(mountToWire),
     tty: options.tty,
     stdin: options.stdin,
     attach: options.attach,
@@ -172,6 +187,7 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     auto_remove: options.autoRemove,
     auto_standby: options.autoStandby && policyToWire(options.autoStandby),
     wake: options.wake,
+    ...serviceToWire(options),
   });
 }
 
@@ -193,6 +209,7 @@ export function createFromWire(body: CreateInstance): CreateOptions {
       present({ guestPort: port.guest_port, hostPort: port.host_port, hostAddress: port.host_address }),
     ),
     network: body.network?.enabled === undefined ? undefined : body.network.enabled ? 'user' : 'none',
+    volumes: body.volumes?.map(mountFromWire),
     tty: body.tty,
     stdin: body.stdin as CreateOptions['stdin'],
     attach: body.attach,
@@ -202,5 +219,23 @@ export function createFromWire(body: CreateInstance): CreateOptions {
     autoStandby: body.auto_standby && policyFromWire(body.auto_standby),
     wake: body.wake as CreateOptions['wake'],
     limits: limitsFromWire(body),
+    ...serviceFromWire(body),
   });
+}
+
+/** The body of a change, by our own SDK. */
+export function updateToWire({ env, tags, autostart, ...options }: UpdateOptions): UpdateInstance {
+  return {
+    ...serviceToWire({ ...options, autostart: autostart ?? undefined }),
+    ...present({ env, tags }),
+    ...(autostart === null ? { autostart } : {}),
+  };
+}
+
+export function updateFromWire({ env, tags, autostart, ...body }: UpdateInstance): UpdateOptions {
+  return {
+    ...serviceFromWire({ ...body, autostart: autostart ?? undefined }),
+    ...present({ env, tags }),
+    ...(autostart === null ? { autostart } : {}),
+  };
 }

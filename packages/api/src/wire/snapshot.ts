@@ -13,7 +13,9 @@ export function snapshotToWire(info: SnapshotInfo, hypervisor: string): Snapshot
     source_hypervisor: hypervisor,
     size_bytes: info.sizeBytes,
     compression_state: 'none',
-    tags: {},
+    compressed_size_bytes: null,
+    uncompressed_size_bytes: info.sizeBytes,
+    tags: info.tags ?? {},
     created_at: info.createdAt,
     source_state: copyStateToWire(info.state),
     image: info.image.reference,
@@ -41,6 +43,7 @@ export function snapshotFromWire(wire: Snapshot): SnapshotInfo {
     diskBytes: wire.disk_bytes,
     sizeBytes: wire.size_bytes,
     parentId: wire.parent_id,
+    tags: Object.keys(wire.tags).length === 0 ? undefined : wire.tags,
     createdAt: wire.created_at,
     expiresAt: wire.expires_at,
   });

@@ -78,6 +78,7 @@ const instance: fc.Arbitrary<InstanceInfo> = fc
     forkedFrom: maybe(fc.record({ instanceId: fc.string(), snapshotId: maybe(fc.string()) })),
     snapshotId: maybe(fc.string()),
     pool: maybe(fc.string()),
+    acquiredAt: maybe(time),
     driver: fc.string(),
     vmm: maybe(fc.constant({ name: 'qemu', version: '7.2', pid: 12, accelerator: 'tcg', machine: 'q35' })),
   })

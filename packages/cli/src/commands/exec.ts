@@ -6,6 +6,7 @@ import { type Driven, drive, statusOf } from '../terminal/drive.ts';
 import { requireTerminal, terminalSize } from '../terminal/raw.ts';
 
 interface ExecFlags {
+  detach?: boolean;
   interactive?: boolean;
   tty?: boolean;
   env?: string[];
@@ -21,7 +22,11 @@ export const command = defineCommand<ExecFlags>({
   completes: ['instance', 'none'],
   options(parser) {
     parser
-      .option('-i, --interactive', 'send our stdin to the command')
+      .option('-d, --detach', 'leave it running, and print the id of its session')
+      .option(
+        '-i, --interactive',
+        'send our stdin to the command; with -d: keep it open for whoever attaches',
+      )
       .option('-t, --tty', 'give the command a terminal')
       .option('-e, --env <name=value>', 'set an environment variable; NAME alone passes yours on', repeat)
       .option('--env-file <file>', 'read environment variables from a file', repeat)
@@ -37,6 +42,7 @@ export const command = defineCommand<ExecFlags>({
     ["viv exec web -- sh -c 'echo hi; exit 7'", 'prints hi, exits 7'],
     ['echo data | viv exec -i web -- wc -c', 'with our stdin'],
     ['viv exec -it web -- sh', 'a shell with a terminal'],
+    ['viv exec -d web -- make test', 'on its own; see `viv session`'],
   ],
   async run(context, [name = '', ...words], flags) {
     const argv = withoutSeparator(words);
@@ -45,17 +51,26 @@ export const command = defineCommand<ExecFlags>({
         hint: `viv exec -it ${name} -- sh`,
       });
     }
-    if (flags.tty && flags.interactive) requireTerminal(context);
+    if (flags.tty && flags.interactive && !flags.detach) requireTerminal(context);
     const env = parseEnvironment(flags.env ?? [], flags.envFile ?? [], context.env);
     const target = parseChoice(flags.target ?? 'root', '--target', ['root', 'vm']);
     const vm = await (await context.vivarium()).get(name);
-    const exec = vm.exec(argv, {
+    const options = {
       ...(Object.keys(env).length === 0 ? {} : { env }),
       ...(flags.user === undefined ? {} : { user: flags.user }),
       ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
       ...(flags.tty ? { tty: terminalSize(context) } : {}),
-      ...(flags.interactive ? { stdin: 'open-stream' as const } : {}),
       ...(target === 'root' ? {} : { target }),
+    };
+    if (flags.detach) {
+      const stdin = flags.interactive === true;
+      const session = await vm.sessions.start(argv, { ...options, ...(stdin ? { stdin } : {}) });
+      await context.print(`${session.id}\n`);
+      return 0;
+    }
+    const exec = vm.exec(argv, {
+      ...options,
+      ...(flags.interactive ? { stdin: 'open-stream' as const } : {}),
       signal: context.signal,
     });
     const end = await drive(context, driven(exec), {

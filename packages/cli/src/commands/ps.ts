@@ -5,6 +5,12 @@ import { type ListFlags, listInstances, showInstances } from '../listing.ts';
 /** Nothing runs, nothing waits to go on, nothing is wrong: what `ps` leaves away. */
 const down: readonly InstanceInfo['state'][] = ['Defined', 'Stopped', 'Deleted'];
 
+/** One that is about to be started again, or was given up, is not simply stopped. */
+const isDown = ({ state, restart }: InstanceInfo): boolean =>
+  down.includes(state) &&
+  restart?.nextAttemptAt === undefined &&
+  restart?.blockedReason !== 'max_attempts_exceeded';
+
 export const command = defineCommand<ListFlags & { all?: boolean }>({
   arguments: '',
   options(parser) {
@@ -23,7 +29,7 @@ export const command = defineCommand<ListFlags & { all?: boolean }>({
   async run(context, _args, flags) {
     const found = await listInstances(await context.vivarium(), flags.filter ?? []);
     const asked = flags.all || flags.filter?.some((filter) => filter.startsWith('state='));
-    await showInstances(context, asked ? found : found.filter(({ state }) => !down.includes(state)), flags);
+    await showInstances(context, asked ? found : found.filter((info) => !isDown(info)), flags);
     return 0;
   },
 });

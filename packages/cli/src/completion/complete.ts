@@ -1,4 +1,4 @@
-import { isVivError, type Vivarium } from '@vivarium/model';
+import { formatSize, isVivError, type Vivarium } from '@vivarium/model';
 import type { Command, Option } from 'commander';
 import type { Completes } from '../command.ts';
 import { commandFamilies, commands, findCommand } from '../commands.ts';
@@ -115,14 +115,20 @@ async function positionalWords(
 
 async function known(
   vivarium: Vivarium,
-  kind: 'image' | 'instance' | 'snapshot' | 'template' | 'pool',
+  kind: 'image' | 'instance' | 'snapshot' | 'template' | 'pool' | 'volume' | 'token',
   first: string | undefined,
 ): Promise<string[]> {
   if (kind === 'snapshot') return first === undefined ? [] : snapshotNames(vivarium, first);
   if (kind === 'template')
     return (await vivarium.templates.list()).map(({ id, level }) => described(id, level));
+  if (kind === 'token')
+    return ((await vivarium.tokens?.list()) ?? []).map(({ id, name }) => described(id, name ?? ''));
   if (kind === 'pool')
     return (await vivarium.pools.list()).map(({ name, health }) => described(name, health));
+  if (kind === 'volume')
+    return (await vivarium.volumes.list()).map(({ name, sizeBytes }) =>
+      described(name, formatSize(sizeBytes)),
+    );
   if (kind === 'image')
     return (await vivarium.images.list()).flatMap(({ references }) => references.map(shortReference));
   const names: string[] = [];

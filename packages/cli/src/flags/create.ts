@@ -4,16 +4,29 @@ import { repeat } from '../command.ts';
 import { parseEnvironment } from './environment.ts';
 import { type LimitFlags, limitOptions, parseLimits } from './limits.ts';
 import { parsePorts } from './ports.ts';
+import {
+  type AutostartFlags,
+  autostartOptions,
+  healthOptions,
+  parseAutostart,
+  parseLifetime,
+  parseService,
+  restartOptions,
+  type ServiceFlags,
+} from './service.ts';
 import { parseChoice, parseCount, parseDuration, parseTags } from './values.ts';
+import { parseVolume } from './volumes.ts';
 
 /** What commander makes of the options that `run` and `create` share. */
-export interface CreateFlags extends LimitFlags {
+export interface CreateFlags extends ServiceFlags, AutostartFlags, LimitFlags {
+  ttl?: string;
   name?: string;
   interactive?: boolean;
   tty?: boolean;
   env?: string[];
   envFile?: string[];
   publish?: string[];
+  volume?: string[];
   cpus?: string;
   memory?: string;
   disk?: string;
@@ -36,6 +49,12 @@ export function createOptions(command: Command): void {
   command.option('--name <name>', 'name of the VM (default: two words and a number)');
   machineOptions(command);
   command.option('--rm', 'delete the VM once it has stopped');
+  restartOptions(command);
+  command.option(
+    '--ttl <time>',
+    'delete it after this long (90s, 2h, 7d) or at an RFC 3339 time, running or not',
+  );
+  autostartOptions(command);
 }
 
 /** Those that say what it is, and not who: many may be made with them. */
@@ -48,6 +67,11 @@ export function machineOptions(command: Command): void {
     .option(
       '-p, --publish <[[address:]host:]guest>',
       'publish a port of the VM on this host (127.0.0.1)',
+      repeat,
+    )
+    .option(
+      '-v, --volume <name:/path[:ro|:overlay]>',
+      'attach a volume; ro: to read, overlay: with a private layer (default: to write)',
       repeat,
     )
     .option('--cpus <n>', 'vCPUs (default: 1)')
@@ -67,6 +91,7 @@ export function machineOptions(command: Command): void {
     .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)')
     .option('--auto-standby <duration>', 'suspend it once nobody has used it for so long')
     .option('--wake <standby|always|never>', 'what use wakes (default: standby)');
+  healthOptions(command);
 }
 
 /** The options as the engine takes them; only what was said is set, so that defaults stay the engine's. */
@@ -94,6 +119,7 @@ export function parseCreate(
     hostname: flags.hostname,
     tags: Object.keys(tags).length === 0 ? undefined : tags,
     ports: ports.length === 0 ? undefined : ports,
+    volumes: flags.volume === undefined ? undefined : flags.volume.map(parseVolume),
     network:
       flags.network === undefined
         ? undefined
@@ -115,6 +141,9 @@ export function parseCreate(
       flags.wake === undefined
         ? undefined
         : parseChoice(flags.wake, '--wake', ['standby', 'always', 'never'] as const),
+    ...parseService(flags),
+    ...(flags.ttl === undefined ? {} : parseLifetime(flags.ttl)),
+    autostart: parseAutostart(flags),
   };
   return Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),

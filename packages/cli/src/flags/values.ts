@@ -10,12 +10,12 @@ const durations: Readonly<Record<string, number>> = {
 /** What setTimeout can hold: 24.8 days. */
 const longest = 2 ** 31 - 1;
 
-/** Milliseconds from `10` (seconds, as in Docker), `500ms`, `1.5m`, `2h`. */
-export function parseDuration(text: string, option: string): number {
+/** Milliseconds from `10` (seconds, as in Docker), `500ms`, `1.5m`, `2h`; without `most`, as many as a timer takes. */
+export function parseDuration(text: string, option: string, most = longest): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
   const milliseconds =
     match === null ? NaN : Math.round(Number(match[1]) * (durations[match[2] ?? 's'] ?? NaN));
-  if (Number.isNaN(milliseconds) || milliseconds > longest) {
+  if (Number.isNaN(milliseconds) || milliseconds > most) {
     throw new VivError('invalid_request', `${option}: ${JSON.stringify(text)} is not a duration.`, {
       hint: 'Use seconds or a number with ms, s, m, h or d, as in 10 or 500ms.',
     });
@@ -33,6 +33,12 @@ export function parseCount(text: string, option: string, least: number): number 
     );
   }
   return count;
+}
+
+/** Permission bits in octal. */
+export function parseMode(text: string, option: string): number {
+  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
+  throw new VivError('invalid_request', `${option}: ${JSON.stringify(text)} is no mode, as 755 is.`);
 }
 
 /** One of a few words. */
@@ -57,6 +63,14 @@ export function parseTags(pairs: readonly string[], option: string): Record<stri
       return [key, equals === -1 ? '' : pair.slice(equals + 1)];
     }),
   );
+}
+
+/** Names, and the command behind `--`. */
+export function splitCommand(args: readonly string[]): { names: string[]; words: string[] } {
+  const cut = args.indexOf('--');
+  return cut === -1
+    ? { names: [...args], words: [] }
+    : { names: args.slice(0, cut), words: args.slice(cut + 1) };
 }
 
 /** The command behind an image or a name: one `--` in front of it only separates. */

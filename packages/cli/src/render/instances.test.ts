@@ -19,6 +19,23 @@ test('a status says since when, how it ended, what is being done and what is wro
   assert.equal(formatStatus({ ...web, state: 'Error', stateError }, now), 'Error: no kernel');
 });
 
+test('a status says how well it is, what its policy is about to do, and when it ends for good', () => {
+  const web = fakeInstance({ name: 'web' });
+  const health = { status: 'unhealthy' as const, consecutiveFailures: 3, consecutiveSuccesses: 0 };
+  const expiresAt = '2026-01-02T05:04:05Z';
+  assert.equal(formatStatus({ ...web, health, expiresAt }, now), 'Running 1h (unhealthy), expires in 1h');
+  const exit = { reason: 'exited' as const, code: 7, message: '', at: '2026-01-02T04:04:00Z' };
+  const restartPolicy = { policy: 'on_failure' as const, backoffMs: 5000, maxAttempts: 3, stableAfterMs: 0 };
+  const ended = { ...web, state: 'Stopped' as const, exit, restartPolicy };
+  const restart = { attempts: 1, nextAttemptAt: '2026-01-02T04:04:09Z' };
+  assert.equal(formatStatus({ ...ended, restart }, now), 'Stopped (exit 7) 5s ago, restart 2 of 3 in 4s');
+  const blocked = { attempts: 3, blockedReason: 'max_attempts_exceeded' as const };
+  assert.equal(
+    formatStatus({ ...ended, restart: blocked }, now),
+    'Stopped (exit 7) 5s ago, gave up after 3 restarts',
+  );
+});
+
 test('references and ports are written as people do', () => {
   assert.equal(shortReference('docker.io/library/busybox:latest'), 'busybox');
   assert.equal(shortReference('docker.io/org/app:1'), 'org/app:1');

@@ -1,6 +1,6 @@
 import type { InstanceInfo, PublishedPort } from '@vivarium/model';
 import type { Column } from './table.ts';
-import { ageOf } from './time.ts';
+import { ageOf, formatAge } from './time.ts';
 
 /** `docker.io/library/busybox:latest` as people write it: `busybox`. */
 export function shortReference(reference: string): string {
@@ -21,18 +21,35 @@ export function formatStatus(info: InstanceInfo, now = Date.now()): string {
   if (operation !== undefined)
     return `${state} (${operation.action}${operation.step ? `: ${operation.step}` : ''})`;
   if (state === 'Running' || state === 'Paused') {
-    return startedAt === undefined ? state : `${state} ${ageOf(startedAt, now)}`;
+    const since = startedAt === undefined ? state : `${state} ${ageOf(startedAt, now)}`;
+    return `${since}${healthOf(info)}${expiryOf(info, now)}`;
   }
   if (state === 'Suspended' && suspendedAt !== undefined) return `Suspended ${ageOf(suspendedAt, now)}`;
   if (state === 'Stopped' && exit !== undefined) {
     const how = exit.code === undefined ? exit.reason : `exit ${exit.code}`;
-    return `Stopped (${how}) ${ageOf(stoppedAt ?? exit.at, now)} ago`;
+    return `Stopped (${how}) ${ageOf(stoppedAt ?? exit.at, now)} ago${restartOf(info, now)}${expiryOf(info, now)}`;
   }
   if ((state === 'Error' || state === 'Unknown') && info.stateError !== undefined) {
     return `${state}: ${info.stateError.message}`;
   }
   return state;
 }
+
+const healthOf = ({ health }: InstanceInfo): string =>
+  health === undefined || health.status === 'unknown' ? '' : ` (${health.status})`;
+
+/** What its policy is about to do, or why it does nothing any more. */
+function restartOf({ restart, restartPolicy }: InstanceInfo, now: number): string {
+  if (restart?.blockedReason === 'max_attempts_exceeded')
+    return `, gave up after ${restart.attempts} restarts`;
+  if (restart?.nextAttemptAt === undefined) return '';
+  const { maxAttempts = 0 } = restartPolicy ?? {};
+  const number = `${restart.attempts + 1}${maxAttempts > 0 ? ` of ${maxAttempts}` : ''}`;
+  return `, restart ${number} in ${formatAge(Date.parse(restart.nextAttemptAt) - now)}`;
+}
+
+const expiryOf = ({ expiresAt }: InstanceInfo, now: number): string =>
+  expiresAt === undefined ? '' : `, expires in ${formatAge(Date.parse(expiresAt) - now)}`;
 
 const colours: Partial<Record<InstanceInfo['state'], 'green' | 'yellow' | 'red' | 'dim'>> = {
   Running: 'green',

@@ -3,14 +3,19 @@ import type { Vivarium } from '@vivarium/model';
 import { copiesContract } from './copies.ts';
 import { execContract } from './exec.ts';
 import { fileContract } from './files.ts';
+import { idempotencyContract } from './idempotency.ts';
 import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { poolContract } from './pools.ts';
 import { limitContract, resourceContract, standbyContract } from './resources.ts';
+import { serviceContract } from './service.ts';
+import { sessionContract } from './sessions.ts';
 import { snapshotContract } from './snapshots.ts';
+import { fileStepContract } from './steps.ts';
 import { suspendContract } from './suspend.ts';
 import { templateContract } from './templates.ts';
+import { volumeContract } from './volumes.ts';
 
 /** A Vivarium to be tested, and what ends it. It starts without instances and has an image called busybox. */
 export interface Subject {
@@ -36,10 +41,14 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     instanceContract,
     execContract,
     fileContract,
+    fileStepContract,
+    sessionContract,
     observeContract,
     imageContract,
     resourceContract,
     limitContract,
+    serviceContract,
+    idempotencyContract,
   ]);
 }
 
@@ -57,6 +66,11 @@ export function vivariumRooms(
     poolContract,
     standbyContract,
   ]);
+}
+
+/** What every Vivarium does with disks that outlive instances. */
+export function vivariumVolumes(name: string, make: () => Promise<Subject>): void {
+  contract(`${name} keeps the contract of volumes:`, make, [volumeContract]);
 }
 
 function contract(

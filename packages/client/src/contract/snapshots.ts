@@ -13,7 +13,8 @@ export function snapshotContract(given: Given, { disks }: Traits): void {
         ['snap1', vm.id, 'contract-snap', 'running', true, undefined],
       );
       assert.equal((await vm.refresh()).snapshotId, base.id);
-      const next = await vm.snapshots.create({ name: 'next', expires: '1H' });
+      const next = await vm.snapshots.create({ name: 'next', expires: '1H', tags: { by: 'contract' } });
+      assert.deepEqual([base.tags, next.tags], [undefined, { by: 'contract' }]);
       assert.equal(next.parentId, base.id);
       const left = Date.parse(next.expiresAt ?? '') - Date.now();
       assert.ok(left > 3_000_000 && left <= 3_600_000, `ends in ${left} ms`);

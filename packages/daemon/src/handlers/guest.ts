@@ -1,7 +1,8 @@
 import { type PathInfo, statToWire } from '@vivarium/api';
 import { isVivError, VivError } from '@vivarium/model';
 import { readAll } from '../body.ts';
-import { type Call, type Handler, sent } from '../call.ts';
+import { type Handler, sent } from '../call.ts';
+import { readBytes } from '../incoming.ts';
 import { streamBytes } from '../stream.ts';
 import { find } from './find.ts';
 
@@ -27,10 +28,10 @@ export const statPath: Handler = async (call): Promise<PathInfo> => {
 };
 
 export const readFile: Handler = async (call) => {
-  const { path } = call.query as PathQuery;
+  const { path, offset, length } = call.query as PathQuery & { offset?: number; length?: number };
   const { files } = await find(call);
   const { sizeBytes } = await files.stat(path, { followLinks: true });
-  if (sizeBytes > maxFileBytes) {
+  if (Math.min(sizeBytes - (offset ?? 0), length ?? sizeBytes) > maxFileBytes) {
     throw new VivError(
       'payload_too_large',
       `${path} has ${sizeBytes} bytes; whole files are read up to ${maxFileBytes}`,
@@ -39,7 +40,10 @@ export const readFile: Handler = async (call) => {
       },
     );
   }
-  const data = await files.readFile(path);
+  // A file of /proc says that it has none.
+  const part = offset === undefined && length === undefined ? undefined : { offset, length };
+  if (part !== undefined) part.length = Math.min(length ?? maxFileBytes, maxFileBytes);
+  const data = await files.readFile(path, part);
   call.outgoing.writeHead(200, {
     'content-type': 'application/octet-stream',
     'content-length': data.byteLength,
@@ -51,7 +55,11 @@ export const readFile: Handler = async (call) => {
 export const writeFile: Handler = async (call) => {
   const { path, mode, uid, gid } = call.query as PathQuery;
   const { files } = await find(call);
-  await files.writeFile(path, await readAll(call.incoming, maxFileBytes), { mode, uid, gid });
+  await files.writeFile(path, await readAll(call.incoming, maxFileBytes, call.house.patience.bodyMs), {
+    mode,
+    uid,
+    gid,
+  });
   return undefined;
 };
 
@@ -65,15 +73,7 @@ export const getArchive: Handler = async (call) => {
 export const putArchive: Handler = async (call) => {
   const { path } = call.query as PathQuery;
   const { files } = await find(call);
-  return files.putArchive(path, upload(call), { signal: call.signal });
+  return files.putArchive(path, readBytes(call.incoming, call.house.patience.bodyMs), {
+    signal: call.signal,
+  });
 };
-
-/** The body; one that is cut off is an error, never an end. */
-async function* upload(call: Call): AsyncGenerator<Uint8Array> {
-  try {
-    // Whatever becomes of the archive, the connection must live to carry the answer.
-    yield* call.incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  } catch (cause) {
-    throw new VivError('cancelled', 'The client left in the middle of an upload', { cause });
-  }
-}

@@ -2,9 +2,11 @@ import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Image, imageToWire } from '@vivarium/api';
-import { type ImageInfo, VivError } from '@vivarium/model';
+import { type Image, imageToWire, present } from '@vivarium/api';
+import { type ErrorCode, type ImageInfo, VivError } from '@vivarium/model';
+import { requireScope } from '../auth/caller.ts';
 import type { Call, Handler } from '../call.ts';
+import { readBytes } from '../incoming.ts';
 import { pullToWire } from '../pulls.ts';
 import { longCall } from '../stream.ts';
 
@@ -13,8 +15,11 @@ interface CreateImage {
   insecure?: boolean;
   platform?: unknown;
   credentials?: unknown;
-  tags?: unknown;
+  tags?: Record<string, string>;
 }
+
+/** What is wrong with the request itself. */
+const callersFault: ReadonlySet<ErrorCode> = new Set(['invalid_reference', 'invalid_request']);
 
 export const createImage: Handler = async (call) => {
   const { name, insecure, platform, credentials, tags } = call.body as CreateImage;
@@ -27,30 +32,34 @@ export const createImage: Handler = async (call) => {
       'Log in with a tool that writes ~/.docker/config.json, as the daemon’s user.',
     );
   }
-  if (tags != null) throw unsupported('Tags on images', 'Leave tags out.');
+  const asked = present({ insecure, tags });
   if (call.lines)
-    return longCall(call, (options) => call.engine.images.pull(name, { ...options, insecure }), imageToWire);
-  const pull = call.house.pulls.start(name, { insecure });
+    return longCall(call, (options) => call.engine.images.pull(name, { ...options, ...asked }), imageToWire);
+  const pull = call.house.pulls.start(name, asked);
   // What is wrong with the reference shows before anything is fetched; it belongs into this answer.
   const early = await Promise.race([
     pull.done.then(imageToWire),
     new Promise<undefined>((go) => setTimeout(() => go(undefined), 20)),
   ]).catch((error: unknown) => {
     const failure = VivError.from(error);
-    if (failure.code === 'invalid_reference') throw failure;
+    if (callersFault.has(failure.code)) throw failure;
     return undefined;
   });
   return early ?? pullToWire(pull);
 };
 
-export const listImages: Handler = async ({ engine, house }): Promise<Image[]> => [
-  ...house.pulls.list(),
-  ...(await engine.images.list()).map(imageToWire),
-];
+export const listImages: Handler = async ({ engine, house, query }): Promise<Image[]> => {
+  const tags = Object.entries((query as { tags?: Record<string, string> }).tags ?? {});
+  return [...house.pulls.list(), ...(await engine.images.list()).map(imageToWire)].filter((image) =>
+    tags.every(([key, value]) => image.tags?.[key] === value),
+  );
+};
 
 export const getImage: Handler = async ({ engine, house, params }) => {
   const name = params.name ?? '';
   const pull = house.pulls.find(name);
+  const labelling = house.pulls.labelling(name);
+  if (labelling !== undefined) return labelling;
   try {
     return imageToWire(await engine.images.get(name));
   } catch (error) {
@@ -83,6 +92,8 @@ export const importImage: Handler = async (call) => {
   if (hostPath !== undefined) {
     if (!path.isAbsolute(hostPath))
       throw new VivError('invalid_request', `${hostPath} is not an absolute path`);
+    // The daemon reads with its own rights what a token alone could not.
+    requireScope(call.caller, 'resource:write');
     return longCall(
       call,
       (options) => call.engine.images.import(hostPath, { ...options, reference }),
@@ -103,14 +114,8 @@ export const importImage: Handler = async (call) => {
   }
 };
 
-async function receive(call: Call, archive: string): Promise<void> {
-  try {
-    await pipeline(call.incoming, createWriteStream(archive, { mode: 0o600 }));
-  } catch (error) {
-    throw call.signal.aborted
-      ? new VivError('cancelled', 'The client left in the middle of an upload')
-      : VivError.from(error);
-  }
+async function receive({ incoming, house }: Call, archive: string): Promise<void> {
+  await pipeline(readBytes(incoming, house.patience.bodyMs), createWriteStream(archive, { mode: 0o600 }));
 }
 
 function unsupported(what: string, hint: string): VivError {

@@ -1,5 +1,4 @@
 import {
-  type AutoStandby,
   type CreateInstance,
   createFromWire,
   type HypemanState,
@@ -11,22 +10,24 @@ import {
   statesBehind,
   stateToWire,
   statsToWire,
+  type UpdateInstance,
+  updateFromWire,
   type WaitAnswer,
 } from '@vivarium/api';
 import type { State } from '@vivarium/lifecycle';
 import {
+  type HealthStatus,
   type InstanceInfo,
   isVivError,
   type LogLine,
   type LogSource,
   VivError,
-  type WakePolicy,
 } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
-import { asked, notYet, refuseUnsupported } from './unsupported.ts';
+import { refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -37,7 +38,7 @@ const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'In
 
 export const createInstance: Handler = async (call) => {
   const body = call.body as CreateInstance;
-  refuseUnsupported(body);
+  refuseUnsupported(body, call.engine.driver);
   const options = createFromWire(body);
   if (!call.lines) await imageWithin(call, options.image, options.pull);
   return longCall(
@@ -76,17 +77,9 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as {
-    name?: string;
-    disk_bytes?: number;
-    overlay_size?: string | number;
-    auto_standby?: AutoStandby | null;
-    wake?: WakePolicy;
-  };
-  for (const field of ['env', 'ttl', 'expires_at', 'health_check', 'restart_policy']) {
-    if (Object.hasOwn(rest, field)) throw notYet(field);
-  }
+  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as UpdateInstance;
   const vm = await find(call);
+  await vm.update(updateFromWire(rest));
   const size = disk_bytes ?? overlay_size;
   if (size !== undefined) await vm.resizeDisk(size);
   if (auto_standby !== undefined || wake !== undefined)
@@ -112,21 +105,11 @@ export const deleteInstance: Handler = async (call) => {
 
 export const startInstance = action((vm, options, call) => {
   const { cmd, entrypoint, cold } = call.body as { cmd?: string[]; entrypoint?: string[]; cold?: boolean };
-  if (cmd !== undefined || entrypoint !== undefined) {
-    if (vm.info.state !== 'Stopped') {
-      throw new VivError(
-        'invalid_state',
-        `${vm.name} is ${vm.info.state}: its command can only be changed when it starts`,
-      );
-    }
-    throw notYet('another command at start');
-  }
-  return vm.start({ ...options, cold });
+  return vm.start({ ...options, cold, cmd, entrypoint });
 });
 
 export const suspendInstance = action((vm, options, call) => {
-  const { compression } = call.body as { compression?: { enabled?: boolean } };
-  if (asked(compression) && compression?.enabled !== false) throw notYet('compression');
+  refuseCompression(call.body as { compression?: unknown; compression_delay?: unknown });
   return vm.suspend(options);
 });
 
@@ -155,10 +138,17 @@ export const pauseInstance = action((vm, options) => vm.pause(options));
 export const resumeInstance = action((vm, options) => vm.resume(options));
 
 export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
-  const query = call.query as { state?: HypemanState; viv_state?: State[]; timeout?: string };
+  const query = call.query as {
+    state?: HypemanState;
+    viv_state?: State[];
+    health?: HealthStatus['status'];
+    timeout?: string;
+  };
   const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), maxWaitMs);
   const wanted = query.viv_state ?? (query.state && statesBehind(query.state));
-  if (wanted === undefined) throw new VivError('invalid_request', 'The query: state is needed');
+  const { health } = query;
+  if (wanted === undefined && health === undefined)
+    throw new VivError('invalid_request', 'The query: state is needed');
   const vm = await find(call);
   const answer = (info: InstanceInfo, timed_out: boolean): WaitAnswer => ({
     state: stateToWire(info.state),
@@ -167,11 +157,15 @@ export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
     instance: instanceToWire(info),
   });
   try {
-    return answer(await vm.waitFor(wanted, { timeoutMs, signal: call.signal }), false);
+    const until = { timeoutMs, signal: call.signal };
+    return answer(
+      await (health === undefined ? vm.waitFor(wanted ?? [], until) : vm.waitForHealth(health, until)),
+      false,
+    );
   } catch (error) {
     if (isVivError(error, 'timeout')) return answer(vm.info, true);
     // hypeman's way to say that it will not come; ours is an error.
-    if (isVivError(error, 'invalid_state') && query.viv_state === undefined) return answer(vm.info, false);
+    if (isVivError(error, 'invalid_state') && query.state !== undefined) return answer(vm.info, false);
     throw error;
   }
 };

@@ -1,11 +1,9 @@
 import {
   type CreatePool,
   instanceToWire,
-  PoolInstance,
   poolEventToWire,
   poolRequestFromWire,
   poolToWire,
-  refuseUnknown,
 } from '@vivarium/api';
 import { abortReason, type Pool, type PoolEvent } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
@@ -16,8 +14,7 @@ const find = (call: Call): Promise<Pool> => call.engine.pools.get(call.params.po
 
 export const createPool: Handler = async (call) => {
   const body = call.body as CreatePool;
-  refuseUnknown(PoolInstance, body.instance, 'instance');
-  refuseUnsupported(body.instance);
+  refuseUnsupported(body.instance, call.engine.driver);
   const { name, options, wait } = poolRequestFromWire(body);
   return longCall(
     call,
@@ -46,9 +43,9 @@ export const acquireInstance: Handler = async (call) => {
   return longCall(
     call,
     async (inner) => {
-      // Also where no stages are asked for: a VM for somebody who has gone is nobody's.
+      // Also where no stages are asked for: a VM for somebody who has gone is nobody's. With a key he may come back for it.
       const vm = await pool.acquire({ ...inner, signal: call.signal });
-      if (!call.signal.aborted) return vm;
+      if (!call.signal.aborted || inner.idempotencyKey !== undefined) return vm;
       await pool.release(vm.id);
       throw abortReason(call.signal);
     },

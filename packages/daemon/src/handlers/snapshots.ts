@@ -3,17 +3,18 @@ import {
   type ForkSnapshot,
   forkFromWire,
   instanceToWire,
+  present,
   type RestoreSnapshot,
   type Snapshot,
   type SnapshotKind,
   snapshotToWire,
 } from '@vivarium/api';
-import { type SnapshotInfo, VivError, type Vm } from '@vivarium/model';
+import { type SnapshotInfo, type SnapshotOptions, VivError, type Vm } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
-import { asked, notYet } from './unsupported.ts';
+import { refuseCompression, refuseOtherHypervisor } from './unsupported.ts';
 
 const toWire = (call: Call) => (info: SnapshotInfo) => snapshotToWire(info, call.engine.driver);
 const named = (call: Call): string => call.params.sid ?? '';
@@ -21,16 +22,14 @@ const byId = (call: Call): string => call.params.id ?? '';
 
 export const createSnapshot: Handler = async (call) => {
   const { kind, name, expires, tags, compression } = call.body as CreateSnapshot;
-  if (asked(tags)) throw notYet('tags');
-  if (asked(compression) && (compression as { enabled?: boolean }).enabled !== false)
-    throw notYet('compression');
+  refuseCompression({ compression });
   const vm = await find(call);
   if (kind !== undefined && (kind === 'Stopped') !== (vm.info.state === 'Stopped')) {
     throw new VivError('invalid_state', `${vm.name} is ${vm.info.state}: that makes no ${kind} snapshot`, {
       hint: 'Leave kind out: it is Stopped for a stopped instance and Standby for any other.',
     });
   }
-  const options = { ...(name === undefined ? {} : { name }), ...(expires === undefined ? {} : { expires }) };
+  const options: SnapshotOptions = present({ name, expires, tags });
   return longCall(call, (inner) => vm.snapshots.create({ ...options, ...inner }), toWire(call));
 };
 
@@ -46,7 +45,7 @@ export const deleteInstanceSnapshot: Handler = async (call) =>
 /** hypeman brings the instance to a state afterwards; ours, and `start: false`, leave it as the snapshot holds it. */
 export const restoreSnapshot = action(async (vm, options, call) => {
   const { start = true, target_state, target_hypervisor } = call.body as RestoreSnapshot;
-  if (asked(target_hypervisor)) throw notYet('target_hypervisor');
+  refuseOtherHypervisor(target_hypervisor, call.engine.driver);
   const { id, hasMemory, name } = await vm.snapshots.get(named(call));
   const target = start ? (target_state ?? (hasMemory ? 'Running' : 'Stopped')) : undefined;
   if (target === 'Standby' && !hasMemory) {
@@ -65,14 +64,16 @@ export const listSnapshots: Handler = async (call): Promise<Snapshot[]> => {
     source_instance_id?: string;
     tags?: Record<string, string>;
   };
-  const { kind, name, source_instance_id: instance, tags = {} } = query;
-  if (Object.keys(tags).length > 0) return [];
+  const { kind, name, source_instance_id: instance } = query;
+  const tags = Object.entries(query.tags ?? {});
   const all = await call.engine.snapshots.list(instance === undefined ? {} : { instance });
   return all
     .map(toWire(call))
     .filter(
       (snapshot) =>
-        (kind === undefined || snapshot.kind === kind) && (name === undefined || snapshot.name === name),
+        (kind === undefined || snapshot.kind === kind) &&
+        (name === undefined || snapshot.name === name) &&
+        tags.every(([key, value]) => snapshot.tags[key] === value),
     );
 };
 
@@ -83,7 +84,8 @@ export const deleteSnapshot: Handler = async (call) => call.engine.snapshots.rem
 const copies = (vms: Vm[]) => vms.map((vm) => instanceToWire(vm.info));
 
 export const forkSnapshot: Handler = async (call) => {
-  const body = call.body as ForkSnapshot;
+  const { target_hypervisor, ...body } = call.body as ForkSnapshot;
+  refuseOtherHypervisor(target_hypervisor, call.engine.driver);
   const { id, hasMemory } = await call.engine.snapshots.get(byId(call));
   const options = { state: hasMemory ? ('running' as const) : ('stopped' as const), ...forkFromWire(body) };
   const answer = (vms: Vm[]) => ((body.count ?? 1) > 1 ? copies(vms) : copies(vms)[0]);

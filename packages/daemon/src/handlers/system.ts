@@ -1,12 +1,13 @@
 import { type Capabilities, eventToWire, type Operation, openApi } from '@vivarium/api';
+import { owner } from '../auth/caller.ts';
 import type { Handler } from '../call.ts';
 import { sinceOf, streamItems } from '../stream.ts';
 
-export const health: Handler = async ({ house, engine }) => ({
+export const health: Handler = async ({ house, engine, caller }) => ({
   status: 'ok',
-  pid: process.pid,
   version: house.version,
-  home: engine.home,
+  // Anybody may ask this on TCP, and need not know where on the host things are.
+  ...(caller === owner ? { pid: process.pid, home: engine.home } : {}),
 });
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {

@@ -36,13 +36,13 @@ async function running({ vm, socket }: SocketCall, start: ExecStart): Promise<vo
   throw new VivError('invalid_state', `The command ended with its VM: ${vm.name} is ${state}`);
 }
 
-/** The entrypoint's own session. A client that leaves leaves it alone. */
-export const attachSocket: SocketHandler = async ({ socket, vm, house }) => {
+/** The entrypoint's own session, or one that the path names. A client that leaves leaves it alone. */
+export const attachSocket: SocketHandler = async ({ socket, vm, house, params }) => {
   const start = await firstFrame(socket);
   if (start === undefined) return;
   const tty = terminal(start);
   const from = start.resume && { stdout: BigInt(start.resume.stdout), stderr: BigInt(start.resume.stderr) };
-  const connection = await vm.resumeExec?.('workload:root', from, { signal: socket.gone });
+  const connection = await vm.resumeExec?.(params.xid ?? 'workload:root', from, { signal: socket.gone });
   if (connection === undefined)
     throw new VivError('not_supported', 'This engine has no sessions to attach to');
   const attached = new ExecSession(connection);

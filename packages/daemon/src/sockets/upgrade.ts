@@ -3,10 +3,12 @@ import type { Duplex } from 'node:stream';
 import { type Route, routes } from '@vivarium/api';
 import { VivError, type Vm } from '@vivarium/model';
 import { WebSocketServer } from 'ws';
-import { readRouteQuery, StatusError } from '../body.ts';
+import { type Caller, requireScope } from '../auth/caller.ts';
+import type { Door } from '../auth/door.ts';
+import { readRouteQuery, requireStraightPath } from '../body.ts';
 import type { House } from '../call.ts';
+import { StatusError } from '../status-error.ts';
 import { errorHeaders } from '../stream.ts';
-import { authorize } from '../token.ts';
 import { copySocket } from './copy.ts';
 import { attachSocket, comingUp, execSocket } from './exec.ts';
 import { consoleSocket, tunnelSocket } from './pipe.ts';
@@ -17,6 +19,8 @@ export interface SocketCall {
   readonly socket: FrameSocket;
   readonly vm: Vm;
   readonly query: unknown;
+  /** Of the path, but for the instance. */
+  readonly params: Readonly<Record<string, string>>;
 }
 
 /** Returns when it is done with the socket; what it throws is told to the client. */
@@ -25,6 +29,7 @@ export type SocketHandler = (call: SocketCall) => Promise<void>;
 const handlers: Readonly<Partial<Record<Route['name'], SocketHandler>>> = {
   exec: execSocket,
   attach: attachSocket,
+  attachSession: attachSocket,
   copy: copySocket,
   console: consoleSocket,
   tunnel: tunnelSocket,
@@ -41,10 +46,10 @@ const politeMs = 1000;
 /** Frames are at most so long; output comes in smaller ones. */
 const maxFrameBytes = 1024 * 1024;
 
-/** Answers upgrade requests of whoever has the `token`, where one is needed: checked like any other request first, so that a wrong state is a plain 409. */
+/** Answers upgrade requests of whom the door lets in: checked like any other request first, so that a wrong state is a plain 409. */
 export function upgrader(
   house: House,
-  token?: string,
+  door: Door,
 ): (incoming: IncomingMessage, raw: Duplex, head: Buffer) => void {
   const server = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false });
   house.closing.addEventListener('abort', () => {
@@ -57,11 +62,12 @@ export function upgrader(
   });
   return (incoming, raw, head) => {
     raw.on('error', () => raw.destroy());
-    prepare(house, incoming, token).then(
-      ({ vm, query, handler }) => {
+    prepare(house, incoming, door).then(
+      ({ vm, query, params, handler, caller }) => {
+        house.tokens.hold(caller, raw);
         server.handleUpgrade(incoming, raw, head, (client) => {
           const socket = new FrameSocket(client);
-          handler({ house, socket, vm, query }).catch((thrown) => {
+          handler({ house, socket, vm, query, params }).catch((thrown) => {
             const error = VivError.from(thrown);
             if (error.code === 'internal') house.log?.error('A socket failed', thrown, { url: incoming.url });
             void socket.sendJson({ error: error.toJSON() });
@@ -77,20 +83,31 @@ export function upgrader(
 async function prepare(
   house: House,
   incoming: IncomingMessage,
-  token: string | undefined,
-): Promise<{ vm: Vm; query: unknown; handler: SocketHandler }> {
-  authorize(incoming, token);
+  door: Door,
+): Promise<{
+  vm: Vm;
+  query: unknown;
+  params: Record<string, string>;
+  handler: SocketHandler;
+  caller: Caller;
+}> {
+  requireStraightPath(incoming.url);
+  door.knock(incoming);
+  const caller = await door.authenticate(incoming);
   const url = URL.parse(incoming.url ?? '/', 'http://vivd');
   if (url === null) throw new VivError('invalid_request', 'The target is no URL');
   for (const route of socketRoutes) {
-    const id = new RegExp(`^${route.path.replace('{id}', '([^/]+)')}$`).exec(url.pathname)?.[1];
+    const pattern = route.path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)');
+    const { id, ...found } = new RegExp(`^${pattern}$`).exec(url.pathname)?.groups ?? {};
     const handler = handlers[route.name];
     if (id === undefined || handler === undefined) continue;
+    if (route.scope !== 'public') requireScope(caller, route.scope);
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
     if (wakers.has(route.name)) await house.engine.awake(vm.id, route.name === 'tunnel' ? 'tunnel' : 'exec');
     requireState(vm, route);
-    return { vm, query, handler };
+    const params = Object.fromEntries(Object.entries(found).map(([name, text]) => [name, decode(text)]));
+    return { vm, query, params, handler, caller };
   }
   throw new StatusError(404, `There is no socket ${url.pathname}`);
 }

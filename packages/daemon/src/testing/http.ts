@@ -1,5 +1,6 @@
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { connect } from 'node:net';
+import { urlToHttpOptions } from 'node:url';
 
 export interface Answer {
   status: number;
@@ -8,9 +9,9 @@ export interface Answer {
   json: Record<string, unknown>;
 }
 
-/** A request over the unix socket, as any HTTP client would make it. */
+/** A request over the unix socket, or to a URL, as any HTTP client would make it. */
 export function call(
-  socketPath: string,
+  where: string,
   method: string,
   path: string,
   { body, headers = {} }: { body?: unknown; headers?: Record<string, string> } = {},
@@ -19,7 +20,11 @@ export function call(
   const data = body === undefined ? undefined : raw ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const type = data === undefined || raw ? {} : { 'content-type': 'application/json' };
-    const sent = request({ socketPath, method, path, headers: { ...type, ...headers } }, (answer) => {
+    const options = { method, headers: { ...type, ...headers } };
+    const at = where.startsWith('http:')
+      ? { ...options, ...urlToHttpOptions(new URL(path, where)) }
+      : { ...options, socketPath: where, path };
+    const sent = request(at, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (chunk) => {
         text += chunk;

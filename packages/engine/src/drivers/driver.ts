@@ -16,7 +16,12 @@ export interface DiskSpec {
   path: string;
   format: 'raw' | 'qcow2' | 'vmdk';
   readOnly: boolean;
+  /** A volume: it hangs on the controller for those, at this unit (0 to 255), and may come and go while the machine lives. */
+  unit?: number;
 }
+
+/** A disk that can be taken out of a live machine. */
+export type VolumeDisk = DiskSpec & { unit: number };
 
 export interface NicSpec {
   mac: string;
@@ -106,7 +111,7 @@ export interface SavedStateManifest {
   /** Of the host that saved it. */
   bootId: string;
   vmm: { name: string; version: string; machine: string; accelerator: string; cpu: string };
-  /** `devices`: `disk:<serial>` in order, then `nic`. A machine may have more than these when it is restored, never fewer. */
+  /** `devices`: `disk:<serial>` in order, `nic`, then `volume:<serial>`. A machine may have more than these when it is restored, never fewer. */
   shape: { cpus: number; memoryBytes: number; devices: string[] };
   /** Digests of what it was booted from, `sha256:…`. */
   boot: { kernel: string; initramfs: string };
@@ -232,6 +237,20 @@ export interface DormantPorts extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Optional: takes volumes in and out of a live machine. Announced by `capabilities().volumes`. */
+export interface VolumePlugger {
+  /**
+   * The guest finds it by its serial once this resolves. One that is there already is left alone.
+   *
+   * @throws VivError `vmm_failed`, also where another machine writes to the file, or reads what this one would write.
+   */
+  plugVolume(disk: VolumeDisk): Promise<void>;
+  /** The file is nobody's once this resolves. The guest should have let go of it before. One that isn't there is no error. */
+  unplugVolume(serial: string): Promise<void>;
+  /** Serials of the volumes that are there, those of the launch among them. */
+  pluggedVolumes(): Promise<string[]>;
+}
+
 /**
  * `control`: exec, stats, shutdown. `bulk`: file copies and TCP tunnels. `console`: the serial line, raw, from now on.
  * Control and bulk take one reader at a time; a console takes many.
@@ -270,6 +289,8 @@ export interface Capabilities {
   save: boolean;
   /** Published ports can outlive their machine, and traffic to them is told of. */
   holdPorts: boolean;
+  /** Volumes come and go while a machine lives. */
+  volumes: boolean;
   networks: ('user' | 'none')[];
   maxCpus: number;
 }
@@ -339,4 +360,8 @@ export function isPortHolder(machine: Machine): machine is Machine & PortHolder 
 
 export function isMachineThrottler(machine: Machine): machine is Machine & MachineThrottler {
   return 'throttle' in machine;
+}
+
+export function isVolumePlugger(machine: Machine): machine is Machine & VolumePlugger {
+  return 'plugVolume' in machine;
 }

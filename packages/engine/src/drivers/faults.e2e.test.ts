@@ -5,6 +5,7 @@ import { ending } from './provoked/ending.ts';
 import { launching } from './provoked/launching.ts';
 import { opening } from './provoked/opening.ts';
 import { ordering } from './provoked/ordering.ts';
+import { pluggingFaults } from './provoked/plugging.ts';
 import type { Provocation, Provocations } from './provoked/provocation.ts';
 import { saving } from './provoked/saving.ts';
 import { Stage } from './provoked/stage.ts';
@@ -17,6 +18,7 @@ const everything: Provocations<FaultPointName> = {
   ...opening,
   ...ending,
   ...saving,
+  ...pluggingFaults,
 };
 
 /** Every fault that the simulated driver can be given, once with a real QEMU. */

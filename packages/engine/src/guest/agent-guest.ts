@@ -2,10 +2,12 @@ import type { Duplex } from 'node:stream';
 import type { FileStat, InstanceStats } from '@vivarium/model';
 import type { EventMessage, Fields, Welcome } from '@vivarium/protocol';
 import {
+  readSessionOutput,
   readSessions,
   readStages,
   readStat,
   readStats,
+  readVolumes,
   readWorkloadExit,
   readWorkloadStatus,
 } from './answers.ts';
@@ -14,6 +16,7 @@ import { readCopy } from './bulk-read.ts';
 import { type CopyInResult, writeCopy } from './bulk-write.ts';
 import type { GuestChannel } from './channel.ts';
 import { ExecSession } from './exec-session.ts';
+import { GuestFileCalls } from './file-calls.ts';
 import type {
   Guest,
   GuestAtRest,
@@ -21,6 +24,7 @@ import type {
   GuestExecConnection,
   GuestExecSpec,
   GuestSession,
+  GuestVolume,
   RestoredIdentity,
   ResumePoint,
   WorkloadExit,
@@ -174,6 +178,27 @@ export class AgentGuest implements Guest {
     return this.#control.call('exec.list', {}, readSessions, signal);
   }
 
+  readSession(
+    execId: string,
+    stream: 'stdout' | 'stderr',
+    from: number,
+    signal?: AbortSignal,
+  ): Promise<{ from: number; data: Uint8Array; over: boolean }> {
+    return this.#control.call('exec.read', { execId, stream, from }, readSessionOutput, signal);
+  }
+
+  signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('exec.signal', { execId, signal: signalName }, nothing, signal);
+  }
+
+  closeSession(execId: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('exec.close', { execId }, nothing, signal);
+  }
+
+  files(target: string): GuestFileCalls {
+    return new GuestFileCalls(this.#control, target);
+  }
+
   async copyIn(
     target: string,
     guestDir: string,
@@ -209,6 +234,26 @@ export class AgentGuest implements Guest {
 
   growRoot(signal?: AbortSignal): Promise<void> {
     return this.#control.call('fs.grow', {}, nothing, signal);
+  }
+
+  sync(signal?: AbortSignal): Promise<void> {
+    return this.#control.call('sync', {}, nothing, signal);
+  }
+
+  mountVolume(volume: GuestVolume, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.mount', volume, nothing, signal);
+  }
+
+  unmountVolume(serial: string, { force }: { force: boolean }, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.unmount', { serial, force }, nothing, signal);
+  }
+
+  growVolume(serial: string, signal?: AbortSignal): Promise<void> {
+    return this.#control.call('volume.grow', { serial }, nothing, signal);
+  }
+
+  volumes(signal?: AbortSignal): Promise<Pick<GuestVolume, 'serial' | 'path' | 'mode'>[]> {
+    return this.#control.call('volume.list', {}, readVolumes, signal);
   }
 
   shutdown({ graceMs, signal }: { graceMs: number; signal?: AbortSignal }): Promise<void> {

@@ -1,17 +1,21 @@
-import type { ExecExit, FileStat, InstanceStats } from '@vivarium/model';
+import type { ExecExit, FileStat, InstanceStats, VolumeMode } from '@vivarium/model';
 import { type Fields, ProtocolError } from '@vivarium/protocol';
-import type { GuestSession, WorkloadExit } from './guest.ts';
+import type { GuestSession, GuestVolume, WorkloadExit } from './guest.ts';
 
 /** How the agent's answers become the model's shapes. All throw ProtocolError where a field is missing or wrong. */
 
 const kinds: readonly string[] = ['file', 'directory', 'symlink', 'other'] satisfies FileStat['kind'][];
 
 export function readStat(result: Fields): FileStat {
+  return { path: result.text('path'), ...readFileFields(result) };
+}
+
+/** Of a file, but for its name. */
+export function readFileFields(result: Fields): Omit<FileStat, 'path'> {
   const kind = result.text('kind');
   if (!kinds.includes(kind)) throw new ProtocolError('invalid_field', `stat: there is no kind "${kind}"`);
   const link = result.optionalText('link');
   return {
-    path: result.text('path'),
     kind: kind as FileStat['kind'],
     sizeBytes: count(result, 'size'),
     mode: result.uint('mode') & 0o7777,
@@ -61,7 +65,33 @@ export function readSessions(result: Fields): GuestSession[] {
       argv: session.texts('argv'),
       running: session.bool('running'),
       ...(exit === undefined ? {} : { exit: readExit(exit) }),
+      // An agent of before does not say these.
+      pid: session.optionalUint('pid') ?? 0,
+      tty: session.optionalBool('tty') ?? false,
+      orphaned: session.optionalBool('orphaned') ?? false,
+      stdout: readHeld(session.optionalMap('stdout')),
+      stderr: readHeld(session.optionalMap('stderr')),
     };
+  });
+}
+
+const readHeld = (held: Fields | undefined) => ({
+  from: held === undefined ? 0 : count(held, 'from'),
+  to: held === undefined ? 0 : count(held, 'to'),
+});
+
+export function readSessionOutput(result: Fields): { from: number; data: Uint8Array; over: boolean } {
+  return { from: count(result, 'from'), data: result.bytes('data'), over: result.bool('over') };
+}
+
+const modes: readonly string[] = ['rw', 'ro', 'overlay'] satisfies VolumeMode[];
+
+export function readVolumes(result: Fields): Pick<GuestVolume, 'serial' | 'path' | 'mode'>[] {
+  return result.maps('volumes').map((volume) => {
+    const mode = volume.text('mode');
+    if (!modes.includes(mode))
+      throw new ProtocolError('invalid_field', `volumes: there is no mode "${mode}"`);
+    return { serial: volume.text('serial'), path: volume.text('path'), mode: mode as VolumeMode };
   });
 }
 
@@ -88,7 +118,7 @@ export function readExit(fields: Fields): ExecExit {
 }
 
 /** A counter of 64 bits as a number; above 2^53 its last digits are lost, which is no reason to refuse it. */
-function count(fields: Fields, key: string): number {
+export function count(fields: Fields, key: string): number {
   const value = fields.bigint(key);
   if (value < 0n) throw new ProtocolError('invalid_field', `${key} is negative`);
   return Number(value);

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import type { ExecConnection, FileStat, InstanceStats, TerminalSize } from '@vivarium/model';
+import type { ExecConnection, FileStat, InstanceStats, TerminalSize, VolumeMode } from '@vivarium/model';
+import type { GuestFileCalls } from './file-calls.ts';
 
 /** Who this VM is; sent at boot, and again after every restore or fork. See docs/protocol.md, `configure`. */
 export interface GuestIdentity {
@@ -29,6 +30,15 @@ export interface GuestConfig extends GuestIdentity {
   root: { layers: number; layersSerial: string; overlaySerial: string };
 }
 
+/** A volume as the guest is to have it. */
+export interface GuestVolume {
+  serial: string;
+  path: string;
+  mode: VolumeMode;
+  /** Name of the private layer of an `overlay`, on the instance's own disk: of another name, another layer. */
+  layer: string;
+}
+
 export interface WorkloadSpec {
   /** `root` is the image's own. */
   id: string;
@@ -54,6 +64,8 @@ export interface GuestExecSpec {
   tty?: TerminalSize;
   /** False: the command reads end of file at once. */
   stdin: boolean;
+  /** `ring`: its oldest output is given up where nobody reads. Default `retain`: it waits. */
+  output?: 'retain' | 'ring';
 }
 
 /** Where to go on with a session whose connection was lost. */
@@ -69,6 +81,13 @@ export interface GuestSession {
   argv: string[];
   running: boolean;
   exit?: { code: number; signal?: string };
+  pid: number;
+  tty: boolean;
+  /** Begun by the machine of which this guest is a copy. */
+  orphaned: boolean;
+  /** Offsets between which each output is held. */
+  stdout: { from: number; to: number };
+  stderr: { from: number; to: number };
 }
 
 /** {@link ExecConnection} with what is needed to go on after a lost connection. */
@@ -136,6 +155,17 @@ export interface Guest extends AsyncDisposable {
   /** Joins a session: the root workload's is `workload:root`. Without a point: from the oldest byte still held. */
   resumeExec(execId: string, from?: ResumePoint, signal?: AbortSignal): Promise<GuestExecConnection>;
   sessions(signal?: AbortSignal): Promise<GuestSession[]>;
+  /** Looks at what is held of an output from an offset on, or from the oldest byte after it. `over`: nothing more will come. */
+  readSession(
+    execId: string,
+    stream: 'stdout' | 'stderr',
+    from: number,
+    signal?: AbortSignal,
+  ): Promise<{ from: number; data: Uint8Array; over: boolean }>;
+  signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void>;
+  closeSession(execId: string, signal?: AbortSignal): Promise<void>;
+  /** Steps on the files of a target. */
+  files(target: string): GuestFileCalls;
   copyIn(
     target: string,
     guestDir: string,
@@ -151,6 +181,22 @@ export interface Guest extends AsyncDisposable {
   stats(signal?: AbortSignal): Promise<Omit<InstanceStats, 'at' | 'vmm'>>;
   connect(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;
   growRoot(signal?: AbortSignal): Promise<void>;
+  /** What was written is on the disks. */
+  sync(signal?: AbortSignal): Promise<void>;
+  /**
+   * Mounts a volume that is plugged in, for workloads that run and for those to come. One that is mounted so already is left alone.
+   * `not_supported` by an agent that knows no volumes.
+   */
+  mountVolume(volume: GuestVolume, signal?: AbortSignal): Promise<void>;
+  /**
+   * Takes a volume away from all workloads and lets go of its disk. `conflict` naming who uses it; then nothing has changed. One that
+   * isn't mounted is no error.
+   */
+  unmountVolume(serial: string, options: { force: boolean }, signal?: AbortSignal): Promise<void>;
+  /** After its disk has grown. */
+  growVolume(serial: string, signal?: AbortSignal): Promise<void>;
+  /** Those that are mounted. */
+  volumes(signal?: AbortSignal): Promise<Pick<GuestVolume, 'serial' | 'path' | 'mode'>[]>;
   /** Resolves when the agent has agreed; the guest is off when the machine says so. */
   shutdown(options: { graceMs: number; signal?: AbortSignal }): Promise<void>;
 }

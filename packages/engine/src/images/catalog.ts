@@ -22,6 +22,7 @@ interface CatalogFile {
   format: 1;
   references: Record<string, Digest>;
   images: Digest[];
+  tags?: Record<Digest, Record<string, string>>;
 }
 
 export interface CatalogImage {
@@ -39,6 +40,7 @@ export class Catalog {
   readonly #dir: string;
   #images = new Map<Digest, CatalogImage>();
   #references = new Map<string, Digest>();
+  #tags = new Map<Digest, Record<string, string>>();
 
   /** @param dir `<data directory>/images`. */
   constructor(dir: string) {
@@ -93,6 +95,8 @@ export class Catalog {
     }
     this.#images = images;
     this.#references = new Map(Object.entries(file.references).filter(([, digest]) => images.has(digest)));
+    const tags = Object.entries(file.tags ?? {}) as [Digest, Record<string, string>][];
+    this.#tags = new Map(tags.filter(([digest]) => images.has(digest)));
     const known = new Set([...images.keys()].map((digest) => digestHex(digest)));
     const manifests = path.join(this.#dir, 'manifests');
     for (const name of await readdir(manifests)) {
@@ -102,19 +106,35 @@ export class Catalog {
 
   /** Changes what is on disk first, and memory only when that worked. */
   async update(
-    change: (images: Map<Digest, CatalogImage>, references: Map<string, Digest>) => void,
+    change: (
+      images: Map<Digest, CatalogImage>,
+      references: Map<string, Digest>,
+      tags: Map<Digest, Record<string, string>>,
+    ) => void,
   ): Promise<void> {
     const images = new Map(this.#images);
     const references = new Map(this.#references);
-    change(images, references);
+    const tags = new Map(this.#tags);
+    change(images, references, tags);
+    for (const digest of tags.keys()) if (!images.has(digest)) tags.delete(digest);
     const file: CatalogFile = {
       format: 1,
       references: Object.fromEntries([...references].sort()),
       images: [...images.keys()],
+      ...(tags.size === 0 ? {} : { tags: Object.fromEntries(tags) }),
     };
     await replaceFile(path.join(this.#dir, 'index.json'), `${JSON.stringify(file, undefined, 2)}\n`);
     this.#images = images;
     this.#references = references;
+    this.#tags = tags;
+  }
+
+  /** None at all where there are none in it. */
+  setTags(digest: Digest, own: Record<string, string>): Promise<void> {
+    return this.update((_images, _references, tags) => {
+      if (Object.keys(own).length === 0) tags.delete(digest);
+      else tags.set(digest, { ...own });
+    });
   }
 
   image(digest: Digest): CatalogImage | undefined {
@@ -144,6 +164,7 @@ export class Catalog {
     const image = this.#images.get(digest);
     if (!image) return undefined;
     const { record, parsed } = image;
+    const tags = this.#tags.get(digest);
     return {
       digest,
       references: this.referencesOf(digest),
@@ -152,6 +173,7 @@ export class Catalog {
       layers: record.layers.map((layer) => ({ digest: layer.digest, sizeBytes: layer.sizeBytes })),
       sizeBytes: record.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
       ...(parsed.createdAt === undefined ? {} : { createdAt: parsed.createdAt }),
+      ...(tags === undefined ? {} : { tags: { ...tags } }),
       importedAt: record.importedAt,
     };
   }

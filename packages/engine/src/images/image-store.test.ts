@@ -156,6 +156,21 @@ test('a name moves to the image that was imported last; the other keeps its dige
   assert.deepEqual(store.find(first)?.references, []);
 });
 
+test('tags are an image’s own, are seen by the next process, and go with it', async () => {
+  await using here = await room();
+  const store = await here.open();
+  const digest = await here.add(store, one, 'one');
+  assert.equal(store.find('one')?.tags, undefined);
+  assert.deepEqual((await store.label(digest, { team: 'be' })).tags, { team: 'be' });
+  const next = await here.open();
+  assert.deepEqual(next.find('one')?.tags, { team: 'be' });
+  assert.equal((await next.label(digest, {})).tags, undefined);
+  await next.label(digest, { team: 'fe' });
+  await next.remove('one', () => []);
+  await here.add(next, one, 'one');
+  assert.equal(next.find('one')?.tags, undefined);
+});
+
 test('another process sees the same images', async () => {
   await using here = await room();
   const digest = await here.add(await here.open(), one, 'one');

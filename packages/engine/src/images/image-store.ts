@@ -204,6 +204,14 @@ export class FileImageStore implements ImageStore {
     });
   }
 
+  async label(digest: string, tags: Record<string, string>): Promise<StoredImage> {
+    return this.#room.exclusive(async () => {
+      const of = this.#require(digest);
+      await this.#catalog.setTags(of, tags);
+      return this.#stored(of);
+    });
+  }
+
   async remove(
     reference: string,
     inUse: (digest: string) => string[],

@@ -59,6 +59,13 @@ export class SimulatedImages implements ImageStore {
     return this.#known(newReference);
   }
 
+  async label(digest: string, tags: Record<string, string>): Promise<StoredImage> {
+    const { references, tags: _, ...image } = this.#known(digest);
+    const labelled = { ...image, references, ...(Object.keys(tags).length === 0 ? {} : { tags }) };
+    this.#name(labelled, references);
+    return labelled;
+  }
+
   async remove(reference: string, inUse: (digest: string) => string[]): ReturnType<ImageStore['remove']> {
     const image = this.#known(reference);
     const untagged = image.references.includes(reference) ? [reference] : image.references;

@@ -25,6 +25,8 @@ export interface ImageStore {
   ): Promise<StoredImage>;
   import(path: string, options?: CallOptions & { reference?: string }): Promise<StoredImage[]>;
   tag(reference: string, newReference: string): Promise<StoredImage>;
+  /** Replaces the tags of an image that is here. */
+  label(digest: string, tags: Record<string, string>): Promise<StoredImage>;
   /** `inUse` names the holders of a digest; the image is kept, and `conflict` thrown, where there are any. */
   remove(
     reference: string,

@@ -21,9 +21,14 @@ export const deadlines = {
   resume: 10_000,
   delete: 120_000,
   rename: 10_000,
+  update: 10_000,
   resize: 60_000,
   flatten: 1_800_000,
   acquire: 10_000,
+  'attach-volume': 240_000,
+  'detach-volume': 60_000,
+  'clone-volume': 600_000,
+  'resize-volume': 120_000,
 } as const;
 
 /**

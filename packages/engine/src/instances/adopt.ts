@@ -10,6 +10,7 @@ import { takeBackMerge } from './flatten.ts';
 import type { Instance } from './instance.ts';
 import { endMachine, lookForMachine } from './look.ts';
 import { takeBackRestore, takeBackSave } from './take-back.ts';
+import { settleVolumes } from './volumes.ts';
 import { removeAfterExit } from './watch.ts';
 
 /**
@@ -98,6 +99,7 @@ async function takeUp(
     // Nobody waits for its guest to be off any more: it ends with it, as every other does.
     await instance.machine.onGuestOff('exit');
   }
+  await settleVolumes(context, instance);
   // The database is the truth; what lies beside the disks may be from before or after it.
   if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);
   finish(context, instance, unfinished, outcomeOf(action, instance));
@@ -109,7 +111,9 @@ const saves: ReadonlySet<string> = new Set(['suspend', 'fork', 'snapshot', 'paus
 function outcomeOf(action: string | undefined, instance: Instance): Outcome {
   if (action === 'start') return instance.guest === undefined ? 'undone' : 'done';
   if (action === 'suspend') return instance.state === 'Suspended' ? 'done' : 'undone';
-  return action === 'fork' || action === 'snapshot' || action === 'flatten' ? 'undone' : 'done';
+  return action?.endsWith('-volume') || action === 'fork' || action === 'snapshot' || action === 'flatten'
+    ? 'undone'
+    : 'done';
 }
 
 function finish(

@@ -5,11 +5,14 @@ import type { Cgroups } from '../host/cgroups/index.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
+import type { Requests } from '../requests/requests.ts';
 import type { Admission } from '../resources/admission.ts';
+import type { Clock } from '../service/clock.ts';
 import type { StandbyKeeper } from '../standby/keeper.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
 import type { TemplateSource } from '../templates/template.ts';
+import type { VolumeRoom } from '../volumes/room.ts';
 import type { Instance } from './instance.ts';
 import type { BootFiles } from './machine-spec.ts';
 
@@ -48,9 +51,11 @@ export interface Context {
   disks: RootDisks;
   network: NetworkBackend;
   templates: TemplateSource;
+  volumes: VolumeRoom;
   snapshotsOf(instance: Instance): VmSnapshots;
   door: OperationDoor;
   journal: Journal;
+  requests: Requests;
   events: EventLog;
   connectGuest: ConnectGuest;
   boot: BootFiles;
@@ -64,6 +69,10 @@ export interface Context {
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;
+  /** What restart policies, health checks and expiries go by. */
+  clock: Clock;
+  /** What keeps instances going; to be told of what changes of an instance beside its state. */
+  service: { look(instance: Instance): void };
   /** What this host lacks. */
   doctor(home: string): Promise<DoctorReport['checks']>;
 }
@@ -71,6 +80,7 @@ export interface Context {
 /** The instances of a data directory, by id and by name. */
 export interface Instances {
   all(): Iterable<Instance>;
+  byId(id: string): Instance | undefined;
   /** By exact id, then exact name, then id prefix. @throws VivError `not_found`, `ambiguous`. */
   find(idOrName: string): Instance;
   /** Takes the name, or throws `name_conflict`. */

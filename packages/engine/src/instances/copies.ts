@@ -10,7 +10,10 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Operation } from '../operations/operation.ts';
+import type { MarkedCall } from '../requests/request.ts';
+import { refuseWithAutoRemove } from '../service/options.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
+import { expectAsSaved, expectShareable } from '../volumes/in-use.ts';
 import { deadlines } from './actions.ts';
 import { savedDir } from './capture.ts';
 import type { Context } from './context.ts';
@@ -48,16 +51,19 @@ export async function makeCopies(
   context: Context,
   origin: Origin,
   options: ForkOptions,
-  { call, snapshotId }: { call: CallOptions; snapshotId?: string },
+  { call, snapshotId }: { call: MarkedCall; snapshotId?: string },
 ): Promise<Instance[]> {
   const { count = 1, state = origin.was } = options;
+  const { volumes } = origin.record;
+  expectShareable(context, volumes);
+  if (origin.state !== undefined && state !== 'stopped') expectAsSaved(context, volumes, volumes);
   const made: Instance[] = [];
   const numbers = Array.from({ length: count }, (_, index) => index + 1);
   const failures: unknown[] = [];
   const work = async () => {
     for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
       try {
-        const record = copyRecord(context, origin, options, number, snapshotId);
+        const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
         made.push(await makeCopy(context, origin, record, { state, call }));
       } catch (error) {
         failures.push(error);
@@ -82,14 +88,15 @@ async function unmake(context: Context, copy: Instance): Promise<void> {
 
 function copyRecord(
   context: Context,
-  { record }: Origin,
-  { name: pattern, tags, autoRemove }: ForkOptions,
+  { record, state: memory }: Origin,
+  { name: pattern, tags, autoRemove, state }: ForkOptions,
   number: number,
-  snapshotId: string | undefined,
+  { snapshotId, request }: { snapshotId: string | undefined; request: string | undefined },
 ): { record: InstanceRecord; number: number } {
   const taken = (name: string) => [...context.instances.all()].some((other) => other.record.name === name);
   const name = pattern === undefined ? inventName(taken) : numbered(pattern, number);
   const { spec } = record;
+  if (autoRemove) refuseWithAutoRemove(spec);
   return {
     number,
     record: {
@@ -109,8 +116,12 @@ function copyRecord(
       machineId: newMachineId(),
       generation: record.generation,
       ports: [],
+      ...(record.volumes === undefined ? {} : { volumes: record.volumes }),
       createdAt: new Date().toISOString(),
       forkedFrom: { instanceId: record.id, ...(snapshotId === undefined ? {} : { snapshotId }) },
+      ...(request === undefined
+        ? {}
+        : { request: { id: request, number, start: memory === undefined && state === 'running' } }),
     },
   };
 }

@@ -2,7 +2,10 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
+import type { MarkedCall } from '../requests/request.ts';
+import { expiryOf } from '../service/options.ts';
 import { type PoolMark, writeRecord } from '../store/record.ts';
+import { claimAll } from '../volumes/attachments.ts';
 import { deadlines } from './actions.ts';
 import type { Context } from './context.ts';
 import { Instance } from './instance.ts';
@@ -17,16 +20,23 @@ import { checkOptions, resolveSpec } from './resolve.ts';
 export async function createInstance(
   context: Context,
   options: CreateOptions,
-  call: CallOptions = {},
+  call: MarkedCall = {},
   pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
   const diskCapacity = await context.admission.diskCapacity();
+  expiryOf(options, context.clock.now());
+  claimAll(context, options.volumes);
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
   const name =
     options.name ??
     inventName((taken) => [...context.instances.all()].some(({ record }) => record.name === taken));
   const id = createId();
+  const now = context.clock.now();
+  // A pull may have taken longer than a time to end was away: it is then over at once.
+  const expiresAt = options.expiresAt ?? expiryOf({ ttlMs: options.ttlMs }, now);
+  // Again: what was free may have been taken while the image came. Synchronous from here to where it is written down.
+  const volumes = claimAll(context, options.volumes);
   const instance = new Instance(
     {
       format: 1,
@@ -38,7 +48,10 @@ export async function createInstance(
       generation: 0,
       ports: [],
       createdAt: new Date().toISOString(),
+      ...(volumes.length === 0 ? {} : { volumes }),
       ...(pool === undefined ? {} : { pool }),
+      ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
+      ...(call.request === undefined ? {} : { request: { id: call.request } }),
     },
     context.dir,
     context.events,

@@ -10,6 +10,8 @@ export interface ExecRequest extends Pick<ExecOptions, 'env' | 'cwd' | 'user' | 
   argv: readonly string[];
   /** False: it reads end of file at once. */
   stdin: boolean;
+  /** Nobody waits for it: what is not read is given up. */
+  ring?: boolean;
   /** Names the session. Default: a new id. */
   execId?: string;
 }
@@ -45,6 +47,7 @@ export async function startExec(
       user: request.user,
       tty: request.tty,
       stdin: request.stdin,
+      output: request.ring ? 'ring' : undefined,
     },
     signal,
   );

@@ -2,7 +2,9 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createId } from '@paralleldrive/cuid2';
 import { operationAllowed } from '@vivarium/lifecycle';
-import { type CallOptions, type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import type { MarkedCall } from '../requests/request.ts';
+import { expectSaveable } from '../volumes/in-use.ts';
 import { deadlines, invalidState } from './actions.ts';
 import type { Context } from './context.ts';
 import { checkForkOptions, makeCopies } from './copies.ts';
@@ -18,9 +20,9 @@ export const capturesDir = (context: Pick<Context, 'dir'>): string =>
 export async function forkInstance(
   context: Context,
   source: Instance,
-  options: ForkOptions & CallOptions,
+  options: ForkOptions & MarkedCall,
 ): Promise<Instance[]> {
-  const call = { signal: options.signal, onProgress: options.onProgress };
+  const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
   const dir = path.join(capturesDir(context), createId());
   try {
     const origin = await take(context, source, options, dir);
@@ -34,7 +36,7 @@ export async function forkInstance(
 function take(
   context: Context,
   source: Instance,
-  options: ForkOptions & CallOptions,
+  options: ForkOptions & MarkedCall,
   dir: string,
 ): Promise<Origin> {
   return context.door.run(
@@ -48,6 +50,7 @@ function take(
         if (source.gone) throw new VivError('not_found', `${source.record.name} has been deleted`);
         if (!operationAllowed(source.state, 'fork')) throw invalidState(source, 'fork');
         checkForkOptions(options, source.state.toLowerCase() as ForkState);
+        expectSaveable(source, 'fork');
         return undefined;
       },
     },

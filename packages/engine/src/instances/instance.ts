@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { State } from '@vivarium/lifecycle';
-import type { LimitEffect, VivError } from '@vivarium/model';
+import type { HealthStatus, LimitEffect, VivError } from '@vivarium/model';
 import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest, WorkloadExit } from '../guest/guest.ts';
 import type { Holdable } from '../operations/door.ts';
@@ -47,6 +47,8 @@ export class Instance implements Holdable {
   /** How the VM is being ended, when it is being ended by us. */
   ending: 'stopped' | 'killed' | undefined;
   gone = false;
+  /** What its health checks have found; replaced, never written to. */
+  health: HealthStatus | undefined;
   /** A VMM may be there that could not be looked at: nothing may be removed before it was. */
   sought = false;
   /** Restarts under way, which keep an instance that is otherwise removed at its end. */
@@ -60,7 +62,7 @@ export class Instance implements Holdable {
 
   readonly dir: string;
   readonly #events: EventLog;
-  readonly #changes = new EventEmitter<{ change: [State] }>().setMaxListeners(0);
+  readonly #changes = new EventEmitter<{ change: [State]; health: [] }>().setMaxListeners(0);
   #transient: Transient | undefined;
   #machineStatus: MachineStatus | undefined;
   #unknown: VivError | undefined;
@@ -185,6 +187,18 @@ export class Instance implements Holdable {
       outcome,
       ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
     });
+  }
+
+  observeHealth(health: HealthStatus | undefined): void {
+    if (health === this.health) return;
+    this.health = health;
+    this.#changes.emit('health');
+  }
+
+  /** Called whenever its health was looked at, until the returned function is called. */
+  onHealth(listener: () => void): () => void {
+    this.#changes.on('health', listener);
+    return () => this.#changes.off('health', listener);
   }
 
   /** Called with each new state until the returned function is called. */

@@ -6,19 +6,27 @@ import { applyLimits } from '../limits/apply.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Template } from '../templates/template.ts';
+import { readyVolumes } from '../volumes/in-use.ts';
 import type { Context } from './context.ts';
 import { consoleLines, markConsole, panicIn } from './evidence.ts';
 import type { Instance } from './instance.ts';
 import { guestConfig, guestIdentity, machineSpec } from './machine-spec.ts';
+import { mountIn } from './volumes.ts';
 import { watchMachine } from './watch.ts';
 
-/** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. */
+/** Starts the VMM of a stopped instance, and has it watched. Undone by ending it. `fromMemory`: `from` is an instance's, no template. */
 export async function launch(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { run, from, holdPorts }: { run: boolean; from?: SavedState; holdPorts?: boolean },
+  {
+    run,
+    from,
+    fromMemory = false,
+    holdPorts,
+  }: { run: boolean; from?: SavedState; fromMemory?: boolean; holdPorts?: boolean },
 ): Promise<Machine> {
+  await readyVolumes(context, instance, operation, { fromMemory });
   const { record } = instance;
   operation.step('launch the VMM');
   operation.progress({ stage: 'launching' });
@@ -89,6 +97,10 @@ export async function bringUp(
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
     await Promise.race([introduce(context, record, guest, template, signal), died]);
+    operation.step('mount the volumes');
+    stage = 'volumes';
+    for (const attachment of record.volumes ?? [])
+      await Promise.race([mountIn(guest, attachment, signal), died]);
     operation.step('start the workload');
     stage = 'entrypoint';
     await Promise.race([guest.startWorkload(workload(record), signal), died]);

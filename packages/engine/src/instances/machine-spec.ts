@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
 import type { GuestConfig, GuestIdentity } from '../guest/guest.ts';
+import { logDefaults } from '../service/options.ts';
 import type { InstanceRecord } from '../store/record.ts';
+import { diskOf } from '../volumes/attachments.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 
@@ -46,6 +48,7 @@ export async function machineSpec(
     disks: [
       { ...layers.disk, serial: layersSerial },
       { serial: rootSerial, path: context.disks.path(instance.dir), format: 'qcow2', readOnly: false },
+      ...(record.volumes ?? []).map((attachment) => diskOf(context, attachment)),
     ],
     ...(record.nic === undefined ? {} : { nic: record.nic }),
     publish: spec.ports.map((port, index) => ({
@@ -57,7 +60,7 @@ export async function machineSpec(
     run,
     detached: !context.embedded || spec.detached,
     ...(holdPorts ? { holdPorts } : {}),
-    logs: { maxBytes: 10 * MiB, keep: 1 },
+    logs: spec.logs ?? logDefaults,
   };
 }
 

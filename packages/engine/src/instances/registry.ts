@@ -9,8 +9,8 @@ export class InstanceRegistry implements Instances {
   /** By {@link positionOf}: clocks jump, and a millisecond has room for many instances. */
   readonly #ordered: Instance[] = [];
 
-  /** Told of each one that is added. */
-  onAdd: ((instance: Instance) => void) | undefined;
+  /** Told of each instance that comes. */
+  readonly arrived: ((instance: Instance) => void)[] = [];
 
   all(): Iterable<Instance> {
     return this.#byId.values();
@@ -66,7 +66,7 @@ export class InstanceRegistry implements Instances {
     this.#byId.set(instance.id, instance);
     this.#byName.set(instance.record.name, instance);
     this.#ordered.splice(this.#indexOf(positionOf(instance)), 0, instance);
-    this.onAdd?.(instance);
+    for (const tell of this.arrived) tell(instance);
   }
 
   remove(instance: Instance): void {

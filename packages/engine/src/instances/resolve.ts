@@ -1,8 +1,11 @@
-import { type CreateOptions, type ImageConfig, type PortRequest, parseSize, VivError } from '@vivarium/model';
+import { type CreateOptions, type PortRequest, parseSize, VivError } from '@vivarium/model';
 import type { StoredImage } from '../images/store.ts';
 import { checkLimits, mergeLimits } from '../limits/check.ts';
+import { checkService, resolveService } from '../service/options.ts';
 import { checkPolicy, checkWake } from '../standby/policy.ts';
 import type { InstanceSpec } from '../store/record.ts';
+import { checkMounts } from '../volumes/rules.ts';
+import { checkCommand, commandLine, commandParts } from './command.ts';
 import { checkName } from './names.ts';
 import { checkStopTimeout } from './times.ts';
 
@@ -44,39 +47,37 @@ export function checkOptions(
     ...limits.diskBytes,
     most: host.diskBytes ?? limits.diskBytes.most,
   });
-  if (Object.keys(options.tags ?? {}).length > limits.tags) {
-    throw new VivError('invalid_request', `More than ${limits.tags} tags`);
-  }
-  for (const key of Object.keys(options.env ?? {})) {
-    if (key === '' || key.includes('=') || key.includes('\0')) {
-      throw new VivError(
-        'invalid_request',
-        `Not the name of an environment variable: ${JSON.stringify(key)}`,
-      );
-    }
-  }
-  for (const [field, words] of [
-    ['cmd', options.cmd],
-    ['entrypoint', options.entrypoint],
-  ] as const) {
-    if (words?.some((word) => word.includes('\0')))
-      throw new VivError('invalid_request', `${field} has a NUL byte`);
-  }
+  checkTags(options.tags);
+  checkEnv(options.env ?? {});
+  checkCommand(options);
   if (
     options.hostname !== undefined &&
     !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/.test(options.hostname)
   ) {
     throw new VivError('invalid_request', `Not a host name: ${JSON.stringify(options.hostname)}`);
   }
+  checkService(options);
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
   if (options.autoStandby !== undefined) checkPolicy(options.autoStandby);
   if (options.wake !== undefined) checkWake(options.wake);
   if (options.limits !== undefined) checkLimits(options.limits);
   for (const port of options.ports ?? []) checkPort(port);
+  checkMounts(options.volumes);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
     throw new VivError('invalid_request', 'Ports cannot be published without a network', {
       hint: 'Leave out network: none, or reach the port through the agent with vm.connect().',
     });
+  }
+}
+
+export function checkEnv(env: Record<string, unknown>): void {
+  for (const key of Object.keys(env)) {
+    if (key === '' || key.includes('=') || key.includes('\0')) {
+      throw new VivError(
+        'invalid_request',
+        `Not the name of an environment variable: ${JSON.stringify(key)}`,
+      );
+    }
   }
 }
 
@@ -106,7 +107,7 @@ export function resolveSpec(
     image: { reference, digest: image.digest },
     ...sizesOf(options),
     env: { ...config.env, ...options.env },
-    command: commandLine(options, config),
+    command: commandLine(commandParts(options, config)),
     user: options.user ?? config.user,
     cwd: options.cwd ?? (config.workingDir || '/'),
     hostname: options.hostname ?? name,
@@ -127,14 +128,9 @@ export function resolveSpec(
     ...(options.autoStandby === undefined ? {} : { autoStandby: options.autoStandby }),
     ...(options.wake === undefined ? {} : { wake: options.wake }),
     ...(asked === undefined ? {} : { limits: asked }),
+    ...commandParts(options, config),
+    ...resolveService(options),
   };
-}
-
-function commandLine(options: CreateOptions, config: ImageConfig): string[] {
-  const entrypoint = options.entrypoint ?? config.entrypoint;
-  // An entrypoint of one's own drops the image's Cmd, which was written for another program.
-  const cmd = options.cmd ?? (options.entrypoint === undefined ? config.cmd : []);
-  return [...entrypoint, ...cmd];
 }
 
 function sizeWithin(
@@ -159,4 +155,10 @@ function checkPort(port: PortRequest): void {
       hint: 'Ports are 1 to 65535; a host port of 0 takes a free one.',
     });
   }
+}
+
+/** Of an instance, a snapshot or an image. @throws VivError `invalid_request`. */
+export function checkTags(tags: Record<string, string> = {}): void {
+  if (Object.keys(tags).length > limits.tags)
+    throw new VivError('invalid_request', `More than ${limits.tags} tags`);
 }

@@ -13,7 +13,7 @@ export async function restartInstance(
 ): Promise<ActionResult> {
   instance.restarts += 1;
   try {
-    await stopInstance(context, instance, options);
+    await stopInstance(context, instance, { ...options, holdsBack: false });
     return await startInstance(context, instance, options);
   } finally {
     instance.restarts -= 1;

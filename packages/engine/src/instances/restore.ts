@@ -9,7 +9,7 @@ import type { Instance } from './instance.ts';
 import { connect, launch } from './launch.ts';
 import { guestIdentity } from './machine-spec.ts';
 import { atRest } from './standstill.ts';
-import { settleSuspended } from './suspend.ts';
+import { dropTops, settleSuspended } from './suspend.ts';
 import { endAfterWorkload, watchGuest } from './watch.ts';
 
 /** Milliseconds a restored agent has to say something: it was answering when it was saved. */
@@ -28,7 +28,7 @@ export async function restoreSuspended(
   const state = await readSavedState(savedDir(instance));
   if (state === undefined) throw damaged(savedDir(instance), 'it is not there');
   await settleSuspended(context, instance);
-  operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+  operation.undo('take back what was written to the disk', () => dropTops(context, instance));
   await resurrect(context, instance, operation, state, {
     state: suspended.was,
     frozen: suspended.frozen,
@@ -58,7 +58,12 @@ export async function resurrect(
 ): Promise<void> {
   // Paused without its agent: there is nobody to tell, and nothing may run.
   const asleep = state === 'paused' && !frozen;
-  const machine = await launch(context, instance, operation, { run: !asleep, from: saved, holdPorts: true });
+  const machine = await launch(context, instance, operation, {
+    run: !asleep,
+    from: saved,
+    fromMemory: true,
+    holdPorts: true,
+  });
   if (asleep) {
     await letThrough(instance, machine);
     instance.leave();

@@ -1,5 +1,6 @@
 import { type ActionResult, type CallOptions, VivError } from '@vivarium/model';
 import type { Machine } from '../drivers/driver.ts';
+import { holdBack } from '../service/apply.ts';
 import { changed, invalidState, request } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
@@ -19,6 +20,7 @@ export async function shutdownInstance(
   }
   return context.door.run(instance, request(instance, 'shutdown', call), async (operation) => {
     const { machine } = instance;
+    holdBack(context, instance);
     if (machine === undefined) throw invalidState(instance, 'shutdown');
     operation.step('keep the VMM');
     await machine.onGuestOff('keep');

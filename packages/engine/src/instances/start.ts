@@ -1,18 +1,22 @@
 import { type ActionResult, type CallOptions, isVivError, VivError } from '@vivarium/model';
 import type { Machine } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
+import { afterStart, attemptBegun } from '../service/restart-rule.ts';
 import type { Template } from '../templates/template.ts';
 import { changed, request } from './actions.ts';
+import { boots, type CommandOverride, checkCommand, notAtBoot, overrideCommand } from './command.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { bringUp, launch } from './launch.ts';
 import { restoreSuspended } from './restore.ts';
-import { removeSaved, settleSuspended } from './suspend.ts';
+import { dropTops, removeSaved, settleSuspended } from './suspend.ts';
 import { watchGuest } from './watch.ts';
 
-export interface StartOptions extends CallOptions {
+export interface StartOptions extends CallOptions, CommandOverride {
   /** From no saved or booted memory. Default false. */
   cold?: boolean;
+  /** By its restart policy, and only where that still wants it. Default false: by somebody. */
+  byPolicy?: boolean;
 }
 
 /**
@@ -22,21 +26,38 @@ export interface StartOptions extends CallOptions {
 export async function startInstance(
   context: Context,
   instance: Instance,
-  { cold = false, ...call }: StartOptions = {},
+  { cold = false, byPolicy = false, cmd, entrypoint, ...call }: StartOptions = {},
 ): Promise<ActionResult> {
   const began = performance.now();
-  const result = await context.door.run(
+  const override = checkCommand({ cmd, entrypoint });
+  const { check, ...rest } = request(instance, 'start', call, {
+    parameters: { cold, ...override },
+    hint: instance.state === 'Paused' ? 'Resume it.' : undefined,
+  });
+  const result = await context.door.run<ActionResult>(
     instance,
-    request(instance, 'start', call, {
-      parameters: { cold },
-      hint: instance.state === 'Paused' ? 'Resume it.' : undefined,
-    }),
+    {
+      ...rest,
+      check: () => {
+        if (byPolicy && instance.record.restart?.nextAttemptAt === undefined)
+          return { answer: { changed: false, state: instance.state } };
+        if (override !== undefined && !boots(instance, cold)) throw notAtBoot(instance);
+        return check?.();
+      },
+    },
     async (operation) => {
-      using _room = await context.admission.reserve(instance);
       const suspended = instance.state === 'Suspended';
+      if (override !== undefined) overrideCommand(context, instance, operation, override);
+      const { restart } = instance.record;
+      if (byPolicy) instance.change({ restart: attemptBegun(restart, context.clock.now()) });
+      using _room = await context.admission.reserve(instance);
       if (!suspended) await removeSaved(instance);
       if (suspended && !cold) await restoreSuspended(context, instance, operation);
       else await boot(context, instance, operation, cold);
+      instance.change({
+        restart: afterStart(instance.record.restart, byPolicy),
+        upAt: new Date(context.clock.now()).toISOString(),
+      });
       instance.leave();
       operation.progress({ stage: 'running', milliseconds: Math.round(performance.now() - began) });
       return changed(instance);
@@ -58,7 +79,7 @@ async function boot(
   if (suspended !== undefined) {
     // Its memory is given up only once the guest is up; until then the disk can be what it was.
     await settleSuspended(context, instance);
-    operation.undo('take back what was written to the disk', () => context.disks.dropTop(instance.dir));
+    operation.undo('take back what was written to the disk', () => dropTops(context, instance));
   }
   const prepared = instance.state === 'Created' ? instance.machine : undefined;
   const left = instance.state === 'Shutdown' ? instance.machine : undefined;
@@ -73,6 +94,7 @@ async function boot(
     operation.undo('keep the saved memory', () => instance.change({ suspended }));
     instance.change({ suspended: undefined });
   }
+  instance.change({ pendingChanges: undefined });
   watchGuest(context, instance, machine.machine, guest);
 }
 

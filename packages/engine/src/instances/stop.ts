@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ActionResult, type CallOptions, VivError } from '@vivarium/model';
 import type { Machine } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
+import { holdBack } from '../service/apply.ts';
 import { changed, request } from './actions.ts';
 import type { Context } from './context.ts';
 import { flattenSoon } from './flatten.ts';
@@ -14,6 +15,8 @@ export interface StopOptions extends CallOptions {
   timeoutMs?: number;
   /** No asking. */
   force?: boolean;
+  /** Its restart policy holds still until the next start. Default true: somebody wants it stopped. */
+  holdsBack?: boolean;
 }
 
 /** Milliseconds the agent has to agree to a shutdown; it is asked twice. */
@@ -27,7 +30,7 @@ export async function stopInstance(
   instance: Instance,
   options: StopOptions = {},
 ): Promise<ActionResult> {
-  const { timeoutMs = instance.record.spec.stopTimeoutMs, force = false } = options;
+  const { timeoutMs = instance.record.spec.stopTimeoutMs, force = false, holdsBack = true } = options;
   checkStopTimeout(timeoutMs);
   // A start that is cut short has gone back to Stopped by the time we are let in: the caller's stop did that.
   // From saved memory it has gone back to Suspended.
@@ -51,8 +54,14 @@ export async function stopInstance(
         return nothing && { answer: { ...nothing.answer, changed: cutShort } };
       },
     },
-    (operation) => stopNow(context, instance, operation, { timeoutMs, force }),
+    (operation) => {
+      // Before anything is done: it holds also where this process dies in the middle.
+      if (holdsBack) holdBack(context, instance);
+      return stopNow(context, instance, operation, { timeoutMs, force });
+    },
   );
+  // It was down already, and its policy was about to start it.
+  if (holdsBack) holdBack(context, instance);
   void flattenSoon(context, instance);
   return result;
 }

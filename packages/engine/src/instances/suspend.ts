@@ -4,6 +4,7 @@ import { isPortHolder, type Machine, type PortTraffic } from '../drivers/driver.
 import type { Operation } from '../operations/operation.ts';
 import { wakes } from '../standby/policy.ts';
 import { writeRecord } from '../store/record.ts';
+import { dropVolumeTops, layerVolumes } from '../volumes/in-use.ts';
 import { changed, invalidState, request } from './actions.ts';
 import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
@@ -89,8 +90,15 @@ export async function settleSuspended(context: Context, instance: Instance): Pro
   const { suspended } = instance.record;
   if (suspended === undefined || suspended.layered) return;
   await layerAtRest(context, instance);
+  await layerVolumes(context, instance);
   instance.change({ suspended: { ...suspended, layered: true } });
   await writeRecord(instance.dir, instance.record);
+}
+
+/** What was written to its disks since its memory was saved. */
+export async function dropTops(context: Context, instance: Instance): Promise<void> {
+  await context.disks.dropTop(instance.dir);
+  await dropVolumeTops(context, instance);
 }
 
 /** Suspended -> Stopped: the memory is given up, the disk is as if the power had failed. */

@@ -6,7 +6,7 @@ import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { endMachine } from './look.ts';
 import { greet } from './reconnect.ts';
-import { settleSuspended } from './suspend.ts';
+import { dropTops, settleSuspended } from './suspend.ts';
 import { watchGuest } from './watch.ts';
 
 /*
@@ -54,5 +54,5 @@ async function letGo(context: Context, instance: Instance): Promise<void> {
 export async function takeBackRestore(context: Context, instance: Instance): Promise<void> {
   await endMachine(instance);
   if (instance.machine !== undefined) throw new VivError('vmm_failed', 'Its VMM could not be ended');
-  if (instance.record.suspended?.layered) await context.disks.dropTop(instance.dir);
+  if (instance.record.suspended?.layered) await dropTops(context, instance);
 }

@@ -1,8 +1,9 @@
 import { type InstanceInfo, VivError } from '@vivarium/model';
+import { serviceInfo } from '../service/view.ts';
 import type { Instance } from './instance.ts';
 
 /** All that is shown of an instance. Each is replaced when it changes, never written to; only an operation goes on. */
-type Sources = Pick<Instance, 'record' | 'state' | 'machine' | 'stateError' | 'operation'>;
+type Sources = Pick<Instance, 'record' | 'state' | 'machine' | 'stateError' | 'operation' | 'health'>;
 
 /** An instance as both doors show it. Asks nobody: a list of thousands costs no call. */
 export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
@@ -48,10 +49,14 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(spec.autoStandby === undefined ? {} : { autoStandby: spec.autoStandby }),
     ...(spec.limits === undefined ? {} : { limits: spec.limits }),
     ...(spec.wake === undefined ? {} : { wake: spec.wake }),
+    ...(record.volumes === undefined
+      ? {}
+      : { volumes: record.volumes.map(({ volumeId, path, mode }) => ({ volumeId, path, mode })) }),
     ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
     ...(record.snapshotId === undefined ? {} : { snapshotId: record.snapshotId }),
     ...(record.pool === undefined ? {} : { pool: record.pool.name }),
     ...(record.pool?.acquiredAt === undefined ? {} : { acquiredAt: record.pool.acquiredAt }),
+    ...serviceInfo(instance),
     driver: driver,
     ...(machine === undefined
       ? {}
@@ -76,7 +81,7 @@ const shown = new WeakMap<Instance, Shown>();
 
 /** As {@link instanceInfo}, but the same object as long as nothing about the instance has changed. Frozen. */
 export function sharedInfo(instance: Instance, driver: string): Readonly<InstanceInfo> {
-  const { record, state, machine, stateError } = instance;
+  const { record, state, machine, stateError, health } = instance;
   // What is being done changes step by step, and is over soon.
   if (instance.operation !== undefined) return instanceInfo(instance, driver);
   const last = shown.get(instance);
@@ -84,11 +89,12 @@ export function sharedInfo(instance: Instance, driver: string): Readonly<Instanc
     last?.record === record &&
     last.state === state &&
     last.machine === machine &&
-    last.stateError === stateError
+    last.stateError === stateError &&
+    last.health === health
   ) {
     return last.info;
   }
   const info = Object.freeze(instanceInfo(instance, driver));
-  shown.set(instance, { record, state, machine, stateError, info });
+  shown.set(instance, { record, state, machine, stateError, health, info });
   return info;
 }

@@ -34,7 +34,8 @@ export function waitForInstance(
       );
     }
     // What has ended does not begin again by itself. One that nobody has started yet may still be started.
-    const resting = state === 'Stopped' && moved && !states.includes('Deleted');
+    const restarts = instance.record.restart?.nextAttemptAt !== undefined;
+    const resting = state === 'Stopped' && moved && !restarts && !states.includes('Deleted');
     // The operation that brought it here may still bring it on (a restart); its end changes no state and tells nobody.
     if (resting && instance.held !== undefined) void instance.held.ended.then(() => setImmediate(look));
     const ended = state === 'Error' || (resting && instance.held === undefined);

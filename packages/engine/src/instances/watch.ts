@@ -1,6 +1,7 @@
 import { type ExitInfo, isVivError, VivError } from '@vivarium/model';
 import type { ExitRecord, Machine } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
+import { applyPolicy } from '../service/apply.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
 import { deleteInstance } from './delete.ts';
@@ -103,6 +104,8 @@ export async function keepExit(context: Context, instance: Instance, record: Exi
   );
   instance.change({ phase: 'made', exit, stoppedAt: exit.at });
   instance.emit('exit', { ...exit });
+  // Of a start that did not succeed whoever started it is told, and makes of it what is to be made.
+  if (instance.operation?.action !== 'start' || instance.guest !== undefined) applyPolicy(context, instance);
   if (instance.gone) return;
   try {
     context.journal.save(instance.record);

@@ -1,5 +1,5 @@
 import { watch } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LineSplitter } from './lines.ts';
 
@@ -20,24 +20,79 @@ async function openLog(file: string): Promise<FileHandle | undefined> {
   }
 }
 
+/** One of the files that a log lies in. */
+interface Generation {
+  file: string;
+  ino: number;
+}
+
+/** A log and the rotated files before it, the oldest first. */
+async function generations(file: string): Promise<Generation[]> {
+  const base = path.basename(file);
+  const numbered: { name: string; age: number }[] = [];
+  for (const name of await namesIn(path.dirname(file))) {
+    const rest = name.startsWith(base) ? name.slice(base.length) : undefined;
+    if (rest === '') numbered.push({ name, age: 0 });
+    else if (rest !== undefined && /^\.\d{1,3}$/.test(rest))
+      numbered.push({ name, age: Number(rest.slice(1)) });
+  }
+  const found: Generation[] = [];
+  for (const { name } of numbered.sort((a, b) => b.age - a.age)) {
+    const full = path.join(path.dirname(file), name);
+    const ino = await inodeOf(full);
+    // The same file twice: it was renamed between two looks.
+    if (ino !== undefined && found.at(-1)?.ino !== ino) found.push({ file: full, ino });
+  }
+  return found;
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+async function inodeOf(file: string): Promise<number | undefined> {
+  try {
+    return (await stat(file)).ino;
+  } catch (error) {
+    // Between the rename of a rotation and the new file.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** True when there is anything to read, rotated or not. */
 export async function logExists(file: string): Promise<boolean> {
-  for (const name of [file, `${file}.1`]) {
-    const handle = await openLog(name);
-    if (handle !== undefined) {
-      await handle.close();
-      return true;
-    }
+  return (await generations(file)).length > 0;
+}
+
+/**
+ * The file that is to be read after the one in hand (undefined: none yet); undefined where that is the last. One that is gone has
+ * been rotated away, and the oldest that is left comes after it.
+ */
+async function openNext(file: string, current: number | undefined): Promise<FileHandle | undefined> {
+  for (;;) {
+    const all = await generations(file);
+    const next = all[all.findIndex(({ ino }) => ino === current) + 1];
+    if (next === undefined) return undefined;
+    const handle = await openLog(next.file);
+    if (handle === undefined) continue;
+    if ((await handle.stat()).ino === next.ino) return handle;
+    // A rotation between look and open.
+    await handle.close();
   }
-  return false;
 }
 
 /** Comes once among the lines, when all that was there at first has been read. */
 export const caughtUp = Symbol('caught up');
 
 /**
- * The lines of a log and of the rotated file before it, then (with `follow`) what is appended, over rotations: the old file
- * is read to its end before the new one is begun.
+ * The lines of a log and of the rotated files before it, then (with `follow`) what is appended, over rotations: each file is read to
+ * its end before the next one is begun. A reader that falls behind by more files than are kept misses those that are gone.
  */
 export async function* followLines(
   file: string,
@@ -60,28 +115,21 @@ export async function* followLines(
   watcher?.on('error', end);
   const splitter = new LineSplitter();
   let handle: FileHandle | undefined;
+  let current: number | undefined;
   try {
-    const before = await openLog(`${file}.1`);
-    if (before !== undefined) {
-      try {
-        yield* drain(before, splitter);
-      } finally {
-        await before.close();
-      }
-    }
     for (;;) {
       const last = over || !follow;
       wake = Promise.withResolvers();
-      handle ??= await openLog(file);
-      if (handle !== undefined) {
-        yield* drain(handle, splitter);
-        if (signal?.aborted) return;
-        if (await rotated(handle, file)) {
-          yield* drain(handle, splitter);
-          await handle.close();
-          handle = undefined;
-          continue;
-        }
+      if (handle !== undefined) yield* drain(handle, splitter);
+      if (signal?.aborted) return;
+      const next = await openNext(file, current);
+      if (next !== undefined) {
+        // Nothing is written to it any more; but it may have been since it was read.
+        if (handle !== undefined) yield* drain(handle, splitter);
+        await handle?.close();
+        handle = next;
+        current = (await next.stat()).ino;
+        continue;
       }
       if (signal?.aborted) return;
       if (last) break;
@@ -103,16 +151,5 @@ async function* drain(handle: FileHandle, splitter: LineSplitter): AsyncGenerato
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
     if (bytesRead === 0) return;
     yield* splitter.push(buffer.subarray(0, bytesRead));
-  }
-}
-
-async function rotated(handle: FileHandle, file: string): Promise<boolean> {
-  try {
-    const [mine, theirs] = await Promise.all([handle.stat(), stat(file)]);
-    return mine.ino !== theirs.ino;
-  } catch (error) {
-    // Between the rename of a rotation and the new file.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
   }
 }

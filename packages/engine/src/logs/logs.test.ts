@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -91,6 +91,63 @@ describe('following a log', () => {
       script[line]?.();
     }
     assert.deepEqual(seen, ['older', 'old', 'new', 'last of this file', 'first of the next', 'no line end']);
+  });
+
+  it('misses no line and gives none twice, however often the log is rotated behind a slow reader', async () => {
+    const keep = 3;
+    const rotate = () => {
+      for (let n = keep - 1; n >= 1; n--)
+        if (existsSync(`${file}.${n}`)) renameSync(`${file}.${n}`, `${file}.${n + 1}`);
+      renameSync(file, `${file}.1`);
+      writeFileSync(file, '');
+    };
+    let written = 0;
+    const write = (lines: number) => {
+      for (let n = 0; n < lines; n++) appendFileSync(file, `line ${written++}\n`);
+    };
+    writeFileSync(file, '');
+    write(10);
+    rotate();
+    write(10);
+    const ended = Promise.withResolvers<void>();
+    const seen: unknown[] = [];
+    for await (const line of followLines(file, { follow: true, ended: ended.promise })) {
+      if (line === caughtUp) {
+        write(5);
+        continue;
+      }
+      seen.push(line);
+      // As many rotations as files are kept, while the reader is at the end of the file that becomes the oldest.
+      if (seen.length === written && written < 500) {
+        for (let n = 0; n < keep; n++) {
+          write(10);
+          rotate();
+        }
+        write(10);
+      } else if (seen.length === written) ended.resolve();
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: written }, (_, n) => `line ${n}`),
+    );
+  });
+
+  it('goes on with what is left where files were rotated away before they were read', async () => {
+    writeFileSync(file, 'first\n');
+    const ended = Promise.withResolvers<void>();
+    const seen: unknown[] = [];
+    for await (const line of followLines(file, { follow: true, ended: ended.promise })) {
+      seen.push(line);
+      if (line === caughtUp) {
+        // Nothing is kept but the log itself.
+        rmSync(file);
+        writeFileSync(file, 'lost\n');
+        rmSync(file);
+        writeFileSync(file, 'last\n');
+      }
+      if (line === 'last') ended.resolve();
+    }
+    assert.deepEqual(seen, ['first', caughtUp, 'last']);
   });
 
   it('ends at once when it is not asked to follow, and when its signal fires', async () => {

@@ -16,11 +16,11 @@ export type HandOut =
 export async function handOut(
   { context, stage, log }: PoolParts,
   instance: Instance,
-  signal: AbortSignal,
+  { signal, request }: { signal: AbortSignal; request?: string },
 ): Promise<HandOut> {
   let marked = false;
   try {
-    await markAcquired(context, instance, stage.state, signal);
+    await markAcquired(context, instance, stage.state, { signal, request });
     marked = true;
     log.add('acquired', {}, instance.id);
     const vm = new EngineVm(context, instance);
@@ -42,7 +42,7 @@ async function markAcquired(
   context: Context,
   instance: Instance,
   ready: State,
-  signal?: AbortSignal,
+  { signal, request }: { signal?: AbortSignal; request?: string },
 ): Promise<void> {
   // A rename that somebody happens to make is no reason to send anybody away.
   while (instance.held !== undefined) await instance.held.ended;
@@ -63,7 +63,13 @@ async function markAcquired(
         instance.change({ pool });
         await writeRecord(instance.dir, instance.record);
       });
-      instance.change({ pool: { ...pool, acquiredAt: new Date().toISOString() } });
+      instance.change({
+        pool: {
+          ...pool,
+          acquiredAt: new Date().toISOString(),
+          ...(request === undefined ? {} : { request }),
+        },
+      });
       await writeRecord(instance.dir, instance.record);
       // The caller may have gone meanwhile.
       operation.signal.throwIfAborted();

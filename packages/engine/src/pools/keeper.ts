@@ -2,7 +2,9 @@ import { abortReason, type CallOptions, type PoolInfo, VivError, type Vm } from 
 import type { Context } from '../instances/context.ts';
 import { referenceOf } from '../instances/create.ts';
 import type { Instance } from '../instances/instance.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import type { PoolRecord } from '../store/pools.ts';
+import { EngineVm } from '../vm.ts';
 import { OwnTimers, type PoolClock } from './clock.ts';
 import { discard } from './discard.ts';
 import { brief, Filler, type FillListener, type PoolParts } from './filler.ts';
@@ -111,6 +113,26 @@ export class PoolKeeper implements MemberListener, FillListener {
     return this.#members.ready().length + this.#members.count('acquired', 'handing') >= this.record.size;
   }
 
+  /**
+   * The VM that a request with an idempotency key was given by a predecessor, brought to Running. Undefined where it was given none, or
+   * one that it can have no use of.
+   */
+  async givenTo({ request, ...call }: MarkedCall): Promise<Vm | undefined> {
+    const instance = this.instances().find(({ record: { pool } }) => pool?.request === request);
+    if (instance === undefined) return undefined;
+    const vm = new EngineVm(this.#parts.context, instance);
+    const runs = () => instance.state === 'Running';
+    if (runs()) return vm;
+    try {
+      await this.#parts.stage.wake(vm, call);
+      if (runs()) return vm;
+    } catch (error) {
+      this.log.add('lost', { state: instance.state, error: brief(VivError.from(error)) }, instance.id);
+    }
+    await discard(this.#parts.context, instance);
+    return undefined;
+  }
+
   tend(): void {
     if (!this.#begun || this.#dead || this.#stop.signal.aborted) return;
     this.#serve();
@@ -120,9 +142,9 @@ export class PoolKeeper implements MemberListener, FillListener {
     this.#full = full;
   }
 
-  async acquire({ signal }: CallOptions): Promise<Vm> {
+  async acquire({ signal, request }: MarkedCall): Promise<Vm> {
     if (this.#halted !== undefined) throw this.#halted;
-    const waiter = this.#waiters.join(signal);
+    const waiter = this.#waiters.join(signal, request);
     this.tend();
     if (this.#waiters.includes(waiter)) {
       this.log.add('waiting', { waiting: this.#waiters.size });
@@ -147,7 +169,7 @@ export class PoolKeeper implements MemberListener, FillListener {
   async #hand(member: Member, waiter: Waiter): Promise<void> {
     const { stop } = this.#parts;
     const signal = waiter.signal === undefined ? stop : AbortSignal.any([stop, waiter.signal]);
-    const outcome = await handOut(this.#parts, member.instance, signal);
+    const outcome = await handOut(this.#parts, member.instance, { signal, request: waiter.request });
     if (this.#dead) return;
     member.part = outcome.marked ? 'acquired' : 'ready';
     if (outcome.vm !== undefined) waiter.resolve(outcome.vm);

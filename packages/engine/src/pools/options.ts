@@ -13,7 +13,15 @@ export const defaults = { size: 2, stage: 'running', creationTimeoutMs: 120_000 
 const mostVms = 1000;
 
 /** What a VM of a pool is not asked: the pool gives names, and ends and watches what it made. */
-const notOfPools = ['name', 'autoRemove', 'attach'] as const;
+const notOfPools = [
+  'name',
+  'autoRemove',
+  'attach',
+  'restartPolicy',
+  'ttlMs',
+  'expiresAt',
+  'autostart',
+] as const;
 
 /**
  * A pool as it is kept, with every default filled in. All that can be judged before the first VM is made is judged here.
@@ -49,6 +57,15 @@ export function poolRecord(
       },
     );
   }
+  const shared = (vm.volumes ?? []).find(({ mode = 'rw' }) => mode === 'rw');
+  if (shared !== undefined)
+    throw new VivError(
+      'invalid_request',
+      `The VMs of a pool can't all write to the volume ${shared.volume}`,
+      {
+        hint: 'Attach it read-only or with an overlay.',
+      },
+    );
   referenceOf(vm.image);
   return {
     format: 1,

@@ -1,5 +1,5 @@
 import {
-  type CallOptions,
+  type MakingOptions,
   type Pool,
   type PoolEvent,
   type PoolInfo,
@@ -7,6 +7,7 @@ import {
   type Vm,
 } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
+import { acquisition } from '../requests/pools.ts';
 import { discard } from './discard.ts';
 import type { PoolKeeper } from './keeper.ts';
 
@@ -41,8 +42,8 @@ export class EnginePool implements Pool {
     return this.info;
   }
 
-  acquire(options: CallOptions = {}): Promise<Vm> {
-    return this.#keeper.acquire(options);
+  acquire(options: MakingOptions = {}): Promise<Vm> {
+    return this.#context.requests.once(options, acquisition(this.#context, this.#keeper));
   }
 
   async release(idOrName: string): Promise<void> {

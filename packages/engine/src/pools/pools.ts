@@ -1,12 +1,14 @@
 import {
   abortReason,
-  type CallOptions,
+  type MakingOptions,
   type PoolInfo,
   type PoolOptions,
   type Pools,
   VivError,
 } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
+import { poolMaking } from '../requests/pools.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import type { PoolRecord, PoolStore } from '../store/pools.ts';
 import { hostClock, type PoolClock } from './clock.ts';
 import { discardAll } from './discard.ts';
@@ -31,10 +33,39 @@ export class EnginePools implements Pools {
 
   async create(
     name: string,
-    { wait = true, signal, onProgress, ...options }: PoolOptions & CallOptions & { wait?: boolean },
+    {
+      wait = true,
+      signal,
+      onProgress,
+      idempotencyKey,
+      ...options
+    }: PoolOptions & MakingOptions & { wait?: boolean },
   ): Promise<EnginePool> {
-    const record = poolRecord(this.#context, name, options, wait ? 'creating' : 'open');
+    const making = poolMaking(
+      {
+        make: (call) => this.#create(name, options, wait, call),
+        find: (which) => this.#find(which),
+        removed: async (keeper) => this.#removals.get(keeper),
+      },
+      name,
+      { ...options, wait },
+    );
+    return this.#handle(await this.#context.requests.once({ signal, onProgress, idempotencyKey }, making));
+  }
+
+  async #create(
+    name: string,
+    options: PoolOptions,
+    wait: boolean,
+    { signal, onProgress, request }: MarkedCall,
+  ): Promise<PoolKeeper> {
+    const record = {
+      ...poolRecord(this.#context, name, options, wait ? 'creating' : 'open'),
+      ...(request === undefined ? {} : { request }),
+    };
     if (signal?.aborted) throw abortReason(signal);
+    const removal = this.#removalOf(name);
+    if (removal !== undefined) await until(removal, signal);
     this.#refuseClosed();
     if (this.#keepers.has(name)) {
       throw new VivError('name_conflict', `There is a pool ${name} already`, {
@@ -45,7 +76,20 @@ export class EnginePools implements Pools {
     const keeper = this.#keep(record);
     keeper.begin(onProgress);
     if (wait) await this.#open(keeper, signal);
-    return this.#handle(keeper);
+    return keeper;
+  }
+
+  #find(which: { id: string } | { request: string }): PoolKeeper | undefined {
+    return [...this.#keepers.values()].find(({ record }) =>
+      'id' in which ? record.id === which.id : record.request === which.request,
+    );
+  }
+
+  /** A name on its way out is waited for: who repeats a create that a kill cut off does not know of it. */
+  #removalOf(name: string): Promise<void> | undefined {
+    const keeper = this.#keepers.get(name);
+    // Whether it failed is told to who asked for it; the name is then still taken.
+    return keeper && this.#removals.get(keeper)?.catch(() => undefined);
   }
 
   async get(name: string): Promise<EnginePool> {

@@ -133,6 +133,20 @@ describe('after the daemon was killed', () => {
     await nothingBut(house, 0);
   });
 
+  it('while somebody still waited for its first VM, and asks again at once, there is one', async () => {
+    const { house } = await poolHouse();
+    await using _house = house;
+    house.host.faults.inject('boot.init', { effect: 'hang' });
+    const struck = house.host.faults.reached('boot.init');
+    cutOff(house.engine.pools.create('p', { image: 'busybox' }));
+    await struck;
+    house.host.faults.clear();
+    await house.reopen();
+    assert.ok((await house.engine.pools.list()).length > 0, 'the old one is still on its way out');
+    await house.engine.pools.create('p', { image: 'busybox', size: 1 });
+    await nothingBut(house, 1);
+  });
+
   it('in the middle of a removal, it is finished', async () => {
     const { house } = await poolHouse();
     await using _house = house;

@@ -3,6 +3,8 @@ import { abortReason, type VivError, type Vm } from '@vivarium/model';
 /** Somebody who waits for a VM. */
 export interface Waiter {
   readonly signal: AbortSignal | undefined;
+  /** The request with an idempotency key that he comes with. */
+  readonly request: string | undefined;
   readonly promise: Promise<Vm>;
   /** VMs that were taken for him and turned out unfit. */
   unfit: number;
@@ -22,9 +24,9 @@ export class Waiters {
     return this.#queue.includes(waiter);
   }
 
-  join(signal: AbortSignal | undefined): Waiter {
+  join(signal: AbortSignal | undefined, request?: string): Waiter {
     const { promise, resolve, reject } = Promise.withResolvers<Vm>();
-    const waiter: Waiter = { signal, promise, unfit: 0, resolve, reject };
+    const waiter: Waiter = { signal, request, promise, unfit: 0, resolve, reject };
     this.#queue.push(waiter);
     if (signal === undefined) return waiter;
     const leave = () => {

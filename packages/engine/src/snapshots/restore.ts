@@ -7,6 +7,7 @@ import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { linkState, type Origin } from '../instances/origin.ts';
 import { writeRecord } from '../store/record.ts';
+import { expectAsSaved } from '../volumes/in-use.ts';
 import type { StoredSnapshot } from './shelf.ts';
 
 /**
@@ -38,6 +39,7 @@ export function restoreInPlace(
     async (operation) => {
       operation.step('look at the snapshot');
       const origin = await originOf();
+      if (origin.state !== undefined) expectAsSaved(context, origin.record.volumes, instance.record.volumes);
       operation.step('put it in place');
       // What follows replaces what is there, and is done again after a kill: there is no way back from here.
       instance.change({ restoring: { snapshotId: info.id } });

@@ -13,6 +13,8 @@ export interface StoredSnapshot {
   record: InstanceRecord;
   was: ForkState;
   frozen: boolean;
+  /** The request with an idempotency key that it was taken for. */
+  request?: string;
 }
 
 const fileName = 'snapshot.json';

@@ -17,7 +17,10 @@ import { flattenSoon } from '../instances/flatten.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkName } from '../instances/names.ts';
 import { takeOrigin } from '../instances/origin.ts';
+import { checkTags } from '../instances/resolve.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { bytesBelow } from '../templates/store.ts';
+import { expectSaveable } from '../volumes/in-use.ts';
 import { putInPlace, restoreInPlace } from './restore.ts';
 import { SnapshotShelf, type StoredSnapshot } from './shelf.ts';
 
@@ -53,6 +56,11 @@ export class SnapshotRoom implements Disposable {
     return this.#shelf.find(id).info;
   }
 
+  /** The one that a request with an idempotency key was made for. */
+  madeFor(request: string): SnapshotInfo | undefined {
+    return this.#shelf.all().find((stored) => stored.request === request)?.info;
+  }
+
   /** Digests of the images that snapshots stand on. */
   images(): Set<string> {
     return new Set(this.#shelf.all().map(({ info }) => info.image.digest));
@@ -70,14 +78,15 @@ export class SnapshotRoom implements Disposable {
     });
   }
 
-  async create(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
+  async create(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
     const info = await this.#take(instance, options);
     void flattenSoon(this.#context, instance);
     return info;
   }
 
-  async #take(instance: Instance, options: SnapshotOptions & CallOptions): Promise<SnapshotInfo> {
-    const { name: pattern = defaultName, expires } = options;
+  async #take(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
+    const { name: pattern = defaultName, expires, tags } = options;
+    checkTags(tags);
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
     return this.#context.door.run(
       instance,
@@ -90,6 +99,7 @@ export class SnapshotRoom implements Disposable {
           if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
           if (!operationAllowed(instance.state, 'snapshot')) throw invalidState(instance, 'snapshot');
           this.#name(instance, pattern);
+          expectSaveable(instance, 'snapshot');
           return undefined;
         },
       },
@@ -115,6 +125,7 @@ export class SnapshotRoom implements Disposable {
           diskBytes: record.spec.diskBytes,
           sizeBytes: await bytesBelow(origin.dir),
           ...(record.snapshotId === undefined ? {} : { parentId: record.snapshotId }),
+          ...(tags === undefined || Object.keys(tags).length === 0 ? {} : { tags }),
           createdAt: new Date().toISOString(),
           ...(expiresAt === undefined ? {} : { expiresAt }),
         };
@@ -125,6 +136,7 @@ export class SnapshotRoom implements Disposable {
           record: origin.record,
           was: origin.was,
           frozen: origin.frozen,
+          ...(options.request === undefined ? {} : { request: options.request }),
         });
         instance.change({ snapshotId: id });
         instance.emit('snapshot', { id, name: info.name });
@@ -152,7 +164,7 @@ export class SnapshotRoom implements Disposable {
     }
   }
 
-  async fork(id: string, options: ForkOptions & CallOptions): Promise<Instance[]> {
+  async fork(id: string, options: ForkOptions & MarkedCall): Promise<Instance[]> {
     const stored = this.#shelf.find(id);
     checkForkOptions(options, stored.was);
     if (
@@ -165,7 +177,7 @@ export class SnapshotRoom implements Disposable {
         hint: 'Copy it to `stopped`, or restore it in its place.',
       });
     }
-    const call = { signal: options.signal, onProgress: options.onProgress };
+    const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
     return makeCopies(this.#context, await this.#shelf.origin(stored), options, {
       call,
       snapshotId: stored.info.id,

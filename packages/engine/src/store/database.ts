@@ -34,6 +34,21 @@ const schema = `
     name TEXT NOT NULL UNIQUE,
     record TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS requests (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    outcome TEXT CHECK (outcome IN ('done', 'failed')),
+    made TEXT
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS requests_by_age ON requests (at);
+  CREATE TABLE IF NOT EXISTS volumes (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    record TEXT NOT NULL
+  ) STRICT;
 `;
 
 const version = 1;

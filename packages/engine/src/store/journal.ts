@@ -64,6 +64,9 @@ export class Journal {
       ),
       open: database.prepare('SELECT * FROM operations WHERE ended_at IS NULL ORDER BY started_at'),
       get: database.prepare('SELECT * FROM operations WHERE id = ?'),
+      did: database.prepare(
+        "SELECT 1 FROM operations WHERE instance_id = ? AND action = ? AND outcome = 'done' LIMIT 1",
+      ),
       forget: database.prepare(
         'DELETE FROM operations WHERE ended_at IS NOT NULL AND rowid <= (SELECT max(rowid) FROM operations) - ?',
       ),
@@ -138,6 +141,11 @@ export class Journal {
 
   unfinished(): JournalEntry[] {
     return this.#statements.open.all().map((row) => toEntry(row as unknown as Row));
+  }
+
+  /** Whether such an operation on the instance, which may be gone, is known to have been done. */
+  did(instanceId: string, action: string): boolean {
+    return this.#statements.did.get(instanceId, action) !== undefined;
   }
 
   find(id: string): JournalEntry | undefined {

@@ -20,6 +20,8 @@ export interface PoolRecord {
   keepAcquired?: boolean;
   /** RFC 3339. */
   createdAt: string;
+  /** The request with an idempotency key that made it. */
+  request?: string;
 }
 
 /** The pools of a data directory. Each call is one transaction; what it wrote is on disk when it returns. */

@@ -2,16 +2,22 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type {
   AutoStandbyPolicy,
+  Autostart,
   ErrorRecord,
   ExitInfo,
   InstanceLimits,
+  LogLimits,
   PublishedPort,
+  RestartPolicy,
   TerminalSize,
   WakePolicy,
 } from '@vivarium/model';
 import type { NicSpec } from '../drivers/driver.ts';
+import type { ResolvedHealthCheck } from '../service/health/options.ts';
+import type { RestartState } from '../service/restart-rule.ts';
+import type { AttachmentRecord } from '../volumes/record.ts';
 
-/** What was asked for, with every default filled in. Changes by rename, resize, and what sets limits and standby only. */
+/** What was asked for, with every default filled in. Changes by rename, resize, update, start, and what sets limits and standby only. */
 export interface InstanceSpec {
   image: { reference: string; digest: string };
   cpus: number;
@@ -38,6 +44,15 @@ export interface InstanceSpec {
   /** Absent: `standby`. */
   wake?: WakePolicy;
   limits?: InstanceLimits;
+  /** The parts of the command; absent in records of before there was a use for them. */
+  entrypoint?: string[];
+  cmd?: string[];
+  /** Absent: never. */
+  restartPolicy?: Required<RestartPolicy>;
+  /** Absent: none. */
+  healthCheck?: ResolvedHealthCheck;
+  autostart?: Required<Autostart>;
+  logs?: Required<LogLimits>;
 }
 
 /** All that is kept of an instance: in the database, and as `record.json` beside its disks. */
@@ -84,8 +99,23 @@ export interface InstanceRecord {
   snapshotId?: string;
   /** Latches the state Error. */
   error?: ErrorRecord;
+  /** Absent where it has none. */
+  volumes?: AttachmentRecord[];
   /** The pool that made it. A copy of an instance has none. */
   pool?: PoolMark;
+  /** How far its restart policy has come; `nextAttemptAt` is what is to be done. */
+  restart?: RestartState;
+  /** When somebody or its policy had it up last, by the clock of policies. RFC 3339. */
+  upAt?: string;
+  /** RFC 3339. It is deleted then. */
+  expiresAt?: string;
+  /** Changed since its workload was started. */
+  pendingChanges?: ('env' | 'logs')[];
+  /**
+   * The request with an idempotency key that it was made for; `number`: as which of several copies, `start`: it has yet to be started
+   * after it was made.
+   */
+  request?: { id: string; number?: number; start?: boolean };
 }
 
 /** What an instance is to its pool. */
@@ -95,6 +125,8 @@ export interface PoolMark {
   name: string;
   /** RFC 3339. From then on it is handed to nobody else. */
   acquiredAt?: string;
+  /** The request with an idempotency key that acquired it. */
+  request?: string;
   /** It was acquired and has ended by itself: another one has been ordered for it, which never happens twice. */
   replaced?: true;
 }

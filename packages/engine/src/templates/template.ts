@@ -16,6 +16,8 @@ export interface TemplateSource {
    * it). Undefined where the driver can't, or making it failed: then the guest is booted.
    */
   forStart(instance: Instance, operation: Operation): Promise<Template | undefined>;
+  /** As {@link forStart}, for a machine without root and network. */
+  forKernel(shape: { cpus: number; memoryBytes: number }, signal: AbortSignal): Promise<Template | undefined>;
   /** Gives an instance that has never run the disk of the template's instant; nothing where no root is mounted. */
   prepareDisk(template: Template, dir: string): Promise<void>;
   /** It could not be loaded. */
@@ -27,6 +29,7 @@ export interface TemplateSource {
 /** Every start is a boot. */
 export const noTemplates: TemplateSource = {
   forStart: async () => undefined,
+  forKernel: async () => undefined,
   prepareDisk: async () => undefined,
   discard: async () => undefined,
   started: () => undefined,

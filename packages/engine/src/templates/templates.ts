@@ -69,6 +69,22 @@ export class TemplateRoom implements TemplateSource, AsyncDisposable {
     }
   }
 
+  async forKernel(
+    shape: { cpus: number; memoryBytes: number },
+    signal: AbortSignal,
+  ): Promise<Template | undefined> {
+    if (!this.#shop.driver.capabilities().save) return undefined;
+    try {
+      const template = await abortable(this.#share({ level: 'kernel', ...shape }), signal);
+      void this.#shelf.touch(template);
+      return template;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#warn(`No template for a guest without root could be made: ${VivError.from(error).message}`);
+      return undefined;
+    }
+  }
+
   async prepareDisk(template: Template, dir: string): Promise<void> {
     if (template.info.level === 'image') await this.#shop.disks.copy(template.state.dir, dir);
   }

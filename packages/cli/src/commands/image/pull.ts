@@ -1,12 +1,19 @@
-import { defineCommand } from '../../command.ts';
+import { defineCommand, repeat } from '../../command.ts';
+import { parseTags } from '../../flags/values.ts';
 import { progressView } from '../../render/progress.ts';
 
-export const command = defineCommand<{ insecure?: boolean; quiet?: boolean; json?: boolean }>({
+export const command = defineCommand<{
+  insecure?: boolean;
+  label?: string[];
+  quiet?: boolean;
+  json?: boolean;
+}>({
   arguments: '<reference...>',
   completes: ['image'],
   options(parser) {
     parser
       .option('--insecure', 'allow plain http and certificates that cannot be checked')
+      .option('-l, --label <key=value>', 'tag the image; replaces the tags it has', repeat)
       .option('-q, --quiet', 'no progress')
       .option('--json', 'print the images as JSON, a line for each');
   },
@@ -21,6 +28,7 @@ export const command = defineCommand<{ insecure?: boolean; quiet?: boolean; json
           signal: context.signal,
           onProgress: progress.onProgress,
           ...(flags.insecure ? { insecure: true } : {}),
+          ...(flags.label === undefined ? {} : { tags: parseTags(flags.label, '--label') }),
         });
         progress[Symbol.dispose]();
         await (flags.json ? context.printJson(image, 'line') : context.print(`${image.digest}\n`));

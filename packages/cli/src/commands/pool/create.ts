@@ -4,7 +4,7 @@ import { parseChoice, parseCount, parseDuration } from '../../flags/values.ts';
 import { forOne } from '../../render/progress.ts';
 import { terminalSize } from '../../terminal/raw.ts';
 
-interface PoolFlags extends Omit<CreateFlags, 'name' | 'rm'> {
+interface PoolFlags extends Omit<CreateFlags, 'name' | 'rm' | 'restart' | 'ttl' | 'autostart'> {
   image: string;
   size?: string;
   stage?: string;
@@ -46,6 +46,10 @@ export const command = defineCommand<PoolFlags>({
       name: _,
       autoRemove: __,
       attach: ___,
+      restartPolicy: _restart,
+      ttlMs: _ttl,
+      expiresAt: _expires,
+      autostart: _autostart,
       ...create
     } = parseCreate(flags, flags.image, words, context.env);
     const options = {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ErrorCode, isVivError } from '@vivarium/model';
 import type { ConnectGuest, Guest } from '../../guest/guest.ts';
-import type { Driver, ExitRecord, Machine, MachineSpec, MachineStatus, SavedState } from '../driver.ts';
+import type {
+  DiskSpec,
+  Driver,
+  ExitRecord,
+  Machine,
+  MachineSpec,
+  MachineStatus,
+  SavedState,
+} from '../driver.ts';
 
 /** What the suite needs to know of the driver under test. */
 export interface ConformanceContext extends AsyncDisposable {
@@ -16,6 +24,8 @@ export interface ConformanceContext extends AsyncDisposable {
   spec(overrides?: Partial<MachineSpec>): Promise<MachineSpec>;
   /** A machine as {@link spec} gives, in whose guest there is {@link counter}. */
   countingSpec(): Promise<MachineSpec>;
+  /** The disk of an empty volume of 64 MiB, another one with every call. */
+  volume(): Promise<Omit<DiskSpec, 'serial' | 'unit'>>;
   /** A command that answers every line of its stdin with how many there were. */
   readonly counter: readonly string[];
   /** A second driver over the same host, as a restarted daemon has it. */

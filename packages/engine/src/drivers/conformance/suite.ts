@@ -5,6 +5,7 @@ import { channelTests } from './channels.ts';
 import { launchingTests } from './launching.ts';
 import { runningTests } from './running.ts';
 import { savingTests } from './saving.ts';
+import { volumeTests } from './volumes.ts';
 
 export type { ConformanceContext } from './bench.ts';
 
@@ -24,5 +25,6 @@ export function driverConformance(name: string, makeContext: () => Promise<Confo
     describe('channels', () => channelTests(bench));
     describe('adopting', () => adoptingTests(bench));
     describe('saving', () => savingTests(bench));
+    describe('volumes', () => volumeTests(bench));
   });
 }

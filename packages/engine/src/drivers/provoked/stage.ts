@@ -6,7 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntilGone } from '../../host/identity.ts';
 import { isMachine } from '../conformance/bench.ts';
 import type { ExitRecord, Machine, MachineSpec, ProcessIdentity } from '../driver.ts';
+import { sockets } from '../qemu/command-line.ts';
 import { QemuDriver } from '../qemu/driver.ts';
+import { QmpClient } from '../qemu/qmp.ts';
 import { RealMachines } from '../qemu/real-machines.ts';
 import { readShimFile } from '../qemu/record.ts';
 
@@ -69,6 +71,13 @@ export class Stage implements AsyncDisposable {
 
   async undo(): Promise<void> {
     for (const undo of this.#undo.splice(0).reverse()) await undo();
+  }
+
+  /** Another client of the machine's VMM, at the monitor that is the shim's. */
+  async monitor(machine: Machine): Promise<QmpClient> {
+    const monitor = await QmpClient.connect(machine.record.dir, sockets.guard);
+    this.defer(() => monitor.close());
+    return monitor;
   }
 
   async guestAnswers(machine: Machine): Promise<void> {

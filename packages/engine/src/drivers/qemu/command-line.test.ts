@@ -98,6 +98,21 @@ describe('the command line of QEMU', () => {
     assert(!args.includes('-kernel'));
   });
 
+  test('hangs volumes on a controller of their own, which each guest with our agent has', () => {
+    const disks: MachineSpec['disks'] = [
+      { serial: 'root', path: '/r.qcow2', format: 'qcow2', readOnly: false },
+      { serial: 'data', path: '/d.qcow2', format: 'qcow2', readOnly: true, unit: 7 },
+    ];
+    const devices = (args: string[]) =>
+      valuesOf(args, '-device').filter((device) => /scsi|virtio-blk/.test(device));
+    assert.deepEqual(devices(qemuArguments(spec({ disks }), tcg)), [
+      'virtio-scsi-pci,id=volumes,num_queues=1,addr=1e',
+      'virtio-blk-pci,drive=disk-root,serial=root,addr=5',
+      'scsi-hd,id=volume-data,bus=volumes.0,scsi-id=0,lun=7,drive=disk-data,serial=data',
+    ]);
+    assert.equal(devices(qemuArguments(spec({ guest: 'none' }), tcg)).length, 0);
+  });
+
   test('forwards each published guest port once, from a port that the kernel picks', () => {
     const publish = (guestPort: number, hostPort: number) =>
       ({ hostAddress: '0.0.0.0', hostPort, guestPort, binding: 'required' }) as const;
@@ -129,6 +144,10 @@ describe('a machine spec', () => {
     [
       'two disks with one serial',
       { disks: [1, 2].map((n) => ({ serial: 'a', path: `/${n}`, format: 'raw', readOnly: true })) },
+    ],
+    [
+      'a unit that is none',
+      { disks: [{ serial: 'a', path: '/a', format: 'raw', readOnly: true, unit: 256 }] },
     ],
     ['a MAC address with a comma', { nic: { ...nic, mac: '02:00:00:00:00:01,rom=x' } }],
     ['an address that is none', { nic: { ...nic, backend: { ...nic.backend, ip: '10.0.0.2,smb=/' } } }],

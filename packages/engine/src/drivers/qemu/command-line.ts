@@ -1,4 +1,4 @@
-import type { DiskSpec, MachineSpec, NicSpec } from '../driver.ts';
+import type { DiskSpec, MachineSpec, NicSpec, VolumeDisk } from '../driver.ts';
 import { memoryFiles } from './memory.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -51,7 +51,13 @@ function incomingArguments(when: Incoming): string[] {
  * PCI slots, told instead of left to QEMU: a machine that is restored has its devices where they were saved, and may have
  * more. Slots 0 and 31 are the chipset's.
  */
-const slots = { serial: 2, rng: 3, nic: 4, firstDisk: 5 } as const;
+const slots = { serial: 2, rng: 3, nic: 4, firstDisk: 5, volumes: 30 } as const;
+
+/** The controller that volumes come and go on: pcie.0 itself takes nothing in a live machine. One queue is enough for 23 disks. */
+export const volumeBus = 'volumes';
+
+/** Id of a volume's device. */
+export const volumeDevice = (serial: string): string => `volume-${serial}`;
 
 /**
  * The arguments that follow the program's name. `{fd:console}`, `{fd:log}` and, for one that is `restored`, `{fd:incoming}`
@@ -82,6 +88,9 @@ export function qemuArguments(
       '-device',
       `virtio-rng-pci,rng=rng0,addr=${slots.rng}`,
     ],
+    ...(spec.guest === 'agent'
+      ? ['-device', `virtio-scsi-pci,id=${volumeBus},num_queues=1,addr=${slots.volumes.toString(16)}`]
+      : []),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, spec.boot.kind)),
     ...(spec.nic ? nicArguments(spec.nic, spec) : []),
     ...(restored === undefined ? [] : incomingArguments(restored)),
@@ -168,8 +177,29 @@ export function diskNodeOptions(
   };
 }
 
+/** The device of a volume, for the command line and for `device_add`: at the same place in a machine that is restored. */
+export function volumeOptions({
+  serial,
+  unit,
+}: VolumeDisk): { driver: string } & Record<string, string | number> {
+  return {
+    driver: 'scsi-hd',
+    id: volumeDevice(serial),
+    bus: `${volumeBus}.0`,
+    'scsi-id': 0,
+    lun: unit,
+    drive: diskNode(serial),
+    serial,
+  };
+}
+
 function diskArguments(disk: DiskSpec, index: number, boot: MachineSpec['boot']['kind']): string[] {
   const node = diskNodeOptions(diskNode(disk.serial), disk);
+  if (disk.unit !== undefined) {
+    const { driver, ...options } = volumeOptions({ ...disk, unit: disk.unit });
+    const pairs = Object.entries(options).map(([key, value]) => `${key}=${value}`);
+    return ['-blockdev', JSON.stringify(node), '-device', [driver, ...pairs].join(',')];
+  }
   const device = [
     'virtio-blk-pci',
     `drive=${diskNode(disk.serial)}`,

@@ -50,6 +50,7 @@ export class QemuDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      volumes: true,
       save: true,
       holdPorts: true,
       networks: ['user', 'none'],

@@ -19,6 +19,8 @@ import type {
   ProcessIdentity,
   SavedStateManifest,
   SaveTarget,
+  VolumeDisk,
+  VolumePlugger,
 } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { addLayer, topLayer, topNode } from './disk-layers.ts';
@@ -33,6 +35,7 @@ import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
 import { throttle } from './throttle.ts';
 import { connectUnix, isNotListening } from './unix-socket.ts';
+import { pluggedVolumes, plugVolume, unplugVolume } from './volumes.ts';
 
 /** The shim kills and reaps in milliseconds; a VMM that waits for a disk can take longer. */
 const killTimeoutMs = 5_000;
@@ -50,7 +53,15 @@ export interface Particulars extends SavingMeans {
 
 /** A machine whose VMM is a QEMU below a shim. */
 export class QemuMachine
-  implements Machine, DiskGrower, DiskLayerer, DiskMerger, MachineSaver, MachineThrottler, PortHolder
+  implements
+    Machine,
+    DiskGrower,
+    DiskLayerer,
+    DiskMerger,
+    MachineSaver,
+    MachineThrottler,
+    PortHolder,
+    VolumePlugger
 {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
@@ -108,6 +119,18 @@ export class QemuMachine
   async growDisk(serial: string, bytes: number): Promise<void> {
     const node = await topNode(this.#execute, serial);
     await this.#execute('block_resize', { 'node-name': node, size: bytes });
+  }
+
+  plugVolume(disk: VolumeDisk): Promise<void> {
+    return plugVolume(this.#execute, disk);
+  }
+
+  unplugVolume(serial: string): Promise<void> {
+    return unplugVolume(this.#execute, serial);
+  }
+
+  pluggedVolumes(): Promise<string[]> {
+    return pluggedVolumes(this.#execute);
   }
 
   addLayer(serial: string, file: string): Promise<void> {

@@ -18,10 +18,14 @@ export interface SavedShape {
   boot: SavedStateManifest['boot'];
 }
 
-/** `disk:<serial>` in order, then `nic`. */
+/** `disk:<serial>` in order, then `nic`. Volumes come and go: those of the moment are asked for when it is saved. */
 export function devicesOf(spec: Pick<MachineSpec, 'disks' | 'nic'>): string[] {
-  return [...spec.disks.map(({ serial }) => `disk:${serial}`), ...(spec.nic ? ['nic'] : [])];
+  const fixed = spec.disks.filter(({ unit }) => unit === undefined);
+  return [...fixed.map(({ serial }) => `disk:${serial}`), ...(spec.nic ? ['nic'] : [])];
 }
+
+/** As a volume is called among the devices of a saved state. */
+export const volumeName = (serial: string): string => `volume:${serial}`;
 
 /** Gives the machine's directory names of its own for the memory it starts from. */
 export async function placeMemory(dir: string, from: SavedState | undefined): Promise<void> {

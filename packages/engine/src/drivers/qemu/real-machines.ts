@@ -1,11 +1,12 @@
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createRootDisk } from '../../disks/index.ts';
 import { connectGuest } from '../../guest/index.ts';
 import { type Assets, assetsDir, loadAssets } from '../../host/assets.ts';
 import { cpio, directory, file } from '../../setup/cpio.ts';
 import type { ConformanceContext } from '../conformance/bench.ts';
-import type { MachineSpec } from '../driver.ts';
+import type { DiskSpec, MachineSpec } from '../driver.ts';
 import { QemuDriver, type QemuDriverOptions } from './driver.ts';
 
 /** For tests with real VMs: machines of the smallest useful size, in directories below one that is removed at the end. */
@@ -36,6 +37,13 @@ export class RealMachines implements ConformanceContext {
   /** Always TCG: the same on every host. */
   restarted(options: Partial<QemuDriverOptions> = {}): QemuDriver {
     return new QemuDriver({ shimPath: this.assets.shim.path, accelerator: 'tcg', ...options });
+  }
+
+  async volume(): Promise<Omit<DiskSpec, 'serial' | 'unit'>> {
+    this.#count += 1;
+    const file = path.join(this.home, `volume${this.#count}.qcow2`);
+    await createRootDisk({ path: file, bases: path.join(this.home, 'bases'), bytes: 64 * 2 ** 20 });
+    return { path: file, format: 'qcow2', readOnly: false };
   }
 
   async spec(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {

@@ -24,7 +24,8 @@ const machine: MachineFile = {
   guestPorts: [],
   shape: { cpus: 2, memoryBytes, devices, cpu: 'qemu64', boot },
 };
-const spec = { cpus: 2, memoryBytes } as MachineSpec;
+const volume = { serial: 'data', path: '/v', format: 'qcow2', readOnly: false, unit: 0 } as const;
+const spec = { cpus: 2, memoryBytes, disks: [volume] as MachineSpec['disks'] } as MachineSpec;
 
 describe('a saved state and the machine at hand', () => {
   let dir: string;
@@ -59,6 +60,7 @@ describe('a saved state and the machine at hand', () => {
   test('fit where they are the same, and where the machine has more devices', async () => {
     await fits();
     await fits({ shape: { ...manifest.shape, devices: ['disk:root'] } });
+    await fits({ shape: { ...manifest.shape, devices: ['disk:root', 'volume:data'] } });
     await fits({ shape: { ...manifest.shape, devices: [] } });
   });
 
@@ -98,7 +100,7 @@ describe('a saved state and the machine at hand', () => {
       ['the kernel sha256:x; this is sha256:kernel', { boot: { ...boot, kernel: 'sha256:x' } }],
       ['the agent sha256:x; this is sha256:agent', { boot: { ...boot, initramfs: 'sha256:x' } }],
       [
-        'the devices disk:root disk:data; this is disk:layers disk:root nic',
+        'the devices disk:root disk:data; this is disk:layers disk:root nic volume:data',
         { shape: { ...shape, devices: ['disk:root', 'disk:data'] } },
       ],
     ];

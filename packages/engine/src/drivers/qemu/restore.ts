@@ -5,6 +5,7 @@ import { checkFiles, type Digests } from '../../saved-states/check.ts';
 import { mismatch, stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
 import { type Incoming, incomingUri } from './command-line.ts';
+import { volumeName } from './memory.ts';
 import { ramAddress } from './ram.ts';
 import type { MachineFile } from './record.ts';
 
@@ -37,7 +38,8 @@ export async function checkFits(
   demand('memory of', shape.memoryBytes, spec.memoryBytes);
   demand('the kernel', boot.kernel, machine.shape.boot.kernel);
   demand('the agent', boot.initramfs, machine.shape.boot.initramfs);
-  const present = machine.shape.devices;
+  const volumes = spec.disks.filter(({ unit }) => unit !== undefined);
+  const present = [...machine.shape.devices, ...volumes.map(({ serial }) => volumeName(serial))];
   const missing = shape.devices.find((device) => !present.includes(device));
   if (missing !== undefined) throw mismatch('the devices', shape.devices.join(' '), present.join(' '));
   await checkFiles(state, digests);

@@ -7,9 +7,10 @@ import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
 import { fullOr } from './disk-full.ts';
 import { PauseGuard } from './guard.ts';
-import { exists, type SavedShape } from './memory.ts';
+import { exists, type SavedShape, volumeName } from './memory.ts';
 import { prepareMemory } from './prepare-memory.ts';
 import { statusFrom } from './status.ts';
+import { pluggedVolumes } from './volumes.ts';
 
 /** What saves are made with, whatever the machine. */
 export interface SavingMeans {
@@ -105,7 +106,7 @@ async function saveDevices({ execute }: Saveable, dir: string): Promise<void> {
 }
 
 async function describe(
-  { record, shape, digests }: Saveable,
+  { record, shape, digests, execute }: Saveable,
   { dir, guest }: SaveTarget,
   was: 'running' | 'paused',
 ): Promise<SavedStateManifest> {
@@ -113,9 +114,10 @@ async function describe(
   const hasDelta = await exists(deltaFile);
   const memoryFile = path.join(dir, stateFiles.memory);
   const files = [memoryFile, path.join(dir, stateFiles.devices), ...(hasDelta ? [deltaFile] : [])];
-  const [memory, devices, delta] = await remembering(digests)(files);
-  if (memory === undefined || devices === undefined) throw new VivError('internal', 'Digests are missing');
+  const [memory, state, delta] = await remembering(digests)(files);
+  if (memory === undefined || state === undefined) throw new VivError('internal', 'Digests are missing');
   const found = await stat(memoryFile, { bigint: true });
+  const devices = [...shape.devices, ...(await pluggedVolumes(execute)).map(volumeName)];
   return {
     format: 1,
     driver: 'qemu',
@@ -128,7 +130,7 @@ async function describe(
       accelerator: record.accelerator,
       cpu: shape.cpu,
     },
-    shape: { cpus: shape.cpus, memoryBytes: shape.memoryBytes, devices: shape.devices },
+    shape: { cpus: shape.cpus, memoryBytes: shape.memoryBytes, devices },
     boot: shape.boot,
     guest: { ...guest, was },
     memory: {
@@ -138,7 +140,7 @@ async function describe(
       ...identityOf(found),
     },
     ...(delta === undefined ? {} : { delta: { pages: deltaPages(delta.bytes), ...pick(delta) } }),
-    devices: pick(devices),
+    devices: pick(state),
   };
 }
 

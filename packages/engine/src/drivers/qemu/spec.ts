@@ -41,6 +41,12 @@ export function checkSpec(spec: MachineSpec): void {
     new Set(spec.disks.map((disk) => disk.serial)).size === spec.disks.length,
     'Two disks with one serial',
   );
+  const units = spec.disks.flatMap(({ unit }) => unit ?? []);
+  demand(
+    units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit <= 255) &&
+      new Set(units).size === units.length,
+    `Units of volumes are numbers of 0 to 255, each once: ${units.join(' ')}`,
+  );
   checkNetwork(spec, demand);
 }
 

@@ -34,6 +34,7 @@ export class SimulatedDriver implements Driver {
       shutdownKeepsVmm: true,
       consoleInput: true,
       diskGrowLive: true,
+      volumes: true,
       save: true,
       holdPorts: true,
       networks: ['user', 'none'],

@@ -35,6 +35,8 @@ export const faultPoints = {
   },
   'restore.load': { effects: always, meaning: 'the VMM is there and loads what was saved' },
   'add-layer': { effects: always, meaning: 'a disk of a live machine gets a new top' },
+  'plug-volume': { effects: always, meaning: 'a volume is about to be put into a live machine' },
+  'unplug-volume': { effects: always, meaning: 'a volume is about to be taken out of a live machine' },
   'top-layer': { effects: always, meaning: 'the VMM is asked which file it writes' },
   kill: {
     effects: ['error', 'hang', 'delay'],

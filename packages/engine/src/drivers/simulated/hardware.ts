@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream';
-import type { MachineSpec } from '../driver.ts';
+import type { DiskSpec, MachineSpec } from '../driver.ts';
 
 /** What a simulated guest finds around it. */
 export interface Hardware {
   readonly spec: MachineSpec;
+  /** Volumes that are plugged in at this moment, by serial. */
+  readonly volumes: ReadonlyMap<string, DiskSpec>;
   /** The guest switches itself off. */
   powerOff(): void;
   /** The guest kernel panics. */

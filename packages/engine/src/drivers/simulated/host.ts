@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { ExitRecord, MachineSpec } from '../driver.ts';
+import type { DiskSpec, ExitRecord, MachineSpec } from '../driver.ts';
 import { Faults } from './faults.ts';
 import { SimulatedGuest, type SimulatedGuestOptions } from './guest/index.ts';
 import type { Hardware, MakeGuest } from './hardware.ts';
@@ -54,6 +54,7 @@ export class SimulatedHost {
         hint: 'Adopt it, or end it first.',
       });
     }
+    for (const disk of spec.disks) if (disk.unit !== undefined) this.lockVolume(disk);
     const ports = this.ports.bind(spec.publish, spec);
     const identity = () => ({
       pid: this.#nextPid,
@@ -86,6 +87,16 @@ export class SimulatedHost {
     return vmm;
   }
 
+  /** As a VMM's locks on the files of its disks. @throws VivError `vmm_failed` where another machine is in the way. */
+  lockVolume(disk: DiskSpec): void {
+    for (const { volumes, spec } of this.alive()) {
+      for (const other of volumes.values()) {
+        if (other.path !== disk.path || (other.readOnly && disk.readOnly)) continue;
+        throw new VivError('vmm_failed', `${disk.path} is locked by the VMM of ${spec.instanceId}`);
+      }
+    }
+  }
+
   /** The guest of a machine that has booted, for faults inside it. @throws VivError `not_found`. */
   guest(dir: string): SimulatedGuest {
     const guest = this.#guests.get(dir);
@@ -93,9 +104,10 @@ export class SimulatedHost {
     return guest;
   }
 
-  #makeGuest({ spec, powerOff, log }: Hardware, memory?: Uint8Array): SimulatedGuest {
+  #makeGuest({ spec, volumes, powerOff, log }: Hardware, memory?: Uint8Array): SimulatedGuest {
     const guest = new SimulatedGuest({
       ...this.#options.guest,
+      disks: volumes,
       memory,
       memoryBytes: spec.memoryBytes,
       onPowerOff: powerOff,

@@ -15,6 +15,8 @@ import type {
   PortTraffic,
   SavedStateManifest,
   SaveTarget,
+  VolumeDisk,
+  VolumePlugger,
 } from '../driver.ts';
 import { type Fault, type FaultPointName, injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
@@ -30,7 +32,7 @@ export const never = new Promise<never>(() => undefined);
 
 /** One driver's handle of a simulated machine. */
 export class SimulatedMachine
-  implements Machine, DiskGrower, DiskLayerer, MachineSaver, MachineThrottler, PortHolder
+  implements Machine, DiskGrower, DiskLayerer, MachineSaver, MachineThrottler, PortHolder, VolumePlugger
 {
   readonly #host: SimulatedHost;
   readonly #vmm: SimulatedVmm;
@@ -95,10 +97,30 @@ export class SimulatedMachine
 
   async growDisk(serial: string, bytes: number): Promise<void> {
     await this.#order('grow-disk');
-    const disk = this.#vmm.spec.disks.find((one) => one.serial === serial);
+    const { spec, volumes } = this.#vmm;
+    const disk = volumes.get(serial) ?? spec.disks.find((one) => one.serial === serial);
     if (disk === undefined || disk.readOnly || !(bytes > 0)) {
       throw new VivError('vmm_failed', `There is no disk ${serial} that can grow to ${bytes} bytes`);
     }
+  }
+
+  async plugVolume(disk: VolumeDisk): Promise<void> {
+    await this.#order('plug-volume');
+    if (this.#process.killed) await never;
+    if (this.#vmm.volumes.has(disk.serial)) return;
+    this.#host.lockVolume(disk);
+    this.#vmm.plugVolume(disk);
+  }
+
+  async unplugVolume(serial: string): Promise<void> {
+    await this.#order('unplug-volume');
+    if (this.#process.killed) await never;
+    this.#vmm.unplugVolume(serial);
+  }
+
+  async pluggedVolumes(): Promise<string[]> {
+    await this.#order('status');
+    return [...this.#vmm.volumes.keys()];
   }
 
   async addLayer(serial: string, file: string): Promise<void> {

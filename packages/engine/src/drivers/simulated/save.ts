@@ -5,7 +5,7 @@ import { VivError } from '@vivarium/model';
 import { bootId } from '../../host/identity.ts';
 import { checkFiles, type Digests, identityOf } from '../../saved-states/check.ts';
 import { mismatch, stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineSpec, SavedState, SavedStateManifest, SaveTarget } from '../driver.ts';
+import type { DiskSpec, MachineSpec, SavedState, SavedStateManifest, SaveTarget } from '../driver.ts';
 import type { FaultPointName } from './faults.ts';
 import type { SimulatedVmm } from './vmm.ts';
 
@@ -29,9 +29,13 @@ export async function saveMachine(
   let complete = false;
   try {
     await meet('save.devices');
-    await writeFile(file(stateFiles.devices), JSON.stringify({ devices: devicesOf(vmm.spec) }), {
-      mode: 0o600,
-    });
+    await writeFile(
+      file(stateFiles.devices),
+      JSON.stringify({ devices: devicesOf(vmm.spec, [...vmm.volumes.values()]) }),
+      {
+        mode: 0o600,
+      },
+    );
     await target.atPause?.();
     await meet('save.update');
     await writeFile(file(stateFiles.memory), memoryFile(vmm));
@@ -74,7 +78,7 @@ export async function checkFits(state: SavedState, spec: MachineSpec): Promise<v
 }
 
 async function describe(
-  { spec, record }: SimulatedVmm,
+  { spec, record, volumes }: SimulatedVmm,
   { dir, guest }: SaveTarget,
   was: 'running' | 'paused',
 ): Promise<SavedStateManifest> {
@@ -88,7 +92,11 @@ async function describe(
     savedAt: new Date().toISOString(),
     bootId: await bootId(),
     vmm: { name, version, machine, accelerator, cpu: 'simulated' },
-    shape: { cpus: spec.cpus, memoryBytes: spec.memoryBytes, devices: devicesOf(spec) },
+    shape: {
+      cpus: spec.cpus,
+      memoryBytes: spec.memoryBytes,
+      devices: devicesOf(spec, [...volumes.values()]),
+    },
     boot: bootOf(spec),
     guest: { ...guest, was },
     memory: { ...memory, dataBytes: memory.bytes, ...identityOf(await stat(memoryFile, { bigint: true })) },
@@ -96,10 +104,16 @@ async function describe(
   };
 }
 
-/** `disk:<serial>` in order, then `nic`. */
-function devicesOf({ disks, nic }: MachineSpec): string[] {
-  return [...disks.map(({ serial }) => `disk:${serial}`), ...(nic ? ['nic'] : [])];
+/** `disk:<serial>` in order, then `nic`, then `volume:<serial>`. */
+function devicesOf({ disks, nic }: MachineSpec, volumes = disks.filter(isVolume)): string[] {
+  return [
+    ...disks.filter((disk) => !isVolume(disk)).map(({ serial }) => `disk:${serial}`),
+    ...(nic ? ['nic'] : []),
+    ...volumes.map(({ serial }) => `volume:${serial}`),
+  ];
 }
+
+const isVolume = ({ unit }: DiskSpec): boolean => unit !== undefined;
 
 function bootOf({ boot }: MachineSpec): SavedStateManifest['boot'] {
   return (boot.kind === 'direct' && boot.digests) || { kernel: '', initramfs: '' };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectGuest } from '../../guest/index.ts';
 import type { ConformanceContext } from '../conformance/bench.ts';
-import type { MachineSpec } from '../driver.ts';
+import type { DiskSpec, MachineSpec } from '../driver.ts';
 import { SimulatedDriver } from './driver.ts';
 import type { Program } from './guest/index.ts';
 import { SimulatedHost, type SimulatedHostOptions } from './host.ts';
@@ -44,6 +44,11 @@ export class SimulatedMachines implements ConformanceContext {
 
   countingSpec(): Promise<MachineSpec> {
     return this.spec();
+  }
+
+  async volume(): Promise<Omit<DiskSpec, 'serial' | 'unit'>> {
+    this.#count += 1;
+    return { path: path.join(this.home, `volume${this.#count}.qcow2`), format: 'qcow2', readOnly: false };
   }
 
   async spec(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {

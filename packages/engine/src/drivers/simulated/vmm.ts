@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 import { VivError } from '@vivarium/model';
 import type {
   Channel,
+  DiskSpec,
   ExitRecord,
   MachineLimits,
   MachineRecord,
@@ -38,6 +39,7 @@ export class SimulatedVmm {
   #guestOff: 'exit' | 'keep' = 'exit';
   #exit: ExitRecord | undefined;
   readonly #tops = new Map<string, string>();
+  readonly #volumes = new Map<string, DiskSpec>();
   /** It was saved before its guest was up. */
   #unbooted = false;
 
@@ -45,6 +47,21 @@ export class SimulatedVmm {
     this.spec = spec;
     this.record = record;
     this.#surroundings = surroundings;
+    for (const disk of spec.disks) if (disk.unit !== undefined) this.#volumes.set(disk.serial, disk);
+  }
+
+  /** The volumes that are plugged in, by serial. */
+  get volumes(): ReadonlyMap<string, DiskSpec> {
+    return this.#volumes;
+  }
+
+  plugVolume(disk: DiskSpec): void {
+    this.#volumes.set(disk.serial, disk);
+  }
+
+  unplugVolume(serial: string): void {
+    this.#volumes.delete(serial);
+    this.#tops.delete(serial);
   }
 
   get status(): MachineStatus {
@@ -108,7 +125,7 @@ export class SimulatedVmm {
   }
 
   topLayer(serial: string): string {
-    const disk = this.spec.disks.find((one) => one.serial === serial);
+    const disk = this.#volumes.get(serial) ?? this.spec.disks.find((one) => one.serial === serial);
     if (disk === undefined || disk.readOnly)
       throw new VivError('vmm_failed', `The machine has no disk ${serial} that is written to`);
     return this.#tops.get(serial) ?? disk.path;
@@ -119,6 +136,7 @@ export class SimulatedVmm {
     if (this.#guest !== undefined || this.#exit !== undefined || this.#status === 'panicked') return;
     const hardware: Hardware = {
       spec: this.spec,
+      volumes: this.#volumes,
       powerOff: () => this.guestIsOff(),
       panic: (message) => this.panic(message),
       print: (text) => this.print(text),

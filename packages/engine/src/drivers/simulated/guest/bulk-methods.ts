@@ -9,11 +9,15 @@ export const bulkMethods: Readonly<Record<string, Method | undefined>> = Object.
   ping: () => ({}),
   'copy.in': async ({ system, stream, params }) => {
     const path = params.text('path');
-    const into = system.tree(params.text('target')).resolve(path, true);
+    const tree = system.tree(params.text('target'));
+    const into = tree.resolve(path, true);
+    tree.expectWritable(path);
     if (into.kind !== 'directory') throw new Refusal('path_not_found', `${path}: not a directory`, 20);
     const owner = params.optionalMap('owner');
     const ids = owner === undefined ? undefined : { uid: owner.uint('uid'), gid: owner.uint('gid') };
-    const unpacker = new Unpacker(into, ids);
+    const placed = (name: string, before: boolean) =>
+      tree.changed(before ? 'modified' : 'created', `${path === '/' ? '' : path}/${name}`);
+    const unpacker = new Unpacker(into, ids, placed);
     Object.assign(stream.handler, {
       data: (_: number, payload: Buffer) =>
         unpacker.write(Buffer.from(payload), () => stream.consumed(Channel.stdin, payload.length)),

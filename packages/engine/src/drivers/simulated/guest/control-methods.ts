@@ -1,4 +1,5 @@
 import type { Fields } from '@vivarium/protocol';
+import { fileMethods, readOutput } from './file-methods.ts';
 import { Refusal } from './file-tree.ts';
 import type { GuestSystem } from './guest-system.ts';
 import type { StartSpec } from './session.ts';
@@ -10,6 +11,7 @@ const none = {};
 export const controlMethods: Readonly<Record<string, Method | undefined>> = Object.assign(
   Object.create(null),
   {
+    ...fileMethods,
     ping: () => none,
     configure: ({ system, params }) => {
       if (system.configured) throw new Refusal('conflict', 'the guest is configured already');
@@ -23,6 +25,7 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     identity: ({ system, params }) => {
       takeIdentity(system, params);
+      if (params.optionalBool('copy')) system.orphanSessions();
       return none;
     },
     warm: ({ system }) => {
@@ -65,7 +68,8 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       const { system, port, stream, params } = call;
       const stdin = params.bool('stdin');
       const spec = { ...startSpec(params), execId: params.text('execId'), target: params.text('target') };
-      const session = system.start({ ...spec, stdin, output: 'retain' });
+      const output = params.optionalText('output') === 'ring' ? 'ring' : 'retain';
+      const session = system.start({ ...spec, stdin, output });
       port.respond(stream, { pid: session.process?.pid ?? 0 });
       session.attach(port, stream, { stdout: 0, stderr: 0 });
       session.pump();
@@ -83,14 +87,20 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       return none;
     },
     'exec.list': ({ system }) => ({
-      sessions: [...system.sessions.values()].map(({ spec, exit }) => ({
+      sessions: [...system.sessions.values()].map(({ spec, exit, process, orphaned }) => ({
         execId: spec.start.execId,
         target: spec.start.target,
         argv: [...spec.start.argv],
         running: exit === undefined,
         exit,
+        pid: process?.pid ?? 0,
+        tty: spec.start.tty !== undefined,
+        orphaned,
+        stdout: { from: spec.stdout.base, to: spec.stdout.end },
+        stderr: { from: spec.stderr.base, to: spec.stderr.end },
       })),
     }),
+    'exec.read': readOutput,
     'exec.close': ({ system, params }) => {
       system.close(params.text('execId'));
       return none;
@@ -104,7 +114,34 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
     },
     stats: ({ system }) => system.stats(),
     'fs.grow': () => none,
-    sync: () => none,
+    sync: ({ system }) => {
+      system.volumes.sync();
+      return none;
+    },
+    'volume.mount': ({ system, params }) => {
+      const serial = params.text('serial');
+      const target = system.configured ? 'root' : 'vm';
+      const mode = params.text('mode') as 'rw' | 'ro' | 'overlay';
+      const layer = params.optionalText('layer') ?? serial;
+      system.volumes.mount({ serial, path: params.text('path'), mode, layer, target });
+      return none;
+    },
+    'volume.unmount': ({ system, params }) => {
+      const serial = params.text('serial');
+      const path = system.volumes.list().find((volume) => volume.serial === serial)?.path;
+      const user = params.bool('force') || path === undefined ? undefined : system.userOf(path);
+      system.volumes.unmount(serial, user);
+      return none;
+    },
+    'volume.grow': ({ system, params }) => {
+      const serial = params.text('serial');
+      if (!system.volumes.list().some((volume) => volume.serial === serial))
+        throw new Refusal('not_found', 'the volume is not mounted');
+      return none;
+    },
+    'volume.list': ({ system }) => ({
+      volumes: system.volumes.list().map(({ serial, path, mode }) => ({ serial, path, mode })),
+    }),
     shutdown: ({ system, params }) => {
       void system.shutdown(params.uint('graceMs'));
       return none;

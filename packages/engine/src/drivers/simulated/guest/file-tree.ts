@@ -11,6 +11,8 @@ export interface FileNode {
   data: Buffer;
   /** Where a symbolic link leads. */
   link: string;
+  /** The root of a volume that is mounted so: nothing below can be written. */
+  readOnly?: boolean;
   /** Of a directory. */
   readonly children: Map<string, FileNode>;
 }
@@ -26,6 +28,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Hears of a change by its absolute path. */
+export type TreeWatcher = (kind: string, path: string, from?: string) => void;
+
 const maxLinks = 40;
 
 export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<FileNode> = {}): FileNode {
@@ -36,6 +41,7 @@ export function makeNode(kind: FileNode['kind'], mode: number, more: Partial<Fil
 /** The files of one root, in memory. */
 export class FileTree {
   readonly root: FileNode;
+  readonly #watchers = new Set<TreeWatcher>();
 
   constructor(root?: FileNode) {
     this.root = root ?? makeNode('directory', 0o755);
@@ -45,10 +51,28 @@ export class FileTree {
     }
   }
 
+  /** Tells of what happens to its files from now on, until the returned function is called. */
+  watch(watcher: TreeWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** For whoever has changed something. */
+  changed(kind: string, path: string, from?: string): void {
+    for (const watcher of [...this.#watchers]) watcher(kind, path, from);
+  }
+
   /** The node at an absolute path. @throws Refusal `path_not_found`, `invalid_request`. */
   resolve(path: string, follow: boolean): FileNode {
     if (!path.startsWith('/')) throw new Refusal('invalid_request', `${path}: not an absolute path`);
     return this.#walk([], path, follow, 0).node;
+  }
+
+  /** @throws Refusal `guest_error` where the path lies in a volume that is mounted read-only. */
+  expectWritable(path: string): void {
+    const { names } = this.#walk([], path, true, 0);
+    if (names.some((_, index) => this.#at(names.slice(0, index + 1)).readOnly === true))
+      throw new Refusal('guest_error', `${path}: read-only file system`, 30);
   }
 
   #walk(base: string[], path: string, follow: boolean, links: number): { node: FileNode; names: string[] } {

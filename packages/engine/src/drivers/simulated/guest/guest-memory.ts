@@ -3,6 +3,7 @@ import type { FileNode } from './file-tree.ts';
 import type { LogRest } from './guest-log.ts';
 import type { ToldIdentity } from './guest-system.ts';
 import type { SessionMemory } from './session.ts';
+import type { MountedVolume } from './volumes.ts';
 
 /** All of a guest by value: what a machine has in its memory, and its disk too, for there is no other. */
 export interface GuestMemory {
@@ -21,6 +22,7 @@ export interface GuestMemory {
   goesDown: boolean;
   log: LogRest | undefined;
   trees: Map<string, FileNode>;
+  volumes?: MountedVolume[];
   /** Those that only their workload still knows are not listed. */
   sessions: { listed: boolean; memory: SessionMemory }[];
   /** `session`: an index of {@link sessions}. */

@@ -1,3 +1,4 @@
+import type { DiskSpec } from '../../driver.ts';
 import type { SimulatedClock } from './clock.ts';
 import { FileTree, Refusal } from './file-tree.ts';
 import { GuestLog } from './guest-log.ts';
@@ -6,6 +7,7 @@ import { type ProcessExit, SimulatedProcess } from './process.ts';
 import { builtInPrograms, type Program } from './programs.ts';
 import { type SessionMemory, SimulatedSession, type StartSpec } from './session.ts';
 import { type OutputMemory, SessionOutput } from './session-output.ts';
+import { GuestVolumes } from './volumes.ts';
 
 /** What the inside of a guest needs of its outside. */
 export interface SystemSurroundings {
@@ -17,6 +19,8 @@ export interface SystemSurroundings {
   /** An event on stream 0 of the control port, if a host is there. */
   event(name: string, fields: object): void;
   powerOff(): void;
+  /** Volumes that are plugged in, by serial. */
+  disks: ReadonlyMap<string, DiskSpec>;
 }
 
 interface Workload {
@@ -64,10 +68,12 @@ export class GuestSystem {
   #goesDown = false;
   #halted = false;
   readonly #whenItRuns: (() => void)[] = [];
+  readonly volumes: GuestVolumes;
 
   constructor(outside: SystemSurroundings) {
     this.#outside = outside;
     this.#startedAt = outside.clock.now();
+    this.volumes = new GuestVolumes(outside.disks, (target) => this.#treeOf(target));
   }
 
   /** The inside of a guest as another one was. Its vCPUs stand still. */
@@ -80,6 +86,8 @@ export class GuestSystem {
   /** @throws Error where a process can't be kept. */
   save(): Omit<GuestMemory, 'bootId'> {
     const { hostname, generation, clockNanos, configured, frozen, identities, warmed } = this;
+    // As a pause flushes the disks: another machine may have them next.
+    this.volumes.sync();
     const listed = new Set(this.sessions.values());
     const ofWorkloads = [...this.workloads.values()].flatMap(({ session }) => session ?? []);
     // The others first: their names may be taken again by those that are listed.
@@ -90,6 +98,7 @@ export class GuestSystem {
       upMs: this.clock.now() - this.#startedAt,
       goesDown: this.#goesDown,
       log: this.#log?.save(),
+      volumes: this.volumes.list(),
       trees: new Map([...this.#trees].map(([target, tree]) => [target, tree.root])),
       sessions: known.map((session) => ({ listed: listed.has(session), memory: session.save() })),
       workloads: [...this.workloads.values()].map(({ id, stopSignal, session }) => ({
@@ -119,6 +128,19 @@ export class GuestSystem {
   /** The files a target sees. @throws Refusal `not_found`. */
   tree(target: string): FileTree {
     this.#expectTarget(target);
+    return this.#treeOf(target);
+  }
+
+  /** Whoever stands in a directory or below it: a process by its name. */
+  userOf(path: string): string | undefined {
+    const inside = (cwd = '/') => cwd === path || cwd.startsWith(`${path}/`);
+    const user = [...this.sessions.values()].find(
+      ({ exit, spec }) => exit === undefined && inside(spec.start.cwd),
+    );
+    return user && `${user.spec.start.argv[0]} (pid ${user.process?.pid})`;
+  }
+
+  #treeOf(target: string): FileTree {
     const tree = this.#trees.get(target) ?? new FileTree();
     this.#trees.set(target, tree);
     return tree;
@@ -160,6 +182,12 @@ export class GuestSystem {
     return this.#startSession(start, this.#program(start), false);
   }
 
+  /** The machine has become a copy: who began these is with the other one. */
+  orphanSessions(): void {
+    const own = new Set([...this.workloads.values()].map(({ session }) => session));
+    for (const session of this.sessions.values()) session.orphaned ||= !own.has(session);
+  }
+
   freeze(): void {
     this.frozen = true;
     for (const session of this.sessions.values()) session.process?.hold('freezer');
@@ -187,6 +215,7 @@ export class GuestSystem {
     await Promise.race([gone, this.clock.sleep(graceMs)]);
     // A turn of its own, so that the last answers have left.
     await new Promise((resolve) => setImmediate(resolve));
+    this.volumes.sync();
     this.#outside.powerOff();
   }
 
@@ -206,6 +235,7 @@ export class GuestSystem {
   /** All processes end, as when the power goes. */
   end(): void {
     this.#ended = true;
+    this.volumes.sync();
     for (const session of this.sessions.values()) session.process?.signal('SIGKILL');
   }
 
@@ -218,6 +248,7 @@ export class GuestSystem {
     this.#halted = true;
     if (memory.log !== undefined) this.#log = new GuestLog(this.clock, this.#outside.log, memory.log);
     for (const [target, root] of memory.trees) this.#trees.set(target, new FileTree(root));
+    for (const volume of memory.volumes ?? []) this.volumes.mount(volume);
     const sessions = memory.sessions.map(({ listed, memory: session }) => {
       const { start, logged } = session;
       const taken = this.#startSession(start, this.#program(start), logged, session);

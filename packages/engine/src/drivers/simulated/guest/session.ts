@@ -35,6 +35,8 @@ export interface SessionMemory {
   size: { rows: number; cols: number } | undefined;
   stdinReceived: number;
   stdinRead: number;
+  /** Begun by the machine of which this is a copy. */
+  orphaned?: boolean;
   stdout: OutputMemory;
   stderr: OutputMemory;
   process: ProcessMemory | undefined;
@@ -57,6 +59,7 @@ export class SimulatedSession {
   readonly spec: SessionSpec;
   process: SimulatedProcess | undefined;
   size: { rows: number; cols: number } | undefined;
+  orphaned: boolean;
   #attachment: Attachment | undefined;
   #stdinReceived: number;
   #stdinRead: number;
@@ -64,6 +67,7 @@ export class SimulatedSession {
   constructor(spec: SessionSpec, from: Partial<SessionMemory> = {}) {
     this.spec = spec;
     this.size = from.size;
+    this.orphaned = from.orphaned ?? false;
     this.#stdinReceived = from.stdinReceived ?? 0;
     this.#stdinRead = from.stdinRead ?? 0;
   }
@@ -74,6 +78,7 @@ export class SimulatedSession {
     return {
       ...{ start, logged, hostname },
       size: this.size,
+      orphaned: this.orphaned,
       stdinReceived: this.#stdinReceived,
       stdinRead: this.#stdinRead,
       stdout: this.spec.stdout.save(),

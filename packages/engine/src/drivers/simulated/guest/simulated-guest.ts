@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { Request, WireStream } from '@vivarium/protocol';
+import type { DiskSpec } from '../../driver.ts';
 import { AgentPort, type PortOwner } from './agent-port.ts';
 import { bulkMethods } from './bulk-methods.ts';
 import { realClock, type SimulatedClock } from './clock.ts';
@@ -24,6 +25,8 @@ export interface SimulatedGuestOptions {
   /** Default `0.1.0`. */
   agentVersion?: string;
   memoryBytes?: number;
+  /** Volumes that are plugged in. Default none. */
+  disks?: ReadonlyMap<string, DiskSpec>;
   /** What {@link SimulatedGuest.save} gave. The guest goes on from there once its vCPUs run. */
   memory?: Uint8Array;
 }
@@ -62,6 +65,7 @@ export class SimulatedGuest {
       log: (lines: string) => options.onLog?.(lines),
       event: (name: string, fields: object) => this.#ports.control?.event(0, name, fields),
       powerOff: () => this.#powerOff(),
+      disks: options.disks ?? new Map(),
     };
     const memory = options.memory && decodeMemory(options.memory);
     this.bootId = memory?.bootId ?? randomUUID();

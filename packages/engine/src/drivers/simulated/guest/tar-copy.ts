@@ -12,11 +12,18 @@ export class Unpacker {
   readonly done: Promise<Unpacked>;
   readonly #into: FileNode;
   readonly #owner: { uid: number; gid: number } | undefined;
+  /** Called with the name of each entry, and whether it was there before. */
+  readonly #placed: (name: string, before: boolean) => void;
   readonly #extract = extract();
   #bytes = 0;
   #entries = 0;
 
-  constructor(into: FileNode, owner?: { uid: number; gid: number }) {
+  constructor(
+    into: FileNode,
+    owner?: { uid: number; gid: number },
+    placed: (name: string, before: boolean) => void = () => undefined,
+  ) {
+    this.#placed = placed;
     this.#into = into;
     this.#owner = owner;
     this.done = this.#run();
@@ -65,6 +72,7 @@ export class Unpacker {
       before.mode = node.mode;
       before.mtimeNanos = node.mtimeNanos;
     } else parent.children.set(last, node);
+    this.#placed([...names, last].join('/'), before !== undefined);
   }
 
   #nodeFor(header: Header, data: Buffer): FileNode {

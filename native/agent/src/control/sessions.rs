@@ -1,0 +1,56 @@
+//! Looking at exec sessions, without a stream.
+
+use super::methods::Answer;
+use super::Agent;
+use crate::session::Session;
+use viv_protocol::{Code, Fields, Value, WireError};
+
+/// Bytes of an output in one answer.
+const READ_AT_ONCE: usize = 32 * 1024;
+
+impl Agent {
+    /// Looks at what is held of an output, whoever is attached to it.
+    pub(super) fn exec_read(&mut self, fields: &Fields<'_>) -> Answer {
+        let channel = match fields.text("stream")? {
+            "stdout" => 0,
+            "stderr" => 1,
+            _ => return Err(no_such_output()),
+        };
+        let from = fields.uint_if("from")?;
+        let (_, session) = self.session(fields)?;
+        let finished = session.finished();
+        let output = &session.outputs[channel];
+        let from = from.unwrap_or(0).clamp(output.start(), output.end());
+        let data = output.peek(from, READ_AT_ONCE);
+        let over = finished && from + data.len() as u64 == output.end();
+        Ok(Value::map(vec![
+            ("from", from.into()),
+            ("data", Value::Bytes(data)),
+            ("over", over.into()),
+        ]))
+    }
+
+    pub(super) fn exec_list(&self) -> Value {
+        Value::map(vec![(
+            "sessions",
+            Value::Array(
+                self.sessions
+                    .values()
+                    .filter(|session| !session.errand)
+                    .map(Session::describe)
+                    .collect(),
+            ),
+        )])
+    }
+
+    /// The machine has become a copy: who began these is with the other one. A workload's own session is this one's as well.
+    pub(super) fn orphan_sessions(&mut self) {
+        for session in self.sessions.values_mut() {
+            session.orphaned |= !session.errand && !session.logged;
+        }
+    }
+}
+
+pub(super) fn no_such_output() -> WireError {
+    WireError::new(Code::InvalidRequest, "there is no output of that kind")
+}

@@ -1,0 +1,28 @@
+import { defineCommand } from '../../command.ts';
+import { widthOf } from '../../context.ts';
+import { sessionColumns } from '../../render/sessions.ts';
+import { renderTable } from '../../render/table.ts';
+
+export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
+  arguments: '<name>',
+  completes: ['instance'],
+  options(parser) {
+    parser.option('-q, --quiet', 'ids only').option('--json', 'print JSON');
+  },
+  notes: [
+    'Running and ended ones, whoever started them; workload:root is the command of the image. Orphaned are those of a copy that ' +
+      'were started in its source.',
+  ],
+  examples: [['viv session ls web', 'the commands in a VM']],
+  async run(context, [name = ''], flags) {
+    const { sessions } = await (await context.vivarium()).get(name);
+    const found = await sessions.list();
+    if (flags.json) await context.printJson(found);
+    else if (flags.quiet) await context.print(found.map(({ id }) => `${id}\n`).join(''));
+    else {
+      const table = { width: widthOf(context.stdout), style: context.style };
+      await context.print(renderTable(sessionColumns(), found, table));
+    }
+    return 0;
+  },
+});

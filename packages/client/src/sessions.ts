@@ -1,0 +1,80 @@
+import type { ExecStart, Session, SessionPiece, StartSession } from '@vivarium/api';
+import { ndjson, pieceFromWire, sessionFromWire } from '@vivarium/api/wire';
+import type { ExecConnection, SessionInfo, SessionOutput, VmSessions } from '@vivarium/model';
+import { readLines } from './lines.ts';
+import type { Send, Transport } from './transport.ts';
+import { items } from './vm.ts';
+
+/** The commands of one VM, through the daemon. */
+export class RemoteSessions implements VmSessions {
+  readonly #transport: Transport;
+  readonly #id: string;
+
+  constructor(transport: Transport, id: string) {
+    this.#transport = transport;
+    this.#id = id;
+  }
+
+  async list(): Promise<SessionInfo[]> {
+    const { value } = await this.#transport.json<Session[]>('listSessions', this.#send());
+    return value.map(sessionFromWire);
+  }
+
+  async get(id: string): Promise<SessionInfo> {
+    return sessionFromWire((await this.#transport.json<Session>('getSession', this.#send(id))).value);
+  }
+
+  async start(
+    argv: readonly string[],
+    options: Parameters<VmSessions['start']>[1] = {},
+  ): Promise<SessionInfo> {
+    const { env, cwd, user, tty, target, stdin } = options;
+    const json: StartSession = { command: [...argv], env, cwd, user, tty, target, stdin };
+    const { value } = await this.#transport.json<Session>('startSession', { ...this.#send(), json });
+    return sessionFromWire(value);
+  }
+
+  async attach(id: string, options: Parameters<VmSessions['attach']>[1] = {}): Promise<ExecConnection> {
+    const { from, signal } = options;
+    const session = await this.get(id);
+    const resume = from && {
+      stdout: Number(from.stdout ?? session.stdout.from),
+      stderr: Number(from.stderr ?? session.stderr.from),
+    };
+    const { ExecLink } = await import('./exec-link.ts');
+    const start: ExecStart = {};
+    return ExecLink.open({
+      transport: this.#transport,
+      id: this.#id,
+      route: 'attachSession',
+      session: session.id,
+      from: resume,
+      start,
+      signal,
+    });
+  }
+
+  async *output(
+    id: string,
+    options: Parameters<VmSessions['output']>[1] = {},
+  ): AsyncGenerator<SessionOutput> {
+    const { from, follow, signal } = options;
+    const query = { stdout: from?.stdout, stderr: from?.stderr, follow };
+    const send = { ...this.#send(id), query, accept: ndjson, signal };
+    const answer = await this.#transport.send('sessionOutput', send);
+    for await (const piece of items<SessionPiece>(readLines(answer, this.#transport.address, signal), signal))
+      yield pieceFromWire(piece);
+  }
+
+  async signal(id: string, name: string): Promise<void> {
+    await this.#transport.json('signalSession', { ...this.#send(id), json: { signal: name } });
+  }
+
+  async kill(id: string): Promise<void> {
+    await this.#transport.json('closeSession', this.#send(id));
+  }
+
+  #send(xid?: string): Send {
+    return { params: xid === undefined ? { id: this.#id } : { id: this.#id, xid } };
+  }
+}

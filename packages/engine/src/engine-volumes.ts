@@ -1,0 +1,118 @@
+import {
+  type CallOptions,
+  type CopyVolumeOptions,
+  type CreateVolumeOptions,
+  type InstanceInfo,
+  Task,
+  type VmVolumes,
+  type VolumeInfo,
+  type VolumeMount,
+  type Volumes,
+} from '@vivarium/model';
+import type { Context } from './instances/context.ts';
+import type { Instance } from './instances/instance.ts';
+import { instanceInfo } from './instances/view.ts';
+import { attachVolume, detachVolume } from './instances/volumes.ts';
+import { copyVolume, resizeVolume } from './volumes/copy.ts';
+import { exportVolume, importVolume } from './volumes/transfer.ts';
+import type { Volume } from './volumes/volume.ts';
+
+const never = new AbortController().signal;
+
+/** The volumes of a data directory, as both doors show them. */
+export class EngineVolumes implements Volumes {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async create(options: CreateVolumeOptions): Promise<VolumeInfo> {
+    return this.#info(await this.#context.volumes.create(options));
+  }
+
+  async list({ tags = {} }: { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+    const wanted = Object.entries(tags);
+    const fitting = this.#context.volumes.registry
+      .all()
+      .filter(({ record }) => wanted.every(([key, value]) => record.tags[key] === value));
+    return Promise.all(fitting.map((volume) => this.#info(volume)));
+  }
+
+  async get(volume: string): Promise<VolumeInfo> {
+    return this.#info(this.#find(volume));
+  }
+
+  async remove(volume: string): Promise<void> {
+    await this.#context.volumes.remove(this.#find(volume));
+  }
+
+  async resize(volume: string, size: number | string): Promise<VolumeInfo> {
+    const found = this.#find(volume);
+    await resizeVolume(this.#context, found, size);
+    return this.#info(found);
+  }
+
+  clone(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+    return this.#copy(volume, options, false);
+  }
+
+  snapshot(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+    return this.#copy(volume, options, true);
+  }
+
+  import(
+    archive: AsyncIterable<Uint8Array>,
+    { signal = never, onProgress: _, ...options }: CreateVolumeOptions & CallOptions,
+  ): Task<VolumeInfo> {
+    return new Task(async () => this.#info(await importVolume(this.#context, archive, options, signal)));
+  }
+
+  export(volume: string, { signal = never }: CallOptions = {}): AsyncIterable<Uint8Array> {
+    return exportVolume(this.#context, this.#find(volume), signal);
+  }
+
+  #copy(
+    volume: string,
+    { name, tags, signal }: CopyVolumeOptions & CallOptions,
+    readOnly: boolean,
+  ): Task<VolumeInfo> {
+    const options = {
+      ...(name === undefined ? {} : { name }),
+      ...(tags === undefined ? {} : { tags }),
+      ...(signal === undefined ? {} : { signal }),
+    };
+    return new Task(async () =>
+      this.#info(await copyVolume(this.#context, this.#find(volume), { ...options, readOnly })),
+    );
+  }
+
+  #find(volume: string): Volume {
+    return this.#context.volumes.find(volume);
+  }
+
+  #info(volume: Volume): Promise<VolumeInfo> {
+    return this.#context.volumes.info(volume);
+  }
+}
+
+/** The volumes of one instance. */
+export class EngineVmVolumes implements VmVolumes {
+  readonly #context: Context;
+  readonly #instance: Instance;
+
+  constructor(context: Context, instance: Instance) {
+    this.#context = context;
+    this.#instance = instance;
+  }
+
+  async attach(volume: VolumeMount, options: CallOptions = {}): Promise<InstanceInfo> {
+    await attachVolume(this.#context, this.#instance, volume, options);
+    return instanceInfo(this.#instance, this.#context.driver.name);
+  }
+
+  async detach(volume: string, options: CallOptions & { force?: boolean } = {}): Promise<InstanceInfo> {
+    await detachVolume(this.#context, this.#instance, volume, options);
+    return instanceInfo(this.#instance, this.#context.driver.name);
+  }
+}

@@ -1,0 +1,1 @@
+export { hostClock, OwnTimers, type PoolClock as Clock } from '../pools/clock.ts';

@@ -1,0 +1,101 @@
+import { type CreateVolumeOptions, formatSize, isVivError, VivError } from '@vivarium/model';
+import type { Context } from '../instances/context.ts';
+import type { Instance } from '../instances/instance.ts';
+import { checkedTar, gzipped, withoutTop } from './archive.ts';
+import { attachmentsOf } from './attachments.ts';
+import type { Volume } from './volume.ts';
+import { withGuest, workPlace } from './worker.ts';
+
+/** A new volume with what is in an archive: unpacked by a guest, as root, and judged on the way there. */
+export function importVolume(
+  context: Context,
+  archive: AsyncIterable<Uint8Array>,
+  options: CreateVolumeOptions,
+  signal: AbortSignal,
+): Promise<Volume> {
+  const { volumes, disks } = context;
+  const either = AbortSignal.any([signal, volumes.closing]);
+  return volumes.create(options, {}, async (volume) => {
+    const { bytes } = volume.record;
+    await disks.create(volume.dir, bytes, either);
+    await withGuest(context, volume, { mode: 'rw', signal: either }, async (guest, inner) => {
+      try {
+        await guest.copyIn('vm', workPlace, checkedTar(archive, { bytes }), inner);
+      } catch (error) {
+        throw fits(error, bytes);
+      }
+    });
+  });
+}
+
+/** The disk that is full in there is the volume. */
+function fits(error: unknown, bytes: number): unknown {
+  if (!isVivError(error, 'disk_full') || error.details?.errno === undefined) return error;
+  return new VivError('payload_too_large', `The archive does not fit into a volume of ${formatSize(bytes)}`, {
+    hint: 'Choose a larger size: the file system needs some of it.',
+    cause: error,
+  });
+}
+
+/** All that is in a volume as a tar.gz: through the guest that writes to it, else through one of its own. */
+export async function* exportVolume(
+  context: Context,
+  volume: Volume,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const either = AbortSignal.any([signal, context.volumes.closing]);
+  const writer = attachmentsOf(context, volume.id).find(({ attachment }) => attachment.mode === 'rw');
+  if (writer !== undefined && writer.instance.state !== 'Stopped') {
+    const guest = guestOf(writer.instance, volume);
+    yield* gzipped(withoutTop(guest.copyOut('root', writer.attachment.path, { signal: either })));
+    return;
+  }
+  yield* heldWhile(volume, either, () => fromOwnGuest(context, volume, either));
+}
+
+function guestOf({ guest, state, record }: Instance, volume: Volume) {
+  if (guest !== undefined && state === 'Running') return guest;
+  throw new VivError(
+    'conflict',
+    `The volume ${volume.name} can't be exported: ${record.name}, which writes to it, is ${state}`,
+    { hint: 'Let it run, stop it, or detach the volume.' },
+  );
+}
+
+async function* heldWhile(
+  volume: Volume,
+  signal: AbortSignal,
+  source: () => AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const ended = Promise.withResolvers<void>();
+  const held = volume.hold('exported', () => ended.promise);
+  try {
+    signal.throwIfAborted();
+    yield* source();
+  } finally {
+    ended.resolve();
+    await held;
+  }
+}
+
+/** A guest that is read from for as long as somebody takes what it gives. */
+async function* fromOwnGuest(
+  context: Context,
+  volume: Volume,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  await context.volumes.makeClean(volume, signal);
+  const done = Promise.withResolvers<void>();
+  const given = Promise.withResolvers<AsyncIterable<Uint8Array>>();
+  const working = withGuest(context, volume, { mode: 'ro', signal }, async (guest, inner) => {
+    given.resolve(gzipped(withoutTop(guest.copyOut('vm', workPlace, { signal: inner }))));
+    await done.promise;
+  });
+  working.catch(given.reject);
+  try {
+    yield* await given.promise;
+  } finally {
+    done.resolve();
+    await working;
+  }
+}

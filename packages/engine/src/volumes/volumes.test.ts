@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { failure, House } from '../instances/fixtures/house.ts';
+import { newVolume, text } from './fixtures/volume-house.ts';
+
+describe('a volume', () => {
+  it('is made, found by id, name and prefix, listed by tags, and removed', async () => {
+    await using house = await House.open();
+    const { volumes } = house.engine;
+    const made = await volumes.create({ name: 'data', size: '100MB', tags: { team: 'a' } });
+    assert.deepEqual(
+      [made.name, made.sizeBytes, made.readOnly, made.attachments, made.tags],
+      ['data', 100 * 1024 ** 2, false, [], { team: 'a' }],
+    );
+    for (const name of [made.id, 'data', made.id.slice(0, 10)])
+      assert.deepEqual(await volumes.get(name), made);
+    const other = await volumes.create({ id: 'my_own-id', size: '64MB' });
+    assert.equal(other.id, 'my_own-id');
+    assert.deepEqual(await volumes.list({ tags: { team: 'a' } }), [made]);
+    assert.equal((await volumes.list()).length, 2);
+    await volumes.remove('data');
+    assert.equal((await failure(volumes.get('data'))).code, 'not_found');
+    assert.ok(!existsSync(path.join(house.home, 'volumes', made.id)));
+  });
+
+  it('has a name and an id of its own, and a size that is possible', async () => {
+    await using house = await House.open();
+    const { volumes } = house.engine;
+    await newVolume(house);
+    const refused = [
+      [{ name: 'data', size: '64MB' }, 'name_conflict'],
+      [{ name: 'Not A Name', size: '64MB' }, 'invalid_name'],
+      [{ size: '1MB' }, 'invalid_size'],
+      [{ size: '64TB' }, 'invalid_size'],
+      [{ size: 'large' }, 'invalid_size'],
+      [{ size: '64MB', id: '../x' }, 'invalid_request'],
+    ] as const;
+    for (const [options, code] of refused)
+      assert.equal((await failure(volumes.create(options))).code, code, JSON.stringify(options));
+    assert.equal((await readdir(path.join(house.home, 'volumes'))).length, 1);
+    const racing = await Promise.allSettled(Array.from({ length: 5 }, () => newVolume(house, 'one')));
+    assert.equal(racing.filter(({ status }) => status === 'fulfilled').length, 1);
+  });
+
+  it('keeps what was written to it, from one instance to the next', async () => {
+    await using house = await House.open();
+    const { id } = await newVolume(house);
+    const volumes = [{ volume: 'data', path: '/data' }];
+    const first = await house.engine.run('busybox', { volumes });
+    await first.files.writeFile('/data/kept', 'kept');
+    assert.deepEqual(first.info.volumes, [{ volumeId: id, path: '/data', mode: 'rw' }]);
+    assert.deepEqual((await house.engine.volumes.get(id)).attachments, [
+      { instanceId: first.id, instanceName: first.name, path: '/data', mode: 'rw' },
+    ]);
+    await first.stop();
+    assert.equal((await house.engine.volumes.get(id)).attachments.length, 1);
+    await first.delete();
+    const second = await house.engine.run('busybox', { volumes });
+    assert.equal(await text(second, '/data/kept'), 'kept');
+  });
+
+  it('is written to by one instance alone, and read by any number', async () => {
+    await using house = await House.open();
+    const { engine } = house;
+    await newVolume(house);
+    const writer = await engine.create({ image: 'busybox', volumes: [{ volume: 'data', path: '/data' }] });
+    for (const mode of ['rw', 'ro', 'overlay'] as const) {
+      const refused = await failure(
+        engine.create({ image: 'busybox', volumes: [{ volume: 'data', path: '/x', mode }] }),
+      );
+      assert.equal(refused.code, 'conflict');
+    }
+    assert.equal((await failure(engine.volumes.remove('data'))).code, 'conflict');
+    await writer.delete();
+    const readers = [];
+    for (const mode of ['ro', 'overlay', 'ro'] as const)
+      readers.push(await engine.run('busybox', { volumes: [{ volume: 'data', path: '/data', mode }] }));
+    assert.equal(
+      (await failure(readers[0]?.files.writeFile('/data/x', 'x') as Promise<void>)).code,
+      'guest_error',
+    );
+    await readers[1]?.files.writeFile('/data/private', 'mine');
+    assert.equal(
+      (await failure(readers[2]?.files.stat('/data/private') as Promise<unknown>)).code,
+      'path_not_found',
+    );
+    const refused = await failure(
+      engine.create({ image: 'busybox', volumes: [{ volume: 'data', path: '/x' }] }),
+    );
+    assert.equal(refused.code, 'conflict');
+  });
+
+  it('has one winner of ten that race to write to it', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vms = [];
+    for (let n = 0; n < 10; n++) {
+      const options = { image: 'busybox' };
+      vms.push(n % 2 ? await house.engine.create(options) : await house.engine.run('busybox'));
+    }
+    const all = await Promise.allSettled(
+      vms.map((vm) => vm.volumes.attach({ volume: 'data', path: '/data' })),
+    );
+    assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1);
+    const { attachments } = await house.engine.volumes.get('data');
+    assert.equal(attachments.length, 1);
+    const created = await Promise.allSettled(
+      Array.from({ length: 10 }, () =>
+        house.engine.create({ image: 'busybox', volumes: [{ volume: 'data', path: '/data' }] }),
+      ),
+    );
+    assert.equal(created.filter(({ status }) => status === 'fulfilled').length, 0);
+  });
+
+  it('is either removed or attached, where both are asked for', async () => {
+    await using house = await House.open();
+    for (let n = 0; n < 5; n++) {
+      const { id } = await newVolume(house, `race${n}`);
+      const vm = await house.engine.run('busybox');
+      const attach = () => vm.volumes.attach({ volume: id, path: '/data' });
+      const remove = () => house.engine.volumes.remove(id);
+      const both = n % 2 ? [attach(), remove()] : [remove(), attach()];
+      const ends = (await Promise.allSettled(both)).map(({ status }) => status);
+      assert.deepEqual(ends.sort(), ['fulfilled', 'rejected']);
+      const there = (await house.engine.volumes.list()).some((volume) => volume.id === id);
+      assert.equal((vm.info.volumes ?? []).length, there ? 1 : 0);
+    }
+  });
+});
+
+describe('a volume of a running instance', () => {
+  it('comes and goes, and comes back', async () => {
+    await using house = await House.open();
+    const { id } = await newVolume(house);
+    const vm = await house.engine.run('busybox');
+    await vm.volumes.attach({ volume: 'data', path: '/data/deep' });
+    await vm.files.writeFile('/data/deep/a', 'one');
+    const detached = await vm.volumes.detach('data');
+    assert.equal(detached.volumes, undefined);
+    assert.equal((await failure(vm.files.stat('/data/deep/a'))).code, 'path_not_found');
+    const other = await house.engine.run('busybox');
+    await other.volumes.attach({ volume: id, path: '/there', mode: 'ro' });
+    assert.equal(await text(other, '/there/a'), 'one');
+    assert.equal((await failure(vm.volumes.detach('data'))).code, 'not_found');
+  });
+
+  it('has a place of its own, and each volume only once', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    await newVolume(house, 'other');
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    for (const [volume, place, code] of [
+      ['other', '/data', 'conflict'],
+      ['other', '/data/below', 'conflict'],
+      ['other', '/etc', 'invalid_request'],
+      ['data', '/else', 'conflict'],
+      ['none', '/else', 'not_found'],
+    ] as const)
+      assert.equal((await failure(vm.volumes.attach({ volume, path: place }))).code, code);
+    await vm.volumes.attach({ volume: 'other', path: '/other' });
+  });
+
+  it('stays where it is in use, with who uses it in the message, and goes by force', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    const held = await vm.openExec(['sleep', '1000'], { cwd: '/data' });
+    const refused = await failure(vm.volumes.detach('data'));
+    assert.equal(refused.code, 'conflict');
+    assert.match(refused.message, /sleep \(pid \d+\)/);
+    assert.match(refused.hint ?? '', /--force/);
+    assert.equal(vm.info.volumes?.length, 1);
+    await vm.files.writeFile('/data/still', 'there');
+    assert.equal((await vm.volumes.detach('data', { force: true })).volumes, undefined);
+    assert.ok(held);
+  });
+
+  it('is not there where attaching fails, and can be attached elsewhere', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox');
+    const failed = async (code: string) => {
+      assert.equal((await failure(vm.volumes.attach({ volume: 'data', path: '/data' }))).code, code);
+      assert.equal(vm.info.volumes, undefined);
+      assert.equal(house.host.find(house.dir(vm.id))?.volumes.size, 0);
+    };
+    house.host.faults.inject('plug-volume', { effect: 'error' });
+    await failed('vmm_failed');
+    const { faults } = house.host.guest(house.dir(vm.id));
+    faults.errors.set('volume.mount', { code: 'guest_error', message: 'no such file system' });
+    await failed('guest_error');
+    faults.errors.set('volume.mount', { code: 'not_supported', message: 'no such method' });
+    await failed('not_supported');
+    const other = await house.engine.run('busybox');
+    await other.volumes.attach({ volume: 'data', path: '/data' });
+  });
+
+  it('stays where taking it out fails', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await vm.files.writeFile('/data/a', 'one');
+    house.host.faults.inject('unplug-volume', { effect: 'error' });
+    await failure(vm.volumes.detach('data'));
+    assert.equal(await text(vm, '/data/a'), 'one');
+    assert.equal(vm.info.volumes?.length, 1);
+    await vm.volumes.detach('data');
+  });
+
+  it('is free once its VMM has died and the instance lets go of it', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    house.host.crash(house.dir(vm.id));
+    await vm.waitFor('Stopped');
+    await vm.volumes.detach('data');
+    const other = await house.engine.run('busybox', {
+      volumes: [{ volume: 'data', path: '/data', mode: 'ro' }],
+    });
+    assert.equal(other.info.state, 'Running');
+  });
+
+  it('is not changed while the instance is paused or suspended', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox');
+    await vm.pause();
+    assert.equal((await failure(vm.volumes.attach({ volume: 'data', path: '/data' }))).code, 'invalid_state');
+    await vm.suspend();
+    assert.equal((await failure(vm.volumes.attach({ volume: 'data', path: '/data' }))).code, 'invalid_state');
+  });
+
+  it('waits for its instance to start where that is stopped', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.create({ image: 'busybox' });
+    await vm.volumes.attach({ volume: 'data', path: '/data' });
+    await vm.start();
+    await vm.files.writeFile('/data/a', 'one');
+    await vm.restart();
+    assert.equal(await text(vm, '/data/a'), 'one');
+  });
+});
+
+describe('the volumes of an instance that is saved', () => {
+  it('are where they were when it goes on', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    await newVolume(house, 'late');
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await vm.volumes.attach({ volume: 'late', path: '/late' });
+    await vm.volumes.detach('data');
+    await vm.files.writeFile('/late/a', 'one');
+    await vm.suspend();
+    assert.equal((await house.engine.volumes.get('late')).attachments.length, 1);
+    await vm.start();
+    assert.equal(await text(vm, '/late/a'), 'one');
+    await vm.volumes.detach('late');
+  });
+
+  it('can not be written to by a fork, nor kept in a snapshot with memory', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    assert.equal((await failure(vm.fork())).code, 'not_supported');
+    assert.equal((await failure(vm.snapshots.create())).code, 'conflict');
+    await vm.stop();
+    assert.equal((await failure(vm.fork())).code, 'not_supported');
+    const kept = await vm.snapshots.create();
+    assert.equal(kept.hasMemory, false);
+    assert.equal((await failure(house.engine.snapshots.fork(kept.id))).code, 'not_supported');
+    await vm.snapshots.restore(kept.id);
+  });
+
+  it('are read by its copies', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const writer = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await writer.files.writeFile('/data/a', 'one');
+    await writer.delete({ force: true });
+    const volumes = [{ volume: 'data', path: '/data', mode: 'ro' as const }];
+    const vm = await house.engine.run('busybox', { volumes });
+    const [copy] = await vm.fork();
+    assert.deepEqual(copy?.info.volumes, vm.info.volumes);
+    assert.equal(await text(copy as typeof vm, '/data/a'), 'one');
+    assert.equal((await house.engine.volumes.get('data')).attachments.length, 2);
+  });
+
+  it('are those of then: memory does not go on with a volume that was written to since', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const volumes = [{ volume: 'data', path: '/data', mode: 'ro' as const }];
+    const vm = await house.engine.run('busybox', { volumes });
+    const kept = await vm.snapshots.create();
+    await vm.stop();
+    assert.equal((await vm.snapshots.restore(kept.id)).state, 'Suspended');
+    await vm.discard();
+    await vm.volumes.detach('data');
+    assert.match((await failure(vm.snapshots.restore(kept.id))).message, /mounted at \/data/);
+    const writer = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await writer.delete({ force: true });
+    await vm.volumes.attach({ volume: 'data', path: '/data', mode: 'ro' });
+    assert.match((await failure(vm.snapshots.restore(kept.id))).message, /written to since/);
+    assert.match((await failure(house.engine.snapshots.fork(kept.id))).message, /written to since/);
+    const [cold] = await house.engine.snapshots.fork(kept.id, { state: 'stopped' });
+    assert.equal(cold?.info.volumes?.length, 1);
+  });
+});
+
+describe('volumes of a pool', () => {
+  it('are read by all of its VMs', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const volumes = [{ volume: 'data', path: '/data', mode: 'ro' as const }];
+    const pool = await house.engine.pools.create('p', { image: 'busybox', size: 2, volumes });
+    const vm = await pool.acquire();
+    assert.deepEqual(
+      vm.info.volumes?.map(({ path: place }) => place),
+      ['/data'],
+    );
+  });
+
+  it('are not written to by several', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const volumes = [{ volume: 'data', path: '/data' }];
+    const refused = await failure(house.engine.pools.create('p', { image: 'busybox', size: 2, volumes }));
+    assert.equal(refused.code, 'invalid_request');
+  });
+});
