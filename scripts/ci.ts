@@ -76,5 +76,12 @@ await runCheck({
   argv: [process.execPath, '--disable-warning=ExperimentalWarning', path.join(root, 'scripts/check.ts')],
 });
 await runNative();
+// What is built on booted memory, in real VMs: that it may be trusted, and that nothing of it has gone badly wrong.
+const npm = (...argv: string[]) => ({ argv: ['npm', 'run', ...argv], cwd: root, env: systemPath() });
+await runCheck({
+  title: 'Suspends and forks of a guest that checks itself',
+  ...npm('soak', '--', '--rounds', '10', '--forks', '5'),
+});
+await runCheck({ title: 'Starts from memory beside their floors', ...npm('bench', '--', 'ratios') });
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

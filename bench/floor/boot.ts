@@ -6,6 +6,7 @@ import type { DiskSpec } from '@vivarium/engine';
 import { createRootDisk } from '../../packages/engine/src/disks/index.ts';
 import { connectGuest } from '../../packages/engine/src/guest/index.ts';
 import { loadAssets } from '../../packages/engine/src/host/assets.ts';
+import { cmdline } from '../../packages/engine/src/instances/machine-spec.ts';
 import { UserNetwork } from '../../packages/engine/src/network/user.ts';
 import { RawMachine } from './raw-machine.ts';
 
@@ -30,7 +31,7 @@ export async function rawBootToOutput(
         kind: 'direct',
         kernel: assets.kernel.path,
         initramfs: assets.initramfs.path,
-        cmdline: 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on',
+        cmdline,
       },
       guest: 'agent',
       disks: [

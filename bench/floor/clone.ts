@@ -6,9 +6,10 @@ import type { DiskSpec, MachineSpec } from '@vivarium/engine';
 import { createRootDisk } from '../../packages/engine/src/disks/index.ts';
 import { connectGuest } from '../../packages/engine/src/guest/index.ts';
 import { loadAssets } from '../../packages/engine/src/host/assets.ts';
+import { cmdline } from '../../packages/engine/src/instances/machine-spec.ts';
 import { UserNetwork } from '../../packages/engine/src/network/user.ts';
 import { filesToWarm } from '../../packages/engine/src/templates/warm-files.ts';
-import { firstOutput } from './conversation.ts';
+import { Conversation, firstOutput, printed, type Requests } from './conversation.ts';
 import { copyWritten } from './memory.ts';
 import { RawQmp } from './qmp.ts';
 import { RawMachine, type RawState } from './raw-machine.ts';
@@ -50,11 +51,8 @@ export class RawTemplate implements AsyncDisposable {
 
   /** A clone and its disk; the disk is there before the clone is. */
   async prepare(): Promise<() => Promise<RawMachine>> {
-    // Beside the template's: a disk finds the one below it by a relative name.
-    const root = path.join(this.#dir, `root-${randomBytes(4).toString('hex')}.qcow2`);
-    await copyFile(this.#disk, root);
-    const disks = this.#spec.disks.map((disk) => (disk.serial === 'root' ? { ...disk, path: root } : disk));
-    return () => RawMachine.launch({ ...this.#spec, disks }, this.state);
+    const { launch } = await this.#clone(this.#disk, this.state);
+    return launch;
   }
 
   /** Milliseconds from the spawn to the first byte of the command. `named`: it is told who it is before, as ours are. */
@@ -74,7 +72,40 @@ export class RawTemplate implements AsyncDisposable {
     return machine;
   }
 
-  #command(argv: string[], named: boolean): (readonly [method: string, params: object])[] {
+  /** With a command that has printed something, and the disk that it writes to. */
+  async source(argv: string[]): Promise<{ machine: RawMachine; disk: string; conversation: Conversation }> {
+    const { root, launch } = await this.#clone(this.#disk, this.state);
+    const machine = await launch();
+    const conversation = new Conversation(await machine.open('control'));
+    await conversation.say(this.#command(argv, true), printed);
+    return { machine, disk: root, conversation };
+  }
+
+  /** A further one, of a source that stands still while this is under way. */
+  async childOf(disk: string, state: RawState): Promise<() => Promise<RawMachine>> {
+    const { launch } = await this.#clone(disk, state);
+    return launch;
+  }
+
+  /** Of another machine than the source. */
+  identityOfChild(): readonly [method: string, params: object] {
+    const network = { ...address(this.#spec), mac: '52:54:00:f1:00:f1' };
+    return ['identity', { ...who('child', 2), network, copy: true, resetConnections: true }];
+  }
+
+  get memoryBytes(): number {
+    return this.#spec.memoryBytes;
+  }
+
+  async #clone(disk: string, state: RawState) {
+    // Beside the template's: a disk finds the one below it by a relative name.
+    const root = path.join(this.#dir, `root-${randomBytes(4).toString('hex')}.qcow2`);
+    await copyFile(disk, root);
+    const disks = this.#spec.disks.map((disk) => (disk.serial === 'root' ? { ...disk, path: root } : disk));
+    return { root, launch: () => RawMachine.launch({ ...this.#spec, disks }, state) };
+  }
+
+  #command(argv: string[], named: boolean): Requests {
     return [
       ...(named ? [['identity', { ...who('floor', 1), network: address(this.#spec) }] as const] : []),
       ['workload.start', { id: 'root', argv, env: {}, cwd: '/', user: '', stdin: 'null', output: 'retain' }],
@@ -112,7 +143,7 @@ async function cloneSpec(layers: DiskSpec, disk: string): Promise<Spec> {
       kind: 'direct',
       kernel: assets.kernel.path,
       initramfs: assets.initramfs.path,
-      cmdline: 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on',
+      cmdline,
     },
     guest: 'agent',
     disks: [

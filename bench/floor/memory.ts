@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { RawQmp } from './qmp.ts';
 import type { RawMachine } from './raw-machine.ts';
 
@@ -8,7 +8,10 @@ const stretch = 2 ** 20;
 /** Of /proc/PID/pagemap: present, swapped, and of a file. */
 const [present, swapped, ofFile] = [1n << 63n, 1n << 62n, 1n << 61n];
 
-/** Copies what the guest has written since its memory was mapped (all of it, where it was booted) into a new sparse file. Answers the bytes. */
+/**
+ * Copies what the guest has written since its memory was mapped (all of it, where it was booted) into a sparse file: a new one, or a copy of
+ * what was mapped. Answers the bytes.
+ */
 export async function copyWritten(
   machine: RawMachine,
   qmp: RawQmp,
@@ -19,7 +22,7 @@ export async function copyWritten(
   const address = Number(/is (0x[0-9a-f]+)/.exec(String(said))?.[1]);
   const own = ownPages(machine.pid, address, bytes);
   const memory = openSync(`/proc/${machine.pid}/mem`, 'r');
-  const into = openSync(file, 'w', 0o600);
+  const into = openSync(file, existsSync(file) ? 'r+' : 'w', 0o600);
   ftruncateSync(into, bytes);
   const buffer = Buffer.alloc(stretch);
   let copied = 0;

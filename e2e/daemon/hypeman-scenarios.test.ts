@@ -11,7 +11,7 @@ import { countingProxy } from './counting-proxy.ts';
 import { hypemanExec } from './hypeman-exec.ts';
 import { RealDaemon } from './real-daemon.ts';
 
-/* Scenarios that hypeman is known by, with its official client and real VMs; those with volumes and restarts lie elsewhere. */
+/* Scenarios that hypeman is known by, with its official client and real VMs; those with volumes lie elsewhere. */
 
 const token = 'a-token-of-this-test';
 const sleeping = ['sleep', '100000'];
@@ -155,6 +155,47 @@ describe('the scenario', () => {
     );
     assert.deepEqual(await names(), ['eleven']);
     assert.equal((await client.instances.get(vm.id)).state, 'Stopped');
+  });
+
+  test('12: on_failure restarts what exits with 1 and not with 0, gives up when it may, and leaves a stop alone', async () => {
+    const restart_policy = { policy: 'on_failure' as const, backoff: '100ms', max_attempts: 1 };
+    const failing = await client.instances.create({
+      name: 'failing',
+      image: 'busybox',
+      cmd: ['sh', '-c', 'exit 1'],
+      restart_policy,
+    });
+    assert.deepEqual(failing.restart_policy, { ...restart_policy, stable_after: '10m0s' });
+    await until('it was given up', async () => {
+      const { restart_status } = await client.instances.get('failing');
+      return restart_status?.blocked_reason === 'max_attempts_exceeded';
+    });
+    const { restart_status, exit_code } = await client.instances.get('failing');
+    assert.deepEqual([restart_status?.attempts, exit_code], [1, 1]);
+
+    await client.instances.create({ name: 'done', image: 'busybox', cmd: ['true'], restart_policy });
+    await client.instances.wait('done', { state: 'Stopped' });
+    const held = await client.instances.create({ name: 'held', image: 'busybox', cmd: sleeping, ttl: '1h' });
+    const updated = await client.instances.update(held.id, {
+      restart_policy: { policy: 'always' },
+      ttl: '2h',
+    });
+    assert.ok(Date.parse(updated.expires_at ?? '') > Date.parse(held.expires_at ?? ''));
+    const stopped = await client.instances.stop(held.id);
+    assert.equal(stopped.restart_status?.blocked_reason, 'manual_stop');
+    // Had one of them been due, it would have been started by now: each was down before this one was.
+    const later = await client.instances.create({
+      name: 'later',
+      image: 'busybox',
+      cmd: sleeping,
+      health_check: { type: 'exec', exec: { command: ['true'] }, interval: '200ms' },
+    });
+    await until('it is healthy', async () => {
+      const { health_status } = await client.instances.get(later.id);
+      return health_status?.status === 'healthy';
+    });
+    for (const name of ['done', 'held', 'failing'])
+      assert.equal((await client.instances.get(name)).state, 'Stopped', name);
   });
 
   test('13: a delete works though the VMM lets go of nothing any more', async () => {

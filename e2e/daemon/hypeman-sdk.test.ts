@@ -246,7 +246,18 @@ describe('hypeman’s official client', () => {
     await assert.rejects(client.snapshots.get(kept.id), Hypeman.NotFoundError);
   });
 
-  // Volumes: to be driven here, by `client.volumes` and `client.instances.volumes`, once their routes are there.
+  test('sets, shows and removes a snapshot schedule', async () => {
+    const { snapshotSchedule } = client.instances;
+    await assert.rejects(snapshotSchedule.get(id), Hypeman.NotFoundError);
+    const retention = { max_count: 3, max_age: '24h' };
+    const set = await snapshotSchedule.update(id, { interval: '15m', retention, metadata: { a: 'b' } });
+    assert.deepEqual([set.instance_id, set.metadata, set.last_run_at], [id, { a: 'b' }, null]);
+    assert.equal(set.retention.max_count, 3);
+    assert.deepEqual(await snapshotSchedule.get(id), set);
+    await assert.rejects(snapshotSchedule.update(id, { interval: '5s', retention }), Hypeman.BadRequestError);
+    await snapshotSchedule.delete(id);
+    await assert.rejects(snapshotSchedule.get(id), Hypeman.NotFoundError);
+  });
 
   test('stops, starts and deletes it', async () => {
     assert.equal((await client.instances.stop(id)).state, 'Stopped');

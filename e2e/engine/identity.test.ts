@@ -193,6 +193,28 @@ describe('an identity told to a real guest as to a copy', () => {
     );
   });
 
+  test('lets go in its turn what is to be let go by who it becomes, and nothing by who it is not', async () => {
+    await guest.freeze();
+    await assert.rejects(guest.thaw(undefined, 98), { code: 'conflict' });
+    const order: string[] = [];
+    const note = (what: string) => () => void order.push(what);
+    await Promise.all([
+      guest.identity({ ...identity, generation: 11 }).then(note('told')),
+      guest.thaw(undefined, 11).then(note('thawed')),
+    ]);
+    assert.deepEqual(order, ['told', 'thawed']);
+  });
+
+  test('leaves the files of a machine that goes on as the one it is as its users have them', async () => {
+    const same = { ...identity, copy: false, resetConnections: false };
+    await guest.identity({ ...same, generation: 12 });
+    await exec('echo 10.0.0.9 mine >> /etc/hosts');
+    await guest.identity({ ...same, generation: 13 });
+    assert.equal(await exec('grep -c mine /etc/hosts; cat /run/vivarium/generation'), '1\n13\n');
+    await guest.identity({ ...identity, generation: 14 });
+    assert.equal(await exec('grep -c mine /etc/hosts; cat /run/vivarium/generation'), '0\n14\n');
+  });
+
   test('ends a hook that takes too long, with all it has started', async () => {
     await exec(
       "cd /etc/vivarium/identity.d; rm *; printf '#!/bin/sh\\nsleep 1234 & wait' > slow; chmod 755 slow",

@@ -1,37 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
-import { type Engine, openEngine } from '@vivarium/engine';
-import type { Vm } from '@vivarium/model';
-import { processesBelow, RealEngine, until } from './real-engine.ts';
+import { RealEngine, until } from './real-engine.ts';
+import { archiveOf, said } from './volume-parts.ts';
 
-const run = promisify(execFile);
 const isRoot = process.getuid?.() === 0;
-const MiB = 1024 ** 2;
-
-const said = async (vm: Vm, command: string): Promise<string> =>
-  (await vm.exec(['sh', '-c', command])).stdout.trim();
-
-/** A tar.gz of a directory that a shell has filled. */
-async function archiveOf(fill: string): Promise<AsyncIterable<Uint8Array>> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'vol-'));
-  try {
-    await run('sh', ['-c', fill], { cwd: dir });
-    const { stdout } = await run('tar', ['-cz', '--numeric-owner', '-C', dir, '.'], {
-      encoding: 'buffer',
-      maxBuffer: 256 * MiB,
-    });
-    return (async function* () {
-      yield stdout;
-    })();
-  } finally {
-    await rm(dir, { recursive: true });
-  }
-}
 
 describe('a volume in a real VM', () => {
   let real: RealEngine;
@@ -69,9 +43,10 @@ describe('a volume in a real VM', () => {
   });
 
   test('that comes from an archive has its owners, modes and links', async () => {
+    // A chown takes the setuid bit away: it comes first.
     const fill =
-      'mkdir -p a/b; echo content > a/b/file; chmod 4751 a/b/file; ln a/b/file hard; ln -s a/b/file soft' +
-      (isRoot ? '; chown 1234:5678 a/b/file' : '');
+      `mkdir -p a/b; echo content > a/b/file; ${isRoot ? 'chown 1234:5678 a/b/file; ' : ''}` +
+      'chmod 4751 a/b/file; ln a/b/file hard; ln -s a/b/file soft';
     await real.engine.volumes.import(await archiveOf(fill), { name: 'site', size: '64MB' });
     await using vm = await real.engine.run('busybox', {
       volumes: [{ volume: 'site', path: '/srv/site', mode: 'ro' }],
@@ -101,7 +76,8 @@ describe('a volume in a real VM', () => {
       volumes: [{ volume: 'crash', path: '/data', mode: 'ro' }],
     });
     assert.equal(await said(reader, 'cat /data/safe'), 'safe');
-    assert.match(await said(reader, 'ls /data | wc -l'), /^\d\d+$/);
+    // What was not synced may be lost; what is there is whole.
+    assert.equal(await said(reader, 'for d in /data/[0-9]*; do ls -ld $d > /dev/null || echo $d; done'), '');
   });
 
   test('goes on through suspend and fork, with what each copy writes to itself', async () => {
@@ -129,107 +105,5 @@ describe('a volume in a real VM', () => {
     await vm.volumes.detach('base');
     await vm.volumes.attach({ volume: 'base', path: '/base', mode: 'overlay' });
     assert.equal(await said(vm, 'cat /base/file'), 'base', 'the private layer went with its attachment');
-  });
-
-  test('grows and is copied while it is written to', async () => {
-    const { volumes } = real.engine;
-    await volumes.create({ name: 'grow', size: '64MB' });
-    await using vm = await real.engine.run('busybox', { volumes: [{ volume: 'grow', path: '/data' }] });
-    await vm.exec(['sh', '-c', 'echo one > /data/file']);
-    const copy = await volumes.clone('grow', { name: 'grown' });
-    await vm.exec(['sh', '-c', 'echo two > /data/file']);
-    await volumes.resize('grow', '1GB');
-    assert.ok(Number(await said(vm, "df -k /data | tail -1 | awk '{print $2}'")) > 900_000);
-    assert.ok(copy.usedBytes < 32 * MiB, `${copy.usedBytes}`);
-    await vm.volumes.attach({ volume: 'grown', path: '/copy', mode: 'ro' });
-    assert.equal(await said(vm, 'cat /copy/file /data/file'), 'one\ntwo');
-    for (let n = 0; n < 10; n++) await volumes.clone('grow', { name: `clone${n}` });
-    assert.equal(await said(vm, 'cat /data/file'), 'two');
-    await vm.volumes.detach('grow');
-    await volumes.resize('clone9', '2GB');
-    await vm.volumes.attach({ volume: 'clone9', path: '/nine', mode: 'ro' });
-    assert.ok(Number(await said(vm, "df -k /nine | tail -1 | awk '{print $2}'")) > 1_900_000);
-    assert.equal(await said(vm, 'cat /nine/file'), 'two');
-  });
-
-  test('is one of 23, and there is no room for another', async () => {
-    const { volumes } = real.engine;
-    const mounts = [];
-    for (let n = 0; n < 23; n++) {
-      await volumes.create({ name: `v${n}`, size: '64MB' });
-      mounts.push({ volume: `v${n}`, path: `/v/${n}` });
-    }
-    await using vm = await real.engine.run('busybox', { volumes: mounts });
-    assert.equal(await said(vm, 'mount | grep -c " /v/"'), '23');
-    await vm.exec(['sh', '-c', 'for n in $(seq 0 22); do echo $n > /v/$n/n; done']);
-    await volumes.create({ name: 'v23', size: '64MB' });
-    await assert.rejects(vm.volumes.attach({ volume: 'v23', path: '/x' }), { code: 'conflict' });
-    await vm.volumes.detach('v7');
-    await vm.volumes.attach({ volume: 'v23', path: '/x' });
-    assert.equal(await said(vm, 'cat /v/22/n; ls /x'), '22');
-  });
-
-  test('is found again by the next engine, and can be taken out there', async () => {
-    await real.engine.volumes.create({ name: 'adopted', size: '64MB' });
-    const { id } = await real.engine.run('busybox', { detached: true });
-    const vm = await real.engine.get(id);
-    await vm.volumes.attach({ volume: 'adopted', path: '/data' });
-    await vm.exec(['sh', '-c', 'echo kept > /data/file']);
-    await real.reopen({ templates: { backgroundDelayMs: 600_000 } });
-    const again = await real.engine.get(id);
-    assert.equal(again.info.volumes?.[0]?.path, '/data');
-    assert.equal(await said(again, 'cat /data/file'), 'kept');
-    await again.volumes.detach('adopted');
-    assert.equal(await said(again, 'ls /data'), '');
-    await again.delete({ force: true });
-  });
-});
-
-describe('a host’s disk that is full while an archive comes in', {
-  skip: isRoot ? false : 'a small file system is mounted, which only root may',
-}, () => {
-  let home: string;
-  let image: string;
-  let engine: Engine;
-  before(async () => {
-    home = await mkdtemp(path.join(tmpdir(), 'full-'));
-    image = `${home}.img`;
-    await writeFile(image, '');
-    await truncate(image, 500 * MiB);
-    await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
-    await run('mount', ['-o', 'loop', image, home]);
-    engine = await openEngine({ home });
-  });
-  after(async () => {
-    await engine.close();
-    await run('umount', [home]);
-    await rm(home, { recursive: true });
-    await rm(image);
-  });
-
-  test('is what is told, and nothing is left of the volume or its guest', async () => {
-    await engine.volumes.import(await archiveOf('echo small > file'), { name: 'small', size: '1GB' });
-    await run('sync', ['-f', home]);
-    const { bavail, bsize } = await statfs(home);
-    await run('fallocate', ['-l', String(bavail * bsize - 24 * MiB), path.join(home, 'ballast')]);
-    const large = await archiveOf('head -c 60000000 /dev/urandom > file');
-    await assert.rejects(Promise.resolve(engine.volumes.import(large, { name: 'large', size: '1GB' })), {
-      code: 'disk_full',
-    });
-    assert.deepEqual(
-      (await engine.volumes.list()).map(({ name }) => name),
-      ['small'],
-    );
-    assert.equal((await readdir(path.join(home, 'volumes'))).length, 1);
-    assert.deepEqual(await processesBelow(home), []);
-    await rm(path.join(home, 'ballast'));
-    await engine.volumes.import(await archiveOf('echo again > file'), { name: 'large', size: '1GB' });
-  });
-
-  test('is not the volume that is full', async () => {
-    const large = await archiveOf('head -c 60000000 /dev/urandom > file');
-    await assert.rejects(Promise.resolve(engine.volumes.import(large, { size: '64MB' })), {
-      code: 'payload_too_large',
-    });
   });
 });

@@ -20,6 +20,7 @@ export async function loaded(ground: Ground): Promise<Measured[]> {
   const pauses: number[] = [];
   const writes: number[] = [];
   const calls: number[] = [];
+  const more = { forks: [] as number[], snapshots: [] as number[], resumes: [] as number[] };
   let bytes = 0;
   for (let round = 0; round < 3; round++) {
     bytes = await writtenOver(await vmmPid(ground, vm), /memory\.base/);
@@ -33,6 +34,7 @@ export async function loaded(ground: Ground): Promise<Measured[]> {
       }),
     );
     await discard(children);
+    await unchanged(ground, vm, more);
   }
   const [pause, write] = [median(pauses), median(writes)];
   return [
@@ -43,7 +45,45 @@ export async function loaded(ground: Ground): Promise<Measured[]> {
       promise: 'at most 1.5x',
       kept: pause <= 1.5 * write,
     },
+    ...(
+      [
+        ['Another fork of it with nothing changed since, to the answer of the child', more.forks],
+        ['Its pause during a snapshot with nothing changed since', more.snapshots],
+        ['Its resume to the first output of an exec', more.resumes],
+      ] as const
+    ).map(([what, times]) => ({
+      what: `${what}, ${times.length} times`,
+      ours: ms(median(times)),
+      floor: '-',
+      promise: 'none: what the promises for an idle one are for a loaded one',
+      kept: true,
+    })),
   ];
+}
+
+/** What an idle guest is measured at as well: its size is to make no difference. */
+async function unchanged(
+  ground: Ground,
+  vm: EngineVm,
+  { forks, snapshots, resumes }: Record<'forks' | 'snapshots' | 'resumes', number[]>,
+): Promise<void> {
+  let children: EngineVm[] = [];
+  forks.push(
+    await timed(async () => {
+      children = await vm.fork();
+      await children[0]?.stats();
+    }),
+  );
+  await discard(children);
+  const { id } = await vm.snapshots.create({ onProgress: pauseInto(snapshots) });
+  await ground.engine.snapshots.remove(id);
+  await vm.suspend();
+  resumes.push(
+    await timed(async () => {
+      await vm.start();
+      await vm.exec(['uname', '-a']).orThrow();
+    }),
+  );
 }
 
 /** No page of zeros, and no program that computes each byte. */

@@ -14,12 +14,12 @@ impl Targets {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn set(&self, id: &str, root: OwnedFd) {
-        self.lock().insert(id.to_owned(), Arc::new(root));
+    pub fn set(&self, id: &str, root: Arc<OwnedFd>) {
+        self.lock().insert(id.to_owned(), root);
     }
 
-    pub fn remove(&self, id: &str) {
-        self.lock().remove(id);
+    pub fn remove(&self, id: &str) -> Option<Arc<OwnedFd>> {
+        self.lock().remove(id)
     }
 
     pub fn clear(&self) {

@@ -90,6 +90,8 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
             &format!("the disk {}", config.overlay_serial),
             disks::find(&mut bus, &config.overlay_serial),
         )?;
+        disks::unwatch(&layers);
+        disks::unwatch(&root);
         Ok((layers, root))
     })?;
     stage(&mut stages, "layers", || {
@@ -110,8 +112,7 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     stage(&mut stages, "identity", || {
         identity.name(Some(MERGED_ROOT), Way::Anew)?;
         told("boot id", boot_id::renew())?;
-        generation::set(identity.generation(), Way::Anew);
-        generation::tell_in(MERGED_ROOT, Way::Anew);
+        generation::set(identity.generation());
         Ok(())
     })?;
     kmsg::announce(&format!(

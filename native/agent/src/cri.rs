@@ -19,9 +19,9 @@ impl Lines {
         }
     }
 
-    /// Appends to `out` every line, or piece of 16 KiB, that `bytes` completes.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let stamp = clock::rfc3339(clock::now_nanos());
+    /// Appends to `out` every line, or piece of 16 KiB, that `bytes` completes, which came at `nanos` since 1970.
+    pub fn push(&mut self, bytes: &[u8], nanos: u64, out: &mut Vec<u8>) {
+        let stamp = clock::rfc3339(nanos);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ended) = match part.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -83,8 +83,8 @@ mod tests {
     fn lines_are_told_once_they_are_whole() {
         let mut out = Vec::new();
         let mut lines = Lines::new("stdout");
-        lines.push(b"one\ntw", &mut out);
-        lines.push(b"o\n\nthree", &mut out);
+        lines.push(b"one\ntw", 0, &mut out);
+        lines.push(b"o\n\nthree", 0, &mut out);
         assert_eq!(
             without_times(&out),
             ["stdout F one", "stdout F two", "stdout F "]
@@ -98,8 +98,8 @@ mod tests {
     fn long_lines_are_cut_and_their_pieces_marked() {
         let mut out = Vec::new();
         let mut lines = Lines::new("stderr");
-        lines.push(&[b'x'; 40_000], &mut out);
-        lines.push(b"\n", &mut out);
+        lines.push(&[b'x'; 40_000], 0, &mut out);
+        lines.push(b"\n", 0, &mut out);
         let told = without_times(&out);
         let marks: Vec<_> = told
             .iter()
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_stay_as_they_are() {
         let mut out = Vec::new();
-        Lines::new("stdout").push(b"\xff\x00\n", &mut out);
+        Lines::new("stdout").push(b"\xff\x00\n", 0, &mut out);
         assert!(out.ends_with(b" stdout F \xff\x00\n"));
     }
 }

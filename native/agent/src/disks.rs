@@ -39,6 +39,13 @@ pub fn find(bus: &mut Bus, serial: &str) -> io::Result<String> {
     bus.find(&what, PATIENCE, || by_serial(serial))
 }
 
+/// The kernel's watch over how writes delay reads: it wakes an idle machine ten times a second for seconds after each write, and
+/// weighs what a host's cache has decided already.
+pub fn unwatch(disk: &str) {
+    // A kernel without it has nothing to be turned off.
+    let _absent_is_fine = fs::write(format!("/sys/block/{disk}/queue/wbt_lat_usec"), "0");
+}
+
 pub fn mount_layers(disk: &str, count: u32) -> io::Result<()> {
     if count == 0 || count > MOST_LAYERS {
         return Err(io::Error::new(

@@ -42,10 +42,35 @@ pub fn write(root: &str, name: &str, text: &str, way: Way) {
     }
 }
 
-/// Makes an empty `/etc/NAME` below `root` where there is none, to be written to in place.
-pub fn make(root: &str, name: &str) {
-    if std::fs::symlink_metadata(format!("{root}/etc/{name}")).is_err() {
-        write(root, name, "", Way::Anew);
+/// What an identity is written to. Empty lines take the place of what is not there.
+const OF_AN_IDENTITY: [&str; 4] = ["hostname", "hosts", "machine-id", "resolv.conf"];
+
+/// Makes the files of an identity the machine's own, with what they say, where they are not yet: so that they can be written to in
+/// place, and have their blocks.
+pub fn make(root: &str) {
+    for name in OF_AN_IDENTITY {
+        let path = format!("{root}/etc/{name}");
+        if std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = if text.is_empty() { "\n" } else { &text };
+        write(root, name, text, Way::Anew);
+    }
+}
+
+/// On the disk, and then written to once more, with what they say: whoever does so next finds a cached page that is mapped, a journal
+/// that is open, and knows that they have no attributes that writing takes away.
+pub fn touch(root: &str) {
+    // SAFETY: no arguments.
+    unsafe { libc::sync() };
+    for name in OF_AN_IDENTITY {
+        let path = format!("{root}/etc/{name}");
+        if std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_file()) {
+            if let Ok(text) = std::fs::read_to_string(&path) {
+                write(root, name, &text, Way::InPlace);
+            }
+        }
     }
 }
 

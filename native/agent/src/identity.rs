@@ -3,12 +3,14 @@
 use crate::access::guest_error;
 use crate::bus::Bus;
 use crate::etc_files::Way;
-use crate::network::Network;
+use crate::network::{Connections, Network};
+use crate::sys::Kept;
 use crate::{clock, etc_files, kmsg, sock_diag};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
 use viv_protocol::{Code, Fields, WireError};
 
 pub struct Identity {
@@ -29,6 +31,8 @@ const MOST_ENTROPY: usize = 4096;
 /// `RNDADDENTROPY` and `RNDRESEEDCRNG` of linux/random.h.
 const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+/// What the files of the image were made to say last.
+static TOLD: Mutex<Vec<(&str, String)>> = Mutex::new(Vec::new());
 /// Longest host name of the kernel.
 const MOST_HOSTNAME: usize = 64;
 
@@ -92,19 +96,34 @@ impl Identity {
         crate::sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
             .map_err(|error| guest_error("hostname", &error))?;
         if let Some(root) = root {
-            let address = self.network.as_ref().map(|network| network.address);
-            let write = |name: &str, text: &str| etc_files::write(root, name, text, way);
-            write("hostname", &format!("{}\n", self.hostname));
-            write("hosts", &etc_files::hosts(&self.hostname, address));
-            write(
-                "machine-id",
-                &format!("{}\n", self.machine_id.to_ascii_lowercase()),
-            );
-            if let Some(network) = &self.network {
-                write("resolv.conf", &etc_files::resolv_conf(&network.dns));
-            }
+            self.name_in(root, way);
         }
         Ok(())
+    }
+
+    /// The files. A machine that goes on as the one it was has them as it had them: each costs it milliseconds of overlay
+    /// and journal, and what its users have changed in them since is theirs.
+    fn name_in(&self, root: &str, way: Way) {
+        let address = self.network.as_ref().map(|network| network.address);
+        let mut files = vec![
+            ("hostname", format!("{}\n", self.hostname)),
+            ("hosts", etc_files::hosts(&self.hostname, address)),
+            (
+                "machine-id",
+                format!("{}\n", self.machine_id.to_ascii_lowercase()),
+            ),
+        ];
+        if let Some(network) = &self.network {
+            files.push(("resolv.conf", etc_files::resolv_conf(&network.dns)));
+        }
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told == files && !self.copy {
+            return;
+        }
+        for (name, text) in &files {
+            etc_files::write(root, name, text, way);
+        }
+        *told = files;
     }
 
     /// Whether the card, where one is wanted, needs no looking for.
@@ -116,31 +135,47 @@ impl Identity {
     pub fn connect(&self, bus: &mut Bus) -> Result<(), WireError> {
         crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
         match &self.network {
-            Some(network) => network.apply(bus, || self.cut_connections()),
-            None => self.cut_connections(),
+            Some(network) => network.apply(bus, self),
+            None => self.cut(),
         }
         .map_err(|error| guest_error("network card", &error))
     }
 
-    fn cut_connections(&self) -> io::Result<()> {
+    /// Whether the address of the other end is in this machine, and so its connection goes on.
+    fn stays(&self, peer: IpAddr) -> bool {
+        let own = self.network.as_ref().map(|network| network.address);
+        peer.is_loopback() || own.is_some_and(|own| peer == own)
+    }
+}
+
+impl Connections for Identity {
+    fn to_be_cut(&self) -> io::Result<bool> {
+        if !self.reset_connections {
+            return Ok(false);
+        }
+        sock_diag::any_tcp(|peer| self.stays(peer)).map_err(not_reset)
+    }
+
+    fn cut(&self) -> io::Result<()> {
         if !self.reset_connections {
             return Ok(());
         }
-        let own = self.network.as_ref().map(|network| network.address);
-        let stays = |peer: IpAddr| peer.is_loopback() || own.is_some_and(|own| peer == own);
-        let count = sock_diag::destroy_tcp(stays).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("connections cannot be reset: {error}"),
-            )
-        })?;
+        let count = sock_diag::destroy_tcp(|peer| self.stays(peer)).map_err(not_reset)?;
         kmsg::note(&format!("{count} connections to the outside were reset"));
         Ok(())
     }
 }
 
+fn not_reset(error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("connections cannot be reset: {error}"),
+    )
+}
+
 fn add_entropy(bytes: &[u8]) -> io::Result<()> {
-    let random = File::options().write(true).open("/dev/random")?;
+    static RANDOM: Kept = Kept::new();
+    let random = RANDOM.get(|| File::options().write(true).open("/dev/random"))?;
     // `struct rand_pool_info`: bits credited, bytes, and the bytes themselves.
     let bits = i32::try_from(bytes.len() * 8).unwrap_or(i32::MAX);
     let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);

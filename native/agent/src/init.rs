@@ -6,7 +6,7 @@
 /// `argv[0]` under which the agent runs itself as this.
 pub const NAME: &str = "viv-init";
 
-/// First argument with which the agent's file ends at once: the shortest life a process can have.
+/// First argument with which the agent's file ends at once: the shortest life a process can have. What follows is printed before.
 pub const NOTHING: &str = "--nothing";
 
 pub fn run() -> ! {

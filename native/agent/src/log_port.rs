@@ -10,6 +10,9 @@ const FULL: usize = 256 * 1024;
 /// The output of the root workload on its way to the host's log.
 pub struct LogPort {
     port: Option<OwnedFd>,
+    /// What has been printed and is no line of the log yet, with its channel and when it came.
+    fresh: Vec<(u8, u64, Vec<u8>)>,
+    fresh_bytes: usize,
     queue: OutQueue,
     stdout: Lines,
     stderr: Lines,
@@ -19,6 +22,8 @@ impl LogPort {
     pub fn new(port: Option<OwnedFd>) -> LogPort {
         LogPort {
             port,
+            fresh: Vec::new(),
+            fresh_bytes: 0,
             queue: OutQueue::default(),
             stdout: Lines::new("stdout"),
             stderr: Lines::new("stderr"),
@@ -31,22 +36,32 @@ impl LogPort {
 
     /// Whether output should wait. Only for a host that listens: without one, what does not fit is given up.
     pub fn full(&self) -> bool {
-        self.queue.len() > FULL
+        self.queue.len() + self.fresh_bytes > FULL
     }
 
-    /// `channel` as in the protocol: 1 stdout, 2 stderr.
+    /// `channel` as in the protocol: 1 stdout, 2 stderr. It is written by [`LogPort::write`]: whoever reads it live comes first.
     pub fn output(&mut self, channel: u8, bytes: &[u8]) {
-        let mut text = Vec::with_capacity(bytes.len() + 128);
-        let lines = if channel == 1 {
-            &mut self.stdout
-        } else {
-            &mut self.stderr
-        };
-        lines.push(bytes, &mut text);
-        self.push(text);
+        self.fresh_bytes += bytes.len();
+        self.fresh
+            .push((channel, clock::now_nanos(), bytes.to_vec()));
+    }
+
+    pub fn write(&mut self) {
+        self.fresh_bytes = 0;
+        for (channel, at, bytes) in std::mem::take(&mut self.fresh) {
+            let mut text = Vec::with_capacity(bytes.len() + 128);
+            let lines = if channel == 1 {
+                &mut self.stdout
+            } else {
+                &mut self.stderr
+            };
+            lines.push(&bytes, at, &mut text);
+            self.push(text);
+        }
     }
 
     pub fn exit(&mut self, id: &str, exit: &Exit) {
+        self.write();
         let mut text = Vec::new();
         self.stdout.finish(&mut text);
         self.stderr.finish(&mut text);
@@ -77,7 +92,7 @@ impl LogPort {
     }
 
     pub fn is_drained(&self) -> bool {
-        self.queue.is_empty() || self.fd().is_none_or(sys::hung_up)
+        (self.queue.is_empty() && self.fresh.is_empty()) || self.fd().is_none_or(sys::hung_up)
     }
 }
 

@@ -57,6 +57,10 @@ fn main() {
         .nth(1)
         .is_some_and(|argument| argument == init::NOTHING)
     {
+        let words: Vec<String> = std::env::args().skip(2).collect();
+        if !words.is_empty() {
+            println!("{}", words.join(" "));
+        }
         return;
     }
     if std::process::id() != 1 {

@@ -1,14 +1,16 @@
 //! One IPv4 card, found by its hardware address and set by the classic ioctls.
 
 use crate::bus::Bus;
-use crate::sys;
-use std::fs;
+use crate::sys::{self, Kept};
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use viv_protocol::{Code, Fields, WireError};
 
+#[derive(Clone, PartialEq)]
 pub struct Network {
     mac: [u8; 6],
     pub address: Ipv4Addr,
@@ -17,6 +19,28 @@ pub struct Network {
     gateway: Ipv4Addr,
     pub dns: Vec<IpAddr>,
     mtu: Option<u16>,
+}
+
+/// TCP connections of the one this machine was before.
+pub trait Connections {
+    /// Whether there are any that have to end.
+    fn to_be_cut(&self) -> io::Result<bool>;
+    fn cut(&self) -> io::Result<()>;
+}
+
+/// The one card there is, found before: to look for it in sysfs costs a restored guest 6 ms where code is translated cold.
+struct Known {
+    name: String,
+    /// It was brought up for nobody: without an address, and so without a route.
+    blank: bool,
+    /// What it was set to last.
+    set: Option<Network>,
+}
+
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+
+fn known() -> MutexGuard<'static, Option<Known>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long a card may take to appear after the bus has been asked for it.
@@ -81,40 +105,103 @@ impl Network {
         self.find_card().is_some()
     }
 
-    /// `while_down` runs between the old identity and the new one: nothing it makes the kernel say reaches the wire.
-    pub fn apply(
-        &self,
-        bus: &mut Bus,
-        while_down: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Connections are cut between the old identity and the new one, while the card is down: nothing that makes the kernel say
+    /// reaches the wire. A card that is what it is to be stays up where there are none.
+    pub fn apply(&self, bus: &mut Bus, connections: &impl Connections) -> io::Result<()> {
         let card = bus.find(
             "a network card with that hardware address",
             PATIENCE,
             || self.find_card(),
         )?;
+        let (blank, same) = known().as_ref().map_or((false, false), |known| {
+            (known.blank, known.set.as_ref() == Some(self))
+        });
         let interface = Interface::open(&card.name)?;
-        // Down first: that is what takes the routes of an earlier identity away.
-        interface.set_up(false)?;
-        while_down()?;
+        if same && card.mac == Some(self.mac) && !connections.to_be_cut()? {
+            return Ok(());
+        }
+        let live = blank && self.set_hardware(&interface, &card).is_ok();
+        if !live {
+            // Down first: that is what takes the routes of an earlier identity away.
+            interface.set_up(false)?;
+            connections.cut()?;
+            self.set_hardware(&interface, &card)?;
+            interface.set_up(true)?;
+        }
+        interface.set_address(libc::SIOCSIFADDR, self.address)?;
+        interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
+        interface.default_route(self.gateway)?;
+        if let Some(known) = known().as_mut() {
+            known.blank = false;
+            known.set = Some(self.clone());
+        }
+        Ok(())
+    }
+
+    fn set_hardware(&self, interface: &Interface, card: &Card) -> io::Result<()> {
         if card.mac != Some(self.mac) {
             interface.set_mac(self.mac)?;
         }
-        if let Some(mtu) = self.mtu {
-            interface.set_mtu(mtu)?;
-        }
-        interface.set_up(true)?;
-        interface.set_address(libc::SIOCSIFADDR, self.address)?;
-        interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
-        interface.default_route(self.gateway)
+        self.mtu.map_or(Ok(()), |mtu| interface.set_mtu(mtu))
     }
 
-    /// The card with that hardware address; else the only one there is, which then gets it.
+    /// The only card there is, which gets that hardware address; of several, the one that has it.
     fn find_card(&self) -> Option<Card> {
+        known_card().or_else(|| self.look_for_card())
+    }
+
+    fn look_for_card(&self) -> Option<Card> {
         let mut found = cards();
+        if let [only] = &found[..] {
+            remember(&only.name);
+        }
         if let Some(at) = found.iter().position(|card| card.mac == Some(self.mac)) {
             return Some(found.swap_remove(at));
         }
         found.pop().filter(|_| found.is_empty())
+    }
+}
+
+/// Brings the only card up for whoever this machine will be, so that a start need not: without an address nothing goes through it.
+pub fn raise() -> io::Result<()> {
+    if known().is_some() {
+        return Ok(());
+    }
+    let [only] = &cards()[..] else {
+        return Ok(());
+    };
+    remember(&only.name);
+    Interface::open(&only.name)?.set_up(true)?;
+    if let Some(known) = known().as_mut() {
+        known.blank = true;
+    }
+    Ok(())
+}
+
+fn remember(name: &str) {
+    // The network of a VM carries no IPv6: an address of its own on the card (of a hardware address that changes) would only
+    // be announced, and wake idle machines. Whoever wants one can give it one.
+    let mode = format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode");
+    let _absent_is_fine = fs::write(mode, "1");
+    *known() = Some(Known {
+        name: name.to_owned(),
+        blank: false,
+        set: None,
+    });
+}
+
+fn known_card() -> Option<Card> {
+    let mut known = known();
+    let name = known.as_ref()?.name.clone();
+    match Interface::open(&name).and_then(|interface| interface.mac()) {
+        Ok(mac) => Some(Card {
+            name,
+            mac: Some(mac),
+        }),
+        Err(_) => {
+            *known = None;
+            None
+        }
     }
 }
 
@@ -146,7 +233,7 @@ pub fn loopback_up() -> io::Result<()> {
 }
 
 struct Interface {
-    socket: OwnedFd,
+    socket: Arc<File>,
     request: libc::ifreq,
 }
 
@@ -162,15 +249,11 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
 
 impl Interface {
     fn open(name: &str) -> io::Result<Interface> {
-        // SAFETY: no pointers; the descriptor is new and ours.
-        let socket = unsafe {
-            let fd = sys::check(libc::socket(
-                libc::AF_INET,
-                libc::SOCK_DGRAM | libc::SOCK_CLOEXEC,
-                0,
-            ))?;
-            OwnedFd::from_raw_fd(fd)
-        };
+        static SOCKET: Kept = Kept::new();
+        let socket = SOCKET.get(|| {
+            let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+            sys::socket(libc::AF_INET, kind, 0).map(File::from)
+        })?;
         // SAFETY: plain bytes.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
         if name.len() >= request.ifr_name.len() {
@@ -197,6 +280,17 @@ impl Interface {
         }
         request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
         self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
+    }
+
+    fn mac(&self) -> io::Result<[u8; 6]> {
+        let answer = self.ask(libc::SIOCGIFHWADDR, self.request)?;
+        // SAFETY: the answer to this request is an address.
+        let raw = unsafe { answer.ifr_ifru.ifru_hwaddr.sa_data };
+        let mut mac = [0; 6];
+        for (slot, byte) in mac.iter_mut().zip(raw) {
+            *slot = byte as u8;
+        }
+        Ok(mac)
     }
 
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {

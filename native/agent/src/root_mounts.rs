@@ -33,7 +33,7 @@ pub fn enter(root: &str, init: bool) -> io::Result<()> {
     // SAFETY: no pointers.
     sys::check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })?;
     // pivot_root refuses an initramfs as the old root; moving the new root over it is what the kernel's documents advise.
-    let boot_id = boot_id::open()?;
+    let (boot_id, generation) = (boot_id::open()?, generation::open()?);
     std::env::set_current_dir(root)?;
     sys::mount(".", Path::new("/"), "", libc::MS_MOVE, "")?;
     std::os::unix::fs::chroot(".")?;
@@ -51,8 +51,9 @@ pub fn enter(root: &str, init: bool) -> io::Result<()> {
             "mode=0755",
         )?;
         fs::create_dir_all("/run/lock")?;
-        generation::tell_here()?;
     }
+    // An image in which there is no place for it works without.
+    let _unseen_is_fine = generation.map(|directory| generation::show(&directory));
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! Ending other processes' TCP connections: the kernel's socket monitor (sock_diag(7)) lists them and destroys them.
 
-use crate::sys;
+use crate::sys::{self, Kept};
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// linux/netlink.h and linux/sock_diag.h.
 const NETLINK_SOCK_DIAG: libc::c_int = 4;
@@ -28,36 +30,56 @@ type SocketId = [u8; SOCKET_ID];
 
 /// Destroys every TCP socket of this network namespace that has a peer, unless that peer `stays`. Answers how many.
 pub fn destroy_tcp(stays: impl Fn(IpAddr) -> bool) -> io::Result<usize> {
-    let monitor = Monitor::open()?;
-    let mut count = 0;
-    for _ in 0..ROUNDS {
-        let before = count;
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            for (family, id) in monitor.list(family as u8)? {
+    alone(|monitor| {
+        let mut count = 0;
+        for _ in 0..ROUNDS {
+            let before = count;
+            for (family, id) in monitor.all()? {
                 if peer(family, &id).is_some_and(|peer| !stays(peer))
                     && monitor.destroy(family, &id)?
                 {
                     count += 1;
                 }
             }
+            if count == before {
+                break;
+            }
         }
-        if count == before {
-            break;
-        }
-    }
-    Ok(count)
+        Ok(count)
+    })
 }
 
-struct Monitor(OwnedFd);
+/// Whether [`destroy_tcp`] would find any.
+pub fn any_tcp(stays: impl Fn(IpAddr) -> bool) -> io::Result<bool> {
+    let found = alone(Monitor::all)?;
+    let mut peers = found.iter().filter_map(|(family, id)| peer(*family, id));
+    Ok(peers.any(|peer| !stays(peer)))
+}
+
+struct Monitor(Arc<File>);
+
+static SOCKET: Kept = Kept::new();
+
+/// One question at a time. Where one has failed, what may still be answered to it is left behind.
+fn alone<T>(ask: impl FnOnce(&Monitor) -> io::Result<T>) -> io::Result<T> {
+    static ASKING: Mutex<()> = Mutex::new(());
+    let _alone = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    Monitor::open()
+        .and_then(|monitor| ask(&monitor))
+        .inspect_err(|_| SOCKET.forget())
+}
 
 impl Monitor {
     fn open() -> io::Result<Monitor> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-        // SAFETY: no pointers; the descriptor is new and ours.
-        unsafe {
-            let fd = sys::check(libc::socket(libc::AF_NETLINK, kind, NETLINK_SOCK_DIAG))?;
-            Ok(Monitor(OwnedFd::from_raw_fd(fd)))
-        }
+        let open = || sys::socket(libc::AF_NETLINK, kind, NETLINK_SOCK_DIAG).map(File::from);
+        SOCKET.get(open).map(Monitor)
+    }
+
+    fn all(&self) -> io::Result<Vec<(u8, SocketId)>> {
+        let mut found = self.list(libc::AF_INET as u8)?;
+        found.extend(self.list(libc::AF_INET6 as u8)?);
+        Ok(found)
     }
 
     fn list(&self, family: u8) -> io::Result<Vec<(u8, SocketId)>> {
@@ -65,7 +87,7 @@ impl Monitor {
         let any = [0; SOCKET_ID];
         self.ask(&request(SOCK_DIAG_BY_FAMILY, flags, family, STATES, &any))?;
         let mut found = Vec::new();
-        let mut buffer = vec![0; 32 * 1024];
+        let mut buffer = [0; 8 * 1024];
         loop {
             let count = sys::read(self.0.as_raw_fd(), &mut buffer)?;
             for (kind, body) in messages(&buffer[..count]) {

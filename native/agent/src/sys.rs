@@ -1,10 +1,12 @@
 //! The system calls that the standard library has no name for, each with its error as `io::Error`.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// -1 is an error, anything else an answer.
 pub fn check<T: Copy + Into<i64>>(answer: T) -> io::Result<T> {
@@ -112,6 +114,15 @@ fn open_with(
     }
 }
 
+pub fn socket(
+    family: libc::c_int,
+    kind: libc::c_int,
+    protocol: libc::c_int,
+) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { libc::socket(family, kind, protocol) })
+}
+
 /// Both ends close on exec: read end first.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
@@ -119,6 +130,34 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
     // SAFETY: both are new and ours.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// A descriptor that is opened once and stays: to open and close one costs a restored guest 1 to 3 ms where code is translated cold.
+pub struct Kept(Mutex<Option<Arc<File>>>);
+
+impl Kept {
+    pub const fn new() -> Kept {
+        Kept(Mutex::new(None))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<File>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get(&self, open: impl FnOnce() -> io::Result<File>) -> io::Result<Arc<File>> {
+        let mut kept = self.lock();
+        if let Some(file) = &*kept {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(open()?);
+        *kept = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// The next to ask opens another one.
+    pub fn forget(&self) {
+        *self.lock() = None;
+    }
 }
 
 pub fn event_fd() -> io::Result<OwnedFd> {

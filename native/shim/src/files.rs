@@ -7,12 +7,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Written beside, fsynced, renamed into place, and the directory fsynced. Names are relative to the machine's directory.
 pub fn write_durably(name: &str, value: &Value) -> io::Result<()> {
+    put(name, value, File::sync_all)?;
+    File::open(".")?.sync_all()
+}
+
+/// Written beside and renamed into place: for what means nothing any more once the host has lost its power.
+pub fn write_whole(name: &str, value: &Value) -> io::Result<()> {
+    put(name, value, |_| Ok(()))
+}
+
+fn put(name: &str, value: &Value, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     let temporary = format!("{name}.tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(format!("{value}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, name)?;
-    File::open(".")?.sync_all()
+    sync(&file)?;
+    fs::rename(&temporary, name)
 }
 
 /// Absent is what was wanted.

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::files::{self, remove_if_there, write_durably};
+use crate::files::{self, remove_if_there, write_whole};
 use crate::guard::Guard;
 use crate::identity::Identity;
 use crate::launch::{self, Launch};
@@ -66,10 +66,10 @@ fn with_sockets(
         "ports": ports.iter().map(|port| port.published).collect::<Vec<_>>(),
         "launched_at": files::now(),
     });
-    write_durably(RECORD, &record).map_err(|e| Failure::io(RECORD, &e))?;
+    write_whole(RECORD, &record).map_err(|e| Failure::io(RECORD, &e))?;
     let Vmm { identity, streams } = vmm::spawn(launch)?;
     record["vmm"] = json!(identity);
-    if let Err(error) = write_durably(RECORD, &record) {
+    if let Err(error) = write_whole(RECORD, &record) {
         vmm::kill_group(identity.pid);
         return Err(Failure::io(RECORD, &error));
     }

@@ -52,6 +52,10 @@ export const endpoints = {
   autoStandbyStatus: ['GET', '/instances/{id}/auto-standby/status'],
   autoStandbyHold: ['POST', '/instances/{id}/auto-standby/hold'],
 
+  getSnapshotSchedule: ['GET', '/instances/{id}/snapshot-schedule'],
+  setSnapshotSchedule: ['PUT', '/instances/{id}/snapshot-schedule'],
+  deleteSnapshotSchedule: ['DELETE', '/instances/{id}/snapshot-schedule'],
+
   listSnapshots: ['GET', '/snapshots'],
   getSnapshot: ['GET', '/snapshots/{id}'],
   deleteSnapshot: ['DELETE', '/snapshots/{id}'],

@@ -26,6 +26,7 @@ export {
 export { LimitsInput, LimitsStatus } from './schemas/limits.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
 export { HostResources, MemoryReclaimed, ReclaimMemory } from './schemas/resources.ts';
+export { SetSnapshotSchedule, SnapshotSchedule } from './schemas/schedule.ts';
 export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';

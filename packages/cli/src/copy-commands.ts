@@ -22,6 +22,12 @@ export const copyCommands: readonly CommandEntry[] = [
     load: () => import('./commands/snapshot/ls.ts'),
   },
   {
+    name: 'snapshot schedule',
+    summary: 'Have snapshots taken by themselves',
+    group: 'Copies',
+    load: () => import('./commands/snapshot/schedule.ts'),
+  },
+  {
     name: 'snapshot inspect',
     summary: 'Show everything about snapshots',
     group: 'Copies',

@@ -10,9 +10,11 @@ import {
   type Snapshots,
   Task,
   VivError,
+  type VmSnapshotSchedule,
   type VmSnapshots,
 } from '@vivarium/model';
 import { copiesOf, forkStateOf, type Original, originalOf, stateOf } from './fake-forks.ts';
+import { fakeSchedule } from './fake-schedule.ts';
 import { checkName, type FakeVivarium } from './fake-vivarium.ts';
 import type { FakeVm } from './fake-vm.ts';
 
@@ -61,8 +63,10 @@ export class FakeSnapshots implements Snapshots {
 export class FakeVmSnapshots implements VmSnapshots {
   readonly #home: FakeVivarium;
   readonly #vm: FakeVm;
+  readonly schedule: VmSnapshotSchedule;
 
   constructor(home: FakeVivarium, vm: FakeVm) {
+    this.schedule = fakeSchedule(home.schedules, vm.info.id);
     this.#home = home;
     this.#vm = vm;
   }

@@ -8,6 +8,7 @@ import {
   nextName,
   parseSize,
   type SessionInfo,
+  type SnapshotScheduleInfo,
   Task,
   type Vivarium,
   VivError,
@@ -65,6 +66,7 @@ export class FakeVivarium implements Vivarium {
   readonly instances = new Map<string, InstanceInfo>();
   /** Commands that were left in each instance. */
   readonly sessions = new Map<string, SessionInfo[]>();
+  readonly schedules = new Map<string, SnapshotScheduleInfo>();
   readonly calls: string[] = [];
   readonly created: CreateOptions[] = [];
   readonly imageList: ImageInfo[] = [];

@@ -10,9 +10,11 @@ import type {
   Snapshots,
   Task,
   Vm,
+  VmSnapshotSchedule,
   VmSnapshots,
 } from '@vivarium/model';
 import { longTask } from './lines.ts';
+import { RemoteSchedule } from './schedule.ts';
 import type { Transport } from './transport.ts';
 
 /** The snapshots of one VM, through the daemon. */
@@ -20,12 +22,14 @@ export class RemoteVmSnapshots implements VmSnapshots {
   readonly #transport: Transport;
   readonly #id: string;
   readonly #keep: (wire: Instance) => void;
+  readonly schedule: VmSnapshotSchedule;
 
   /** `keep` is told what a restore has made of the instance. */
   constructor(transport: Transport, id: string, keep: (wire: Instance) => void) {
     this.#transport = transport;
     this.#id = id;
     this.#keep = keep;
+    this.schedule = new RemoteSchedule(transport, id);
   }
 
   create(options: SnapshotOptions & MakingOptions = {}): Task<SnapshotInfo> {

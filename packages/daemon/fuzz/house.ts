@@ -48,6 +48,8 @@ async function tidy({ engine }: TestHouse): Promise<void> {
   for (const pool of await engine.pools.list()) await (await engine.pools.get(pool.name)).remove();
   for await (const { id } of engine.all()) await (await engine.get(id)).delete({ force: true });
   for (const { id } of await engine.snapshots.list()) await engine.snapshots.remove(id);
+  for (const { id } of await engine.volumes.list()) await engine.volumes.remove(id);
+  await engine.volumes.create({ name: 'kept', size: '64MB' });
   const host = await engine.run('busybox', { name: 'host' });
   await host.snapshots.create({ name: 'kept' });
   await engine.create({ image: 'busybox', name: 'idle' });

@@ -18,6 +18,7 @@ import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
 import * as resources from './handlers/resources.ts';
+import * as schedules from './handlers/schedules.ts';
 import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
@@ -38,6 +39,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...guest,
   ...files,
   ...sessions,
+  ...schedules,
   ...copies,
   ...snapshots,
   ...templates,

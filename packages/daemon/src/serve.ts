@@ -135,8 +135,6 @@ function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
       message: `Not an HTTP request: ${error.message}`,
     });
     const status = statusLines[error.code ?? ''] ?? '400 Bad Request';
-    // A client that keeps its half would keep the connection open for ever.
-    raw.once('finish', () => raw.destroy());
     raw.end(
       `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );

@@ -54,6 +54,7 @@ async function found(nameOrId: string): Promise<SnapshotInfo> {
 }
 
 const snapshots: VmSnapshots = {
+  schedule: { get: async () => undefined, set: async () => assert.fail(), remove: async () => undefined },
   create: ({ signal: _, idempotencyKey: __, onProgress, ...options } = {}) =>
     new Task(async () => {
       asked.push(['create', options]);

@@ -8,6 +8,7 @@ import {
   type Snapshots,
   Task,
   type Vm,
+  type VmSnapshotSchedule,
   type VmSnapshots,
 } from '@vivarium/model';
 import { withListener } from './engine-images.ts';
@@ -61,8 +62,10 @@ export class EngineVmSnapshots implements VmSnapshots {
   readonly #room: SnapshotRoom;
   readonly #instance: Instance;
   readonly #requests: Requests;
+  readonly schedule: VmSnapshotSchedule;
 
-  constructor(room: SnapshotRoom, instance: Instance, requests: Requests) {
+  constructor(room: SnapshotRoom, instance: Instance, requests: Requests, schedule: VmSnapshotSchedule) {
+    this.schedule = schedule;
     this.#room = room;
     this.#instance = instance;
     this.#requests = requests;

@@ -21,6 +21,8 @@ import { Admission } from './resources/admission.ts';
 import { procGauge } from './resources/gauge.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
+import { InstanceSchedule } from './snapshots/schedule.ts';
+import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { StandbyKeeper } from './standby/index.ts';
 import { openDatabase } from './store/database.ts';
@@ -117,7 +119,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     templates: options.templates === false ? noTemplates : templates,
     clock,
     service: { look: (instance) => service.look(instance) },
-    snapshotsOf: (instance) => new EngineVmSnapshots(snapshots, instance, context.requests),
+    snapshotsOf: (instance) =>
+      new EngineVmSnapshots(
+        snapshots,
+        instance,
+        context.requests,
+        new InstanceSchedule(context, instance, () => scheduler.look()),
+      ),
     get volumes() {
       return volumes;
     },
@@ -139,6 +147,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   context.standby = standby;
   undo.defer(() => standby.close());
   registry.arrived.push((instance) => standby.add(instance));
+  const scheduler = undo.use(new SnapshotScheduler(context, snapshots));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);
   await settleDisks(context);
@@ -148,6 +157,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   if (options.rebuild) await engine.doctor({ rebuild: true });
   await service.open(home, await (parts.bootId ?? bootId)());
   pools.recover();
+  scheduler.look();
   return engine;
 }
 

@@ -1,6 +1,7 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ActionResult, InstanceInfo } from './instance.ts';
 import type { CallOptions, MakingOptions, Task } from './progress.ts';
+import type { VmSnapshotSchedule } from './schedules.ts';
 import type { Vm } from './vivarium.ts';
 
 /** What a copy is brought to. */
@@ -62,6 +63,8 @@ export interface SnapshotOptions {
 
 /** The snapshots of one instance. */
 export interface VmSnapshots {
+  /** By which they are taken by themselves. */
+  readonly schedule: VmSnapshotSchedule;
   create(options?: SnapshotOptions & MakingOptions): Task<SnapshotInfo>;
   /** Oldest first. */
   list(): Promise<SnapshotInfo[]>;

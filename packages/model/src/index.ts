@@ -15,6 +15,7 @@ export * from './pools.ts';
 export * from './progress.ts';
 export * from './rate.ts';
 export * from './resources.ts';
+export * from './schedules.ts';
 export * from './service.ts';
 export * from './sessions.ts';
 export * from './size.ts';

@@ -39,8 +39,8 @@ export class FrameDecoder {
   }
 
   /**
-   * Calls `sink` for each frame completed by `chunk`, in order and before it returns. A payload that lies within the
-   * chunk is a view of it.
+   * Calls `sink` for each frame completed by `chunk`, in order and before it returns. Payloads are no views of the chunk, which the
+   * caller may fill anew.
    */
   push(chunk: Uint8Array, sink: (frame: Frame) => void): void {
     const bytes = Buffer.isBuffer(chunk)
@@ -71,8 +71,7 @@ export class FrameDecoder {
         this.#begin(bytes, at, length);
         return at + headerBytes;
       }
-      const payload = length === 0 ? empty : bytes.subarray(at + headerBytes, end);
-      sink(frameAt(bytes, at, payload));
+      sink(frameAt(bytes, at, copyOf(bytes, at + headerBytes, end)));
       return end;
     }
     this.#headFilled = bytes.copy(this.#head, 0, at);
@@ -123,6 +122,16 @@ export class FrameDecoder {
     }
     return from + copied;
   }
+}
+
+/** Payloads below this come from the pool that small buffers share. Bytes. */
+const smallBytes = 4096;
+
+function copyOf(bytes: Buffer, from: number, to: number): Buffer {
+  if (from === to) return empty;
+  const copy = to - from < smallBytes ? Buffer.allocUnsafe(to - from) : Buffer.allocUnsafeSlow(to - from);
+  bytes.copy(copy, 0, from, to);
+  return copy;
 }
 
 /** The payload's length where a valid header starts at `at`, which has 28 bytes behind it. */

@@ -107,6 +107,7 @@ impl Agent {
             let logged = self.sessions.iter().filter(|(_, session)| session.logged);
             let logged: Vec<u64> = logged.map(|(number, _)| *number).collect();
             logged.into_iter().for_each(|number| self.drain(number));
+            self.log.write();
             if !self.log.is_drained() {
                 self.settling.push((conversation, stream));
                 return self.set_timer(LOG_PATIENCE, Timer::Settled);

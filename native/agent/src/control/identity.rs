@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
-use viv_protocol::{Fields, Value, WireError};
+use viv_protocol::{Code, Fields, Value, WireError};
 
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// Large prime numbers take their time where code is translated.
@@ -39,7 +39,12 @@ pub(super) struct Renaming {
     program: String,
     /// It was killed because its time was over.
     pub late: bool,
+    /// Requests for when it is done: stream, method and parameters.
+    next: Vec<(u32, String, Value)>,
 }
+
+/// What a host sends together with an identity.
+const MOST_NEXT: usize = 8;
 
 impl Agent {
     pub(super) fn identity(&mut self, stream: u32, fields: &Fields<'_>) {
@@ -75,6 +80,7 @@ impl Agent {
             steps,
             program: String::new(),
             late: false,
+            next: Vec::new(),
         })
     }
 
@@ -107,6 +113,39 @@ impl Agent {
     fn end_identity(&mut self, answer: Result<Value, WireError>) {
         if let Some(Errand::Identity(renaming)) = self.errand.take() {
             self.answer(renaming.conversation, renaming.stream, &answer);
+            for (stream, method, parameters) in renaming.next {
+                if renaming.conversation == self.conversation {
+                    self.request(stream, &method, &parameters);
+                }
+            }
+        }
+    }
+
+    /// Whether a request that names the generation it is meant for may be looked at now. While that is being told it waits;
+    /// what was to be done by another machine than this one is refused.
+    pub(super) fn in_its_turn(
+        &mut self,
+        stream: u32,
+        method: &str,
+        parameters: &Value,
+    ) -> Result<bool, WireError> {
+        if !matches!(method, "workload.start" | "thaw") {
+            return Ok(true);
+        }
+        let Some(wanted) = Fields(parameters).uint_if("generation")? else {
+            return Ok(true);
+        };
+        match &mut self.errand {
+            Some(Errand::Identity(renaming)) if renaming.next.len() < MOST_NEXT => {
+                let request = (stream, method.to_owned(), parameters.clone());
+                renaming.next.push(request);
+                Ok(false)
+            }
+            _ if generation::get() == wanted => Ok(true),
+            _ => Err(WireError::new(
+                Code::Conflict,
+                format!("this machine has not been told that it is generation {wanted}"),
+            )),
         }
     }
 
@@ -127,17 +166,16 @@ impl Agent {
     }
 
     fn tell_generation(&mut self, identity: &Identity) {
-        generation::set(identity.generation(), Way::InPlace);
+        generation::set(identity.generation());
         if self.configured.is_none() {
             return;
         }
-        generation::tell_in(MERGED_ROOT, Way::InPlace);
         let root = match self.image_root() {
             Ok(root) => root,
             Err(error) => return self.warn(&error.message),
         };
         if self.root_workload().is_some() {
-            generation::tell(root.as_fd(), "the root workload", Way::InPlace);
+            generation::tell(root.as_fd(), "the root workload");
         }
         if identity.copy {
             match hooks::list(root.as_fd()) {

@@ -31,6 +31,11 @@ fn set_clock(fields: &Fields<'_>) -> Answer {
 impl Agent {
     pub(super) fn request(&mut self, stream: u32, method: &str, parameters: &Value) {
         let fields = Fields(parameters);
+        match self.in_its_turn(stream, method, parameters) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return self.link.respond(stream, &Err(error)),
+        }
         let answer = match method {
             "ping" => nothing(),
             "configure" => self.configure(&fields),

@@ -21,6 +21,7 @@ impl Agent {
             }
         }
         self.serve_watches();
+        self.log.write();
         self.watch_outputs();
     }
 

@@ -13,7 +13,8 @@ use crate::exec::{self, Surroundings};
 use crate::init;
 use crate::spawn::Place;
 use crate::sys;
-use crate::workload::{self, Ground, Prepared, Workload};
+use crate::workload::{self, Ground, Inside, Prepared, Workload};
+use crate::{kmsg, network};
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -39,6 +40,23 @@ fn read(root: BorrowedFd<'_>, file: &str) {
         if opened.metadata().is_ok_and(|about| about.is_file()) {
             let _unreadable_is_cold = io::copy(&mut opened.take(MOST_READ), &mut io::sink());
         }
+    }
+}
+
+/// How long timers that the way here has set may take: the longest, of the block layer, looks back over 100 ms.
+const SETTLING: Duration = Duration::from_millis(250);
+
+/// Leaves nothing to be done that every machine made from this would do again: the card up, the files of an identity on the disk,
+/// in the cache and in the journal's hands, and no memory to be given back once no processor looks at it any more.
+fn settle() {
+    if let Err(error) = network::raise() {
+        kmsg::note(&format!("the card stays down: {error}"));
+    }
+    etc_files::touch(MERGED_ROOT);
+    // SAFETY: no pointers.
+    unsafe {
+        std::thread::sleep(SETTLING);
+        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0);
     }
 }
 
@@ -85,7 +103,7 @@ impl Agent {
         let mut request = request(&[SELF, init::NOTHING], Vec::new());
         let fresh = self.configured.is_some() && self.workloads.is_empty();
         let (workload, session) = if fresh {
-            etc_files::make(MERGED_ROOT, "resolv.conf");
+            etc_files::make(MERGED_ROOT);
             request.target = ROOT.to_owned();
             let ground = Ground {
                 spawner: &mut self.spawner,
@@ -125,16 +143,28 @@ impl Agent {
         let Some(Errand::Warm(warming)) = self.errand.take() else {
             return;
         };
-        if let Some(Workload { cgroup, first, .. }) = warming.workload {
-            self.targets.remove(ROOT);
-            let prepared = Prepared { cgroup, first };
-            if self.workloads.is_empty() {
-                self.prepared = Some(prepared);
-            } else {
-                prepared.give_up();
-            }
+        let (conversation, stream) = (warming.conversation, warming.stream);
+        let (Some(workload), Some(root)) = (warming.workload, self.targets.remove(ROOT)) else {
+            return self.answer(conversation, stream, &nothing());
+        };
+        let namespaces = workload.namespaces;
+        let prepared = Prepared {
+            cgroup: workload.cgroup,
+            first: workload.first,
+            inside: Inside { namespaces, root },
+        };
+        if self.workloads.is_empty() {
+            self.prepared = Some(prepared);
+        } else {
+            prepared.give_up();
         }
-        self.answer(warming.conversation, warming.stream, &nothing());
+        let settled = self.jobs.spawn(conversation, stream, move || {
+            settle();
+            Outcome::Answer(nothing())
+        });
+        if let Err(error) = settled {
+            self.answer(conversation, stream, &Err(guest_error("a thread", &error)));
+        }
     }
 
     pub(super) fn prepared_ended(&mut self, pid: libc::pid_t) {

@@ -2,7 +2,7 @@
 
 use super::{Failure, Place, Plan, Program};
 use crate::{root_mounts, sys};
-use std::ffi::{c_char, c_void, CString};
+use std::ffi::{c_char, c_void, CStr, CString};
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -139,6 +139,11 @@ impl<'p, 'a> Child<'p, 'a> {
         match &self.plan.program {
             Program::Paths(paths) => {
                 for path in paths {
+                    // To build a new program's memory up and take it down again costs a restored guest 7 ms where code is
+                    // translated cold. What can be seen at no cost to be nowhere is not tried.
+                    if is_missing(path) {
+                        continue;
+                    }
                     // SAFETY: two lists that end in null, of strings that outlive the call.
                     unsafe { libc::execve(path.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
                     match io::Error::last_os_error().raw_os_error() {
@@ -168,6 +173,16 @@ impl<'p, 'a> Child<'p, 'a> {
             }
         }
     }
+}
+
+fn is_missing(path: &CStr) -> bool {
+    // SAFETY: a live string and room for the answer.
+    let found = unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        libc::stat(path.as_ptr(), &mut about)
+    };
+    let errno = || io::Error::last_os_error().raw_os_error();
+    found != 0 && matches!(errno(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {

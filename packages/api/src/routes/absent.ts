@@ -3,11 +3,6 @@
  * official client meets no 404 that would look like a missing thing. A row goes when its route comes.
  */
 const absent = {
-  'Snapshot schedules': [
-    'GET /instances/{id}/snapshot-schedule',
-    'PUT /instances/{id}/snapshot-schedule',
-    'DELETE /instances/{id}/snapshot-schedule',
-  ],
   'Device passthrough': [
     'GET /devices',
     'POST /devices',

@@ -6,6 +6,7 @@ import { instanceRules } from './instances.ts';
 import { poolRules } from './pools.ts';
 import { resourceRules } from './resources.ts';
 import { type Route, routesOf } from './route.ts';
+import { scheduleRules } from './schedules.ts';
 import { sessionRules } from './sessions.ts';
 import { snapshotRules } from './snapshots.ts';
 import { systemRules } from './system.ts';
@@ -23,6 +24,7 @@ export const routes: readonly Route[] = routesOf({
   ...sessionRules,
   ...copyRules,
   ...snapshotRules,
+  ...scheduleRules,
   ...templateRules,
   ...poolRules,
   ...resourceRules,

@@ -10,6 +10,7 @@ export * from './pool.ts';
 export * from './present.ts';
 export * from './progress.ts';
 export * from './resources.ts';
+export * from './schedule.ts';
 export * from './session.ts';
 export * from './snapshot.ts';
 export * from './standby.ts';

@@ -33,6 +33,30 @@ export function snapshotContract(given: Given, { disks }: Traits): void {
       assert.deepEqual(await vm.snapshots.list(), []);
     });
 
+    it('are taken by a schedule, which is set, shown and removed', async () => {
+      await using vm = await given().run('busybox', { name: 'contract-schedule' });
+      const { schedule } = vm.snapshots;
+      assert.equal(await schedule.get(), undefined);
+      await failure(schedule.remove(), 'not_found');
+      await failure(schedule.set({ intervalMs: 5000, retention: { maxCount: 1 } }), 'invalid_request');
+      await failure(schedule.set({ intervalMs: 60_000, retention: {} }), 'invalid_request');
+      const asked = {
+        intervalMs: 5_400_000,
+        jitterMs: 1500,
+        namePrefix: 'tidy',
+        tags: { by: 'contract' },
+        retention: { maxCount: 3, maxAgeMs: 86_400_000 },
+      };
+      const set = await schedule.set(asked);
+      assert.deepEqual({ ...set, ...asked }, set);
+      assert.equal(set.instanceId, vm.id);
+      const due = Date.parse(set.nextRunAt) - Date.now();
+      assert.ok(due > 5_300_000 && due <= 5_401_500, `due in ${due} ms`);
+      assert.deepEqual(await schedule.get(), set);
+      await schedule.remove();
+      assert.equal(await schedule.get(), undefined);
+    });
+
     it('with memory bring an instance back to where it was, not while it runs', async () => {
       await using vm = await given().run('busybox', { name: 'contract-back' });
       await vm.files.writeFile('/tmp/value', 'one');

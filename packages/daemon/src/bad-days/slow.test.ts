@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { get, type IncomingMessage } from 'node:http';
+import { get, globalAgent, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { openHouse, type TestHouse } from '../testing/house.ts';
@@ -53,11 +53,25 @@ function stubborn(bytes: string): { socket: Socket; answer: Promise<string> } {
   return { socket, answer };
 }
 
+/** Ends of connections of this process that are open, the daemon's among them. */
+function ends(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'PipeWrap').length;
+}
+
+/** Resolves once the daemon's end is closed: this one is still open, and silent, and would keep it. */
+async function letGo(without: number): Promise<void> {
+  for (const deadline = Date.now() + 5000; ends() > without + 1; ) {
+    assert.ok(Date.now() < deadline, 'the daemon keeps the connection');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 const post = (path: string, more = '') =>
   `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${more}`;
 const put = (path: string) => `PUT ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\nabc`;
 
 const cases: Record<string, [string, RegExp]> = {
+  'what is no HTTP': ['nonsense\r\n\r\n', /^HTTP\/1.1 400/],
   'half a head': [post('/instances'), /^HTTP\/1.1 408/],
   'no head at all, but its first letters': ['POS', /^HTTP\/1.1 408/],
   'half a JSON body': [post('/instances', 'content-length: 100\r\n\r\n{"image":'), /^HTTP\/1.1 408/],
@@ -77,8 +91,15 @@ const cases: Record<string, [string, RegExp]> = {
 
 for (const [what, [bytes, expected]] of Object.entries(cases)) {
   test(`who sends ${what} and then nothing is answered and let go of`, async () => {
+    // Connections that are kept for a next request would be counted.
+    globalAgent.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    const without = ends();
     const { socket, answer } = stubborn(bytes);
-    assert.match(await answer, expected);
+    const text = await answer;
+    assert.match(text, expected);
+    if (text.startsWith('HTTP/1.1 408')) assert.match(text, /connection: close/i);
+    await letGo(without);
     socket.destroy();
     assert.equal((await call(house.daemon.socket, 'GET', '/health')).status, 200);
     assert.deepEqual(

@@ -12,7 +12,8 @@ export const health: Handler = async ({ house, engine, caller }) => ({
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const saved = engine.capabilities().save ? ['standby', 'snapshots', 'fork'] : [];
+  const { save, volumes } = engine.capabilities();
+  const saved = [...(save ? ['standby', 'snapshots', 'fork'] : []), ...(volumes ? ['volumes'] : [])];
   return {
     server: { version: house.version, api_version: '1' },
     host: { os: process.platform, arch },

@@ -157,8 +157,8 @@ export class AgentGuest implements Guest {
     return this.#control.call('freeze', {}, nothing, signal);
   }
 
-  thaw(signal?: AbortSignal): Promise<void> {
-    return this.#control.call('thaw', {}, nothing, signal);
+  thaw(signal?: AbortSignal, generation?: number): Promise<void> {
+    return this.#control.call('thaw', { generation }, nothing, signal);
   }
 
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection> {

@@ -62,13 +62,20 @@ async function sendAll(
   tar: AsyncIterable<Uint8Array>,
   answer: Promise<unknown>,
 ): Promise<void> {
-  // A guest that refuses must not wait for a source that is slow to give its next chunk.
+  // A guest that refuses must not wait for a source that is slow to give its next chunk, nor a caller that gives up for a
+  // guest that stands still.
   let refused = false;
   let stop: (error?: unknown) => void = () => undefined;
   answer.catch((error) => {
     refused = true;
     stop(error);
   });
+  const unlessRefused = <T>(work: () => Promise<T>) =>
+    new Promise<T>((resolve, reject) => {
+      stop = reject;
+      if (refused) answer.catch(reject);
+      else work().then(resolve, reject);
+    });
   let gathered = Buffer.alloc(0);
   let filled = 0;
   const flush = async () => {
@@ -81,11 +88,7 @@ async function sendAll(
   let done = false;
   try {
     for (;;) {
-      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        stop = reject;
-        if (refused) answer.catch(reject);
-        else source.next().then(resolve, reject);
-      });
+      const next = await unlessRefused(() => source.next());
       if (next.done) break;
       const chunk = next.value;
       if (chunk.byteLength < gatherBelowBytes) {
@@ -98,7 +101,8 @@ async function sendAll(
       await flush();
       await gate.send(chunk);
       // The chunk is the source's again once it asks for the next.
-      await channel.flushed();
+      const flushed = channel.flushed();
+      if (flushed !== undefined) await unlessRefused(() => flushed);
     }
     done = true;
     await flush();

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { isVivError } from '@vivarium/model';
 import { extract, pack } from 'tar-stream';
-import { makeNode } from '../drivers/simulated/guest/index.ts';
-import { connectedGuest } from './connected-guest.ts';
+import { makeNode, SimulatedGuest } from '../drivers/simulated/guest/index.ts';
+import { connectGuest } from './connect.ts';
+import { connectedGuest, testDeadlineMs } from './connected-guest.ts';
 
 interface Entry {
   name: string;
@@ -178,4 +180,40 @@ test('the buffers of a source may be reused once it is asked for more', async ()
   }
   await setting.guest.copyIn('vm', '/srv', reusing());
   assert.ok(setting.simulated.system.tree('vm').resolve('/srv/big', true).data.equals(big));
+});
+
+test('a copy that is given up does not wait for a guest that takes nothing any more', async () => {
+  const simulated = new SimulatedGuest();
+  let stalled = false;
+  // What is written to a VMM whose guest stands still stays where it is.
+  const stalling = () => {
+    const inner = simulated.connect('bulk');
+    const outer = new Duplex({
+      read: () => undefined,
+      write: (chunk, _, done) => {
+        if (!stalled) inner.write(chunk, done);
+      },
+      destroy: (error, done) => {
+        inner.destroy();
+        done(error);
+      },
+    });
+    inner.on('data', (chunk) => outer.push(chunk));
+    return outer;
+  };
+  await using guest = await connectGuest(
+    async (channel) => (channel === 'bulk' ? stalling() : simulated.connect(channel)),
+    AbortSignal.timeout(testDeadlineMs),
+  );
+  const abort = new AbortController();
+  async function* source() {
+    yield Buffer.alloc(512);
+    stalled = true;
+    setImmediate(() => abort.abort());
+    for (;;) yield Buffer.alloc(65_536);
+  }
+  await assert.rejects(guest.copyIn('vm', '/srv', source(), abort.signal), (error) =>
+    isVivError(error, 'cancelled'),
+  );
+  simulated.end();
 });

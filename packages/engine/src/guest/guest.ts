@@ -51,6 +51,8 @@ export interface WorkloadSpec {
   /** `retain`: output waits for a reader. `ring`: it goes on without one; the log has it all. */
   output: 'retain' | 'ring';
   stopSignal?: string;
+  /** Not before the guest has been told that it is this one. `conflict` where the identity that is under way fails. */
+  generation?: number;
 }
 
 export interface GuestExecSpec {
@@ -150,7 +152,8 @@ export interface Guest extends AsyncDisposable {
    * does not within 2 s; then all goes on.
    */
   freeze(signal?: AbortSignal): Promise<void>;
-  thaw(signal?: AbortSignal): Promise<void>;
+  /** `generation`: as {@link WorkloadSpec.generation}. */
+  thaw(signal?: AbortSignal, generation?: number): Promise<void>;
   exec(spec: GuestExecSpec, signal?: AbortSignal): Promise<GuestExecConnection>;
   /** Joins a session: the root workload's is `workload:root`. Without a point: from the oldest byte still held. */
   resumeExec(execId: string, from?: ResumePoint, signal?: AbortSignal): Promise<GuestExecConnection>;

@@ -53,9 +53,22 @@ export async function removeFiles(context: Context, instance: Instance): Promise
     instance.latch(error);
     throw error;
   }
-  if (instance.record.nic !== undefined) context.network.release(instance.record.nic);
+  releaseCard(context, instance);
   instance.gone = true;
   context.instances.remove(instance);
   instance.emit('deleted', {});
   instance.announce();
+}
+
+/** A card that its backend does not let go of is told of, and keeps nobody from being rid of the instance. */
+function releaseCard(context: Context, instance: Instance): void {
+  const { nic } = instance.record;
+  if (nic === undefined) return;
+  try {
+    context.network.release(nic);
+  } catch (error) {
+    instance.emit('warning', {
+      message: `Its network card was not released: ${VivError.from(error).message}`,
+    });
+  }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
 import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
+import { abortable } from '../guest/abort.ts';
 import type { Guest } from '../guest/guest.ts';
 import { applyLimits } from '../limits/apply.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -44,8 +45,8 @@ export async function launch(
     nic:
       record.spec.network === 'none' ? undefined : (record.nic ?? context.network.allocate(record.id, inUse)),
   });
-  // Before the VMM is there: should this process die in between, the next one knows where to look for it.
-  context.journal.save(instance.record);
+  // Before the VMM is there: should this process die in between, the next one knows where to look for it. No VMM outlives the host's power.
+  context.journal.note(instance.record);
   let watched = false;
   operation.undo('go back to a stopped record', () => {
     // Where there was no VMM to end, nothing has happened since the last one did.
@@ -62,16 +63,30 @@ export async function launch(
     await machine.kill();
     await instance.machineGone(machine);
   });
+  if (run) greetSoon(context, machine, operation.signal);
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
   await applyLimits(context, instance, machine);
   watched = true;
-  await writeRecord(instance.dir, instance.record);
+  operation.meanwhile(writeRecord(instance.dir, instance.record));
   return machine;
 }
 
+const greetings = new WeakMap<Machine, Promise<Guest>>();
+
+/** What runs is greeted at once: its agent wakes up while this process has other things to do. */
+function greetSoon(context: Context, machine: Machine, signal: AbortSignal): void {
+  const greeting = context.connectGuest((channel) => machine.open(channel, signal), signal);
+  // Whoever connects hears of it.
+  greeting.catch(() => undefined);
+  greetings.set(machine, greeting);
+}
+
 export function connect(context: Context, machine: Machine, signal: AbortSignal): Promise<Guest> {
+  const greeting = greetings.get(machine);
+  greetings.delete(machine);
+  if (greeting !== undefined) return abortable(greeting, signal);
   return context.connectGuest((channel) => machine.open(channel, signal), signal);
 }
 
@@ -96,14 +111,18 @@ export async function bringUp(
     operation.step('configure the guest');
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
-    await Promise.race([introduce(context, record, guest, template, signal), died]);
+    const told = introduce(context, record, guest, template, signal);
+    const volumes = record.volumes ?? [];
+    // Asked for at once where it is only told who it is. The agent sees to the order: nothing of the user's runs before.
+    const atOnce = template?.info.level === 'image' && volumes.length === 0;
+    const started = atOnce ? begin(guest, record, signal) : undefined;
+    await Promise.race([told, died]);
     operation.step('mount the volumes');
     stage = 'volumes';
-    for (const attachment of record.volumes ?? [])
-      await Promise.race([mountIn(guest, attachment, signal), died]);
+    for (const attachment of volumes) await Promise.race([mountIn(guest, attachment, signal), died]);
     operation.step('start the workload');
     stage = 'entrypoint';
-    await Promise.race([guest.startWorkload(workload(record), signal), died]);
+    await Promise.race([started ?? begin(guest, record, signal), died]);
     return guest;
   } catch (error) {
     await guest?.[Symbol.asyncDispose]();
@@ -112,6 +131,13 @@ export async function bringUp(
     if (watch.over) await Promise.race([machine.exited, machine.kill()]);
     throw await bootFailure(instance, stage, error);
   }
+}
+
+function begin(guest: Guest, record: Instance['record'], signal: AbortSignal): Promise<unknown> {
+  const started = guest.startWorkload({ ...workload(record), generation: record.generation }, signal);
+  // A guest that could not be told who it is starts nothing, and the first of the two says why.
+  started.catch(() => undefined);
+  return started;
 }
 
 /** From a bare kernel to a root; where the template has one already (of the very size), only who it is. */

@@ -19,8 +19,14 @@ const MiB = 1024 ** 2;
 
 /**
  * `panic=-1`: reboot at once, which ends the VMM and so is seen. `quiet`: each line costs an emulated UART write a byte.
+ * `noautogroup`: its groups mean nothing to processes in cgroups, and each session makes one. `lsm`: the distribution's, but for TOMOYO,
+ * which has no policy here and is asked all the same at every open and exec. `nowatchdog`: of lockups; a guest whose host is busy looks locked up,
+ * and looking wakes an idle one.
  */
-export const cmdline = 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on';
+export const cmdline = [
+  ...['console=ttyS0', 'quiet', 'panic=-1', 'reboot=t', 'random.trust_cpu=on', 'noautogroup', 'nowatchdog'],
+  'lsm=landlock,lockdown,yama,loadpin,safesetid,integrity,apparmor,selinux,smack,bpf',
+].join(' ');
 
 export const layersSerial = 'layers';
 export const rootSerial = 'root';

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import type { Vm } from '@vivarium/model';
+import { UserNetwork } from '../network/user.ts';
 import { failure, House } from './fixtures/house.ts';
 
 describe('a handle of what is gone', () => {
@@ -117,5 +118,21 @@ describe('times', () => {
       assert.equal((await failure(create)).code, 'invalid_request');
       assert.equal(vm.info.state, 'Running');
     });
+  }
+});
+
+it('a delete works though the network lets go of nothing', async () => {
+  const network = new UserNetwork();
+  network.release = () => {
+    throw new Error('busy');
+  };
+  await using house = await House.open('daemon', { network });
+  const vm = await house.engine.run('busybox');
+  await vm.delete({ force: true });
+  await assert.rejects(house.engine.get(vm.id));
+  assert.deepEqual(readdirSync(path.join(house.home, 'instances')), []);
+  for await (const { type, data } of house.engine.events({ since: 0 })) {
+    if (type === 'warning') assert.match(String(data.message), /not released: busy/);
+    if (type === 'warning') break;
   }
 });

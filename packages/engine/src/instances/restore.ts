@@ -69,10 +69,11 @@ export async function resurrect(
     instance.leave();
     return;
   }
-  const guest = await introduced(context, instance, operation, machine, identity);
-  if (state === 'running') {
-    await guest.thaw(operation.signal);
-  } else {
+  const guest = await introduced(context, instance, operation, machine, {
+    ...identity,
+    thaw: state === 'running',
+  });
+  if (state === 'paused') {
     // Its workloads have been frozen since the save.
     const still = atRest(await guest.standStill({ freeze: true }, operation.signal));
     await machine.pause();
@@ -96,7 +97,7 @@ async function introduced(
   instance: Instance,
   operation: Operation,
   machine: Machine,
-  identity: Resurrection['identity'],
+  { thaw, ...identity }: Resurrection['identity'] & { thaw: boolean },
 ): Promise<Guest> {
   operation.step('greet the agent');
   const patience = AbortSignal.any([operation.signal, AbortSignal.timeout(answerMs)]);
@@ -105,8 +106,19 @@ async function introduced(
     await guest[Symbol.asyncDispose]();
   });
   operation.step('tell the guest who it is');
-  await guest.identity({ ...guestIdentity(instance.record), ...identity }, operation.signal);
-  // A workload may have ended in the instant before the save.
-  instance.workloadExit = await guest.workloadExit('root', operation.signal);
+  const { record } = instance;
+  const { signal } = operation;
+  // All at once. The agent sees to the order: nothing of the user's runs before it knows who it is.
+  const told = guest.identity({ ...guestIdentity(record), ...identity }, signal);
+  const others = [
+    // A workload may have ended in the instant before the save.
+    guest.workloadExit('root', signal),
+    ...(thaw ? [guest.thaw(signal, record.generation)] : []),
+  ] as const;
+  // The first failure says why, and comes first.
+  for (const other of others) other.catch(() => undefined);
+  await told;
+  const [exit] = await Promise.all(others);
+  instance.workloadExit = exit ?? undefined;
   return guest;
 }

@@ -49,6 +49,31 @@ describe('the operation door', () => {
     rmSync(home, { recursive: true });
   });
 
+  it('is done when what runs beside it is, and takes nothing back before that', async () => {
+    const order: string[] = [];
+    const beside = async (failing: boolean) => {
+      await new Promise(setImmediate);
+      order.push('beside');
+      if (failing) throw new VivError('disk_full', 'no room');
+    };
+    await door.run(held, { action: 'start', deadlineMs }, async (operation) => {
+      operation.meanwhile(beside(false));
+    });
+    order.push('done');
+    const failing = door.run(held, { action: 'start', deadlineMs }, async (operation) => {
+      operation.undo('what was done', () => void order.push('undone'));
+      operation.meanwhile(beside(true));
+    });
+    await assert.rejects(failing, { code: 'disk_full' });
+    const thrown = door.run(held, { action: 'start', deadlineMs }, async (operation) => {
+      operation.undo('what was done', () => void order.push('undone'));
+      operation.meanwhile(beside(true));
+      throw new VivError('internal', 'of its own');
+    });
+    await assert.rejects(thrown, { code: 'internal' });
+    assert.deepEqual(order, ['beside', 'done', 'beside', 'undone', 'beside', 'undone']);
+  });
+
   it('lets one in, journals it, and is open again afterwards', async () => {
     const answer = await door.run(held, { action: 'start', deadlineMs }, async (operation) => {
       assert.equal(held.operation, operation);

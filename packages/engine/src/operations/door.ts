@@ -131,6 +131,7 @@ export class OperationDoor {
   ): Promise<T> {
     try {
       const result = await body(operation);
+      await operation.allDone();
       // Only what is on disk is done: where that can't be written, the steps are taken back as well.
       this.#write(instance, operation, 'done');
       operation.reverter.disarm();
@@ -140,6 +141,8 @@ export class OperationDoor {
       const reason = operation.signal.aborted ? operation.signal.reason : thrown;
       const error = VivError.from(isCancellation(thrown) ? reason : thrown);
       if (this.#dead) throw error;
+      // Nothing is made any more when it is taken back. What else has failed is not the reason.
+      await operation.allDone().catch(() => undefined);
       const failures = await operation.reverter.revert();
       for (const failure of failures) instance.latch(notUndone(operation, failure, error));
       const outcome = failures.length === 0 ? 'undone' : 'failed';

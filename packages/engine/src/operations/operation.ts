@@ -22,6 +22,7 @@ export class Operation {
   readonly #abort = new AbortController();
   readonly #callers = new Set<Caller>();
   readonly #settled = Promise.withResolvers<unknown>();
+  readonly #meanwhile: Promise<unknown>[] = [];
   readonly #deadline: NodeJS.Timeout;
   #step: string | undefined;
 
@@ -60,6 +61,19 @@ export class Operation {
   /** How the step just done is taken back. */
   undo(what: string, undo: Undo): void {
     this.reverter.add(what, undo);
+  }
+
+  /** Work that nothing else waits for; the operation has not succeeded before it has. */
+  meanwhile(work: Promise<unknown>): void {
+    // Who awaits `allDone` hears of it.
+    work.catch(() => undefined);
+    this.#meanwhile.push(work);
+  }
+
+  /** Resolves once all of that has ended. @throws what the first of it has failed with. */
+  async allDone(): Promise<void> {
+    await Promise.allSettled(this.#meanwhile);
+    await Promise.all(this.#meanwhile);
   }
 
   progress(progress: Progress): void {

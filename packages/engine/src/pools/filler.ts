@@ -8,6 +8,7 @@ import { EngineVm } from '../vm.ts';
 import { Backoff, type Pause } from './backoff.ts';
 import type { PoolClock } from './clock.ts';
 import type { PoolLog } from './log.ts';
+import { rehearse } from './rehearse.ts';
 import type { Stage } from './stages.ts';
 import type { Work } from './work.ts';
 
@@ -123,8 +124,10 @@ export class Filler {
     try {
       instance = await createInstance(context, { ...vm, name }, call, { id, name: pool });
       await stage.bring(new EngineVm(context, instance), call);
-      // Whoever acquires it begins with an exec, and the first one costs 20 ms more. Where it can't be made there is one more to pay.
-      if (stage.state === 'Running') await instance.guest?.warm([], call.signal).catch(() => undefined);
+      const { guest } = instance;
+      // Where it can't be rehearsed the first exec takes longer, and says why it fails.
+      if (stage.state === 'Running' && guest !== undefined)
+        await rehearse(guest, call.signal).catch(() => undefined);
       return instance;
     } catch (thrown) {
       const { aborted, reason } = call.signal;

@@ -13,6 +13,8 @@ export interface StoredSnapshot {
   record: InstanceRecord;
   was: ForkState;
   frozen: boolean;
+  /** Id of the schedule that had it taken. */
+  schedule?: string;
   /** The request with an idempotency key that it was taken for. */
   request?: string;
 }

@@ -78,13 +78,30 @@ export class SnapshotRoom implements Disposable {
     });
   }
 
-  async create(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
-    const info = await this.#take(instance, options);
+  /** Of one schedule, oldest first. */
+  ofSchedule(id: string): SnapshotInfo[] {
+    return this.#shelf
+      .all()
+      .filter(({ schedule }) => schedule === id)
+      .map(({ info }) => info);
+  }
+
+  /** `schedule`: id of the one that has it taken. */
+  async create(
+    instance: Instance,
+    options: SnapshotOptions & MarkedCall,
+    schedule?: string,
+  ): Promise<SnapshotInfo> {
+    const info = await this.#take(instance, options, schedule);
     void flattenSoon(this.#context, instance);
     return info;
   }
 
-  async #take(instance: Instance, options: SnapshotOptions & MarkedCall): Promise<SnapshotInfo> {
+  async #take(
+    instance: Instance,
+    options: SnapshotOptions & MarkedCall,
+    schedule: string | undefined,
+  ): Promise<SnapshotInfo> {
     const { name: pattern = defaultName, expires, tags } = options;
     checkTags(tags);
     const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
@@ -126,7 +143,7 @@ export class SnapshotRoom implements Disposable {
           sizeBytes: await bytesBelow(origin.dir),
           ...(record.snapshotId === undefined ? {} : { parentId: record.snapshotId }),
           ...(tags === undefined || Object.keys(tags).length === 0 ? {} : { tags }),
-          createdAt: new Date().toISOString(),
+          createdAt: new Date(this.#context.clock.now()).toISOString(),
           ...(expiresAt === undefined ? {} : { expiresAt }),
         };
         operation.undo('forget the snapshot', () => this.#shelf.remove(id));
@@ -136,6 +153,7 @@ export class SnapshotRoom implements Disposable {
           record: origin.record,
           was: origin.was,
           frozen: origin.frozen,
+          ...(schedule === undefined ? {} : { schedule }),
           ...(options.request === undefined ? {} : { request: options.request }),
         });
         instance.change({ snapshotId: id });

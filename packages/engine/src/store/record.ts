@@ -15,6 +15,7 @@ import type {
 import type { NicSpec } from '../drivers/driver.ts';
 import type { ResolvedHealthCheck } from '../service/health/options.ts';
 import type { RestartState } from '../service/restart-rule.ts';
+import type { ScheduleRecord } from '../snapshots/schedule.ts';
 import type { AttachmentRecord } from '../volumes/record.ts';
 
 /** What was asked for, with every default filled in. Changes by rename, resize, update, start, and what sets limits and standby only. */
@@ -97,6 +98,8 @@ export interface InstanceRecord {
   restoring?: { snapshotId: string };
   /** The snapshot that was taken or restored last: the parent of the next one. */
   snapshotId?: string;
+  /** By which snapshots of it are taken. */
+  snapshotSchedule?: ScheduleRecord;
   /** Latches the state Error. */
   error?: ErrorRecord;
   /** Absent where it has none. */

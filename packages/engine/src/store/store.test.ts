@@ -50,6 +50,22 @@ describe('the lock of a data directory', () => {
 });
 
 describe('the journal', () => {
+  it('has what was noted for whoever opens it next, and syncs what follows', () => {
+    const synchronous = (database: ReturnType<typeof openDatabase>) =>
+      database.records.prepare('PRAGMA synchronous').get()?.synchronous;
+    using database = openDatabase(home);
+    const journal = new Journal(database.records);
+    journal.note(record('a'));
+    assert.equal(synchronous(database), 2);
+    const full = () => {
+      throw new Error('no record');
+    };
+    assert.throws(() => journal.note({ ...record('b'), toJSON: full } as InstanceRecord), /no record/);
+    assert.equal(synchronous(database), 2);
+    using again = openDatabase(home);
+    assert.deepEqual(new Journal(again.records).records(), [record('a')]);
+  });
+
   it('keeps an intent until its end, and the record with it', () => {
     using database = openDatabase(home);
     const journal = new Journal(database.records);

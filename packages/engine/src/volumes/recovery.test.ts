@@ -258,9 +258,10 @@ describe('an archive', () => {
   it('is refused for the host’s disk where that is full: the guest stands still then', async () => {
     await using house = await House.open();
     const full = async function* () {
-      yield tarOf([{ name: 'a', content: 'x'.repeat(1000) }]).subarray(0, 512);
+      const whole = tarOf([{ name: 'a', content: 'x'.repeat(32 * 1024 ** 2) }]);
+      yield whole.subarray(0, 512);
       house.host.alive()[0]?.freeze();
-      await new Promise(() => undefined);
+      yield whole.subarray(512);
     };
     const refused = await failure(house.engine.volumes.import(full(), { size: '64MB' }));
     assert.equal(refused.code, 'disk_full');

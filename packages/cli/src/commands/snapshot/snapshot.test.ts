@@ -112,3 +112,20 @@ test('shells are offered the snapshots of the VM that was named', async () => {
   assert.equal(await complete(context, ['snapshot', 'rm', 'web', '']), 'base\trunning\n');
   assert.equal(await complete(context, ['snapshot', 'rm', 'nosuch', '']), '');
 });
+
+test('a schedule is set, shown and removed', async () => {
+  const vivarium = home();
+  const set = ['snapshot', 'schedule', 'set', 'web', '--every', '1h', '--keep', '24', '--keep-for', '7d'];
+  assert.match(await all(vivarium, set), /^every 1h, kept: 24 of them, for 7d\nnext in .*\nnone yet\n$/);
+  const shown = JSON.parse(await all(vivarium, ['snapshot', 'schedule', 'show', 'web', '--json']));
+  assert.deepEqual([shown.intervalMs, shown.retention.maxAgeMs], [3_600_000, 604_800_000]);
+  assert.equal(await all(vivarium, ['snapshot', 'schedule', 'rm', 'web']), '');
+  assert.equal((await viv(['snapshot', 'schedule', 'show', 'web'], { vivarium })).status, 4);
+  for (const wrong of [
+    ['set', 'web'],
+    ['set', 'web', '--every', '1h'],
+    ['list', 'web'],
+  ]) {
+    assert.equal((await viv(['snapshot', 'schedule', ...wrong], { vivarium })).status, 2, wrong.join(' '));
+  }
+});

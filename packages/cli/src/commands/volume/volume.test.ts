@@ -30,7 +30,8 @@ test('volumes are made, listed with who has them, grown, copied and removed', as
   assert.equal(await run('snapshot', 'data', 'monday'), 'monday\n');
   assert.equal(JSON.parse(await run('clone', 'data', '--json')).readOnly, false);
   assert.equal(await run('detach', 'web', 'data', '--force'), 'data\n');
-  assert.deepEqual(vivarium.calls, ['attach data /data ro', 'detach data by force']);
+  const done = vivarium.calls.filter((call) => call !== 'closed');
+  assert.deepEqual(done, ['attach data /data ro', 'detach data by force']);
   assert.equal(await run('rm', 'data', 'monday'), 'data\nmonday\n');
   assert.equal((await viv(['volume', 'inspect', 'data'], { vivarium })).status, 4);
 });

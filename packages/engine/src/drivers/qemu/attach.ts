@@ -38,16 +38,14 @@ export async function attach(
   let qmp: QmpClient | undefined;
   try {
     qmp = await greet(record.dir, stop);
-    // As on the command line: whoever had the machine before may have been killed while it started over.
-    await qmp.execute('set-action', { reboot: 'shutdown' });
-    await relayPorts(qmp, shim, guestPorts);
-    if (from) await finishLoading(speakers(qmp, shim), from, signal);
-    return new QemuMachine(
-      { record, shape, ...means },
-      shim,
-      qmp,
-      statusFrom(await qmp.execute('query-status')),
-    );
+    // Side by side, and each in its turn: QEMU answers in the order in which it is asked.
+    const [status] = await Promise.all([
+      from ? finishLoading(speakers(qmp, shim), from, signal) : qmp.execute('query-status'),
+      // As on the command line: whoever had the machine before may have been killed while it started over.
+      qmp.execute('set-action', { reboot: 'shutdown' }),
+      relayPorts(qmp, shim, guestPorts),
+    ]);
+    return new QemuMachine({ record, shape, ...means }, shim, qmp, statusFrom(status));
   } catch (cause) {
     qmp?.close();
     signal?.throwIfAborted();

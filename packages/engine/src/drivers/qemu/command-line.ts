@@ -44,7 +44,9 @@ export const incomingUri = 'fd:5';
 
 function incomingArguments(when: Incoming): string[] {
   const uri = when === 'at-start' ? incomingUri : 'defer';
-  return ['-global', 'migration.send-configuration=off', '-incoming', uri];
+  // Nobody is to be told of the hardware address that was saved: the guest is about to get another, or its peer is new.
+  const globals = ['migration.send-configuration=off', 'migration.announce-rounds=0'];
+  return [...globals.flatMap((value) => ['-global', value]), '-incoming', uri];
 }
 
 /**

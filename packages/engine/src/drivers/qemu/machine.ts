@@ -34,7 +34,7 @@ import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
 import { throttle } from './throttle.ts';
-import { connectUnix, isNotListening } from './unix-socket.ts';
+import { connectUnix, connectUnixForMuch, isNotListening } from './unix-socket.ts';
 import { pluggedVolumes, plugVolume, unplugVolume } from './volumes.ts';
 
 /** The shim kills and reaps in milliseconds; a VMM that waits for a disk can take longer. */
@@ -186,11 +186,9 @@ export class QemuMachine
   async open(channel: Channel, signal?: AbortSignal): Promise<Duplex> {
     if (this.#exit) throw this.#gone();
     try {
-      return await connectUnix(
-        this.record.dir,
-        channel === 'console' ? 'console.sock' : sockets[channel],
-        signal,
-      );
+      const name = channel === 'console' ? 'console.sock' : sockets[channel];
+      const dial = channel === 'bulk' ? connectUnixForMuch : connectUnix;
+      return await dial(this.record.dir, name, signal);
     } catch (cause) {
       if (signal?.aborted) throw new VivError('cancelled', `Opening ${channel} was cancelled`, { cause });
       // EAGAIN: it accepts nobody, and the kernel keeps no more waiting for it.

@@ -56,6 +56,8 @@ async function readJson(dir: string, name: string): Promise<Record<string, unkno
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
+  // Nothing but the host's loss of power leaves it empty, and of what ran before that nothing is left.
+  if (text === '') return undefined;
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch (cause) {

@@ -63,12 +63,15 @@ export function whenLoaded({ manifest }: SavedState): Incoming {
   return manifest.delta === undefined ? 'at-start' : 'when-told';
 }
 
-/** Gives QEMU the memory that is not in the mapped file, and waits until it has loaded the device state. */
+/**
+ * Gives QEMU the memory that is not in the mapped file, and waits until it has loaded the device state. Answers what `query-status` told
+ * then.
+ */
 export async function finishLoading(
   { execute, shim }: Restoring,
   { dir, manifest }: SavedState,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<unknown> {
   if (manifest.delta !== undefined) {
     const range = { address: await ramAddress(execute), bytes: manifest.memory.bytes };
     await applyDelta(shim, range, path.join(dir, stateFiles.delta));
@@ -77,8 +80,8 @@ export async function finishLoading(
   const deadline = performance.now() + loadTimeoutMs;
   for (;;) {
     signal?.throwIfAborted();
-    const { status } = (await execute('query-status')) as { status?: string };
-    if (status !== 'inmigrate') break;
+    const told = (await execute('query-status')) as { status?: string };
+    if (told.status !== 'inmigrate') return told;
     if (performance.now() > deadline)
       throw new VivError('vmm_failed', 'QEMU did not load the saved state in time');
     await sleep(2, undefined, { signal });

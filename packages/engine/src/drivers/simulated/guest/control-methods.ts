@@ -37,6 +37,7 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       return none;
     },
     'workload.start': ({ system, params }) => {
+      expectGeneration(system, params);
       const id = params.text('id');
       const output = params.text('output') === 'ring' ? 'ring' : 'retain';
       const start = { ...startSpec(params), execId: `workload:${id}`, target: id, output } as const;
@@ -60,6 +61,7 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       return none;
     },
     thaw: ({ system, params }) => {
+      expectGeneration(system, params);
       expectWorkload(system, params);
       system.thaw();
       return none;
@@ -185,6 +187,13 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
     copy: params.optionalBool('copy') ?? false,
     resetConnections: params.optionalBool('resetConnections') ?? false,
   });
+}
+
+/** What is meant for a machine that this one has not been told to be. */
+function expectGeneration(system: GuestSystem, params: Fields): void {
+  const wanted = params.optionalUint('generation');
+  if (wanted !== undefined && wanted !== system.generation)
+    throw new Refusal('conflict', `this machine has not been told that it is generation ${wanted}`);
 }
 
 function expectWorkload(system: GuestSystem, params: Fields): void {
