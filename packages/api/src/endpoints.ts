@@ -13,6 +13,8 @@ export const endpoints = {
   rebuild: ['POST', '/doctor/rebuild'],
   events: ['GET', '/events'],
   getOperation: ['GET', '/operations/{id}'],
+  getResources: ['GET', '/resources'],
+  reclaimMemory: ['POST', '/resources/memory/reclaim'],
 
   createImage: ['POST', '/images'],
   listImages: ['GET', '/images'],
@@ -46,6 +48,9 @@ export const endpoints = {
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
+  instanceLimits: ['GET', '/instances/{id}/limits'],
+  autoStandbyStatus: ['GET', '/instances/{id}/auto-standby/status'],
+  autoStandbyHold: ['POST', '/instances/{id}/auto-standby/hold'],
 
   getSnapshotSchedule: ['GET', '/instances/{id}/snapshot-schedule'],
   setSnapshotSchedule: ['PUT', '/instances/{id}/snapshot-schedule'],

@@ -25,6 +25,9 @@ export const viv: Vivarium = {
   get pools() {
     return get().pools;
   },
+  get resources() {
+    return get().resources;
+  },
   get tokens() {
     return get().tokens;
   },

@@ -13,6 +13,7 @@ import {
   type MakingOptions,
   type Page,
   type Pools,
+  type Resources,
   type Snapshots,
   type Task,
   type Templates,
@@ -24,6 +25,7 @@ import {
 import { RemoteImages } from './images.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemotePools } from './pools.ts';
+import { RemoteResources } from './resources.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
 import { RemoteTokens } from './tokens.ts';
@@ -37,6 +39,7 @@ export class RemoteVivarium implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   readonly tokens: Tokens;
   readonly volumes: Volumes;
   readonly #transport: Transport;
@@ -45,6 +48,7 @@ export class RemoteVivarium implements Vivarium {
   constructor(transport: Transport) {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
+    this.resources = new RemoteResources(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.tokens = new RemoteTokens(transport);

@@ -35,14 +35,18 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSessions,
   type VmSnapshots,
+  type VmStandby,
   type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
+import { RemoteVmLimits } from './limits.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
+import { RemoteVmStandby } from './standby.ts';
 import type { Send, Transport } from './transport.ts';
 import { RemoteVmVolumes } from './volumes.ts';
 
@@ -55,6 +59,8 @@ export class RemoteVm implements Vm {
   readonly files: VmFiles;
   readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
@@ -64,6 +70,8 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.limits = new RemoteVmLimits(transport, info.id, (wire) => this.#keep(wire));
+    this.standby = new RemoteVmStandby(transport, info.id, (wire) => this.#keep(wire));
     this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
     this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));

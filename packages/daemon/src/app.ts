@@ -17,6 +17,7 @@ import * as images from './handlers/images.ts';
 import * as instances from './handlers/instances.ts';
 import * as listing from './handlers/listing.ts';
 import * as pools from './handlers/pools.ts';
+import * as resources from './handlers/resources.ts';
 import * as schedules from './handlers/schedules.ts';
 import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
@@ -43,6 +44,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...snapshots,
   ...templates,
   ...pools,
+  ...resources,
   ...tokens,
   ...docs,
   ...volumes,

@@ -8,6 +8,7 @@ import {
   type ListOptions,
   type MakingOptions,
   type Page,
+  type Resources,
   refuseAborted,
   type Snapshots,
   Task,
@@ -29,7 +30,10 @@ import { instanceInfo, sharedInfo } from './instances/view.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import { instanceMaking } from './requests/instances.ts';
+import { EngineResources } from './resources/engine-resources.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
+import type { UseKind } from './standby/uses.ts';
+import { awake } from './standby/wake.ts';
 import type { JournalEntry } from './store/journal.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
@@ -49,6 +53,7 @@ export class Engine implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: EnginePools;
+  readonly resources: Resources;
   readonly volumes: Volumes;
   readonly #context: Context;
   readonly #registry: InstanceRegistry;
@@ -75,6 +80,7 @@ export class Engine implements Vivarium {
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
+    this.resources = new EngineResources(context);
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
     this.volumes = new EngineVolumes(context);
@@ -101,6 +107,11 @@ export class Engine implements Vivarium {
   async get(idOrName: string, options: AskOptions = {}): Promise<EngineVm> {
     refuseAborted(options);
     return this.#vm(this.#registry.find(idOrName));
+  }
+
+  /** Wakes an instance that sleeps, where `use` may: for a door that looks at its state before it uses it. */
+  async awake(idOrName: string, use: UseKind, signal?: AbortSignal): Promise<void> {
+    await awake(this.#context, this.#registry.find(idOrName), use, signal);
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
@@ -202,6 +213,7 @@ export class Engine implements Vivarium {
     this.#service[Symbol.dispose]();
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
+    await this.#context.standby.close();
     door.admitOnly('stop', 'delete');
     const late = setTimeout(() => door.interruptAll('shutdown of the engine'), closeMs);
     await door.quiet();

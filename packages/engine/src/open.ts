@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
+import { readConfig } from './config/index.ts';
 import { Engine } from './engine.ts';
 import { EngineVmSnapshots } from './engine-snapshots.ts';
 import { connectGuest } from './guest/index.ts';
@@ -16,11 +17,14 @@ import { OperationDoor } from './operations/door.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
 import { Requests } from './requests/requests.ts';
+import { Admission } from './resources/admission.ts';
+import { procGauge } from './resources/gauge.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
 import { InstanceSchedule } from './snapshots/schedule.ts';
 import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
+import { StandbyKeeper } from './standby/index.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog } from './store/events.ts';
 import { Journal } from './store/journal.ts';
@@ -67,6 +71,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const home = temporary
     ? await mkdtemp(path.join(tmpdir(), 'vivarium-'))
     : path.resolve(options.home ?? dataDir());
+  const given = typeof options.driver === 'object' ? options.driver.config : undefined;
+  const config = given ?? (await readConfig(home));
   await using undo = new AsyncDisposableStack();
   if (temporary) undo.defer(() => rm(home, { recursive: true, force: true }));
   await mkdir(path.join(home, 'instances'), { recursive: true, mode: 0o700 });
@@ -93,6 +99,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await templates.open();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
+  const gauge = parts.gauge ?? procGauge;
   const clock = parts.clock ?? hostClock;
   const context: Context = {
     dir: path.join(home, 'instances'),
@@ -103,6 +110,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     events: undo.use(new EventLog(database.events)),
     connectGuest,
     hostMemoryBytes: totalmem(),
+    admission: new Admission(config, gauge, home, () => registry.all()),
+    // Needs the context; nothing is looked after before it is here.
+    standby: undefined as unknown as StandbyKeeper,
+    cgroups: parts.cgroups,
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
@@ -132,6 +143,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
   );
   await snapshots.open();
+  const standby = new StandbyKeeper(context, parts.poolClock ?? hostClock);
+  context.standby = standby;
+  undo.defer(() => standby.close());
+  registry.arrived.push((instance) => standby.add(instance));
   const scheduler = undo.use(new SnapshotScheduler(context, snapshots));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);

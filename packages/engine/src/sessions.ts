@@ -9,9 +9,11 @@ import {
   within,
 } from '@vivarium/model';
 import type { Guest, GuestSession } from './guest/guest.ts';
+import type { Context } from './instances/context.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 import { sleepUnlessAborted } from './sleep.ts';
+import { awake, using, usingSession } from './standby/wake.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -20,9 +22,11 @@ const lookMs = 100;
 
 /** The commands in one VM, as its guest knows them. Needs a running VM. */
 export class InstanceSessions implements VmSessions {
+  readonly #context: Context;
   readonly #instance: Instance;
 
-  constructor(instance: Instance) {
+  constructor(context: Context, instance: Instance) {
+    this.#context = context;
     this.#instance = instance;
   }
 
@@ -48,19 +52,29 @@ export class InstanceSessions implements VmSessions {
   ): Promise<SessionInfo> {
     const { stdin = false, signal, ...rest } = options;
     refuseAborted({ signal });
-    const connection = await startExec(this.#instance, { ...rest, argv, stdin, ring: true });
-    connection.detach();
-    return this.get(connection.execId);
+    return using(
+      this.#context,
+      this.#instance,
+      'exec',
+      async () => {
+        const connection = await startExec(this.#instance, { ...rest, argv, stdin, ring: true });
+        connection.detach();
+        return this.get(connection.execId);
+      },
+      signal,
+    );
   }
 
   async attach(id: string, options: Parameters<VmSessions['attach']>[1] = {}): Promise<ExecConnection> {
     const { from, signal } = options;
+    await awake(this.#context, this.#instance, 'exec', signal);
     const session = await this.get(id);
     const point = from && {
       stdout: from.stdout ?? BigInt(session.stdout.from),
       stderr: from.stderr ?? BigInt(session.stderr.from),
     };
-    const connection = await resumeExec(this.#instance, session.id, point, signal);
+    const resume = () => resumeExec(this.#instance, session.id, point, signal);
+    const connection = await usingSession(this.#context, this.#instance, 'exec', resume, signal);
     const leave = async () => connection.detach();
     return new Proxy(connection, {
       // Whoever has joined has not started it: to close is to leave.

@@ -24,10 +24,13 @@ import type {
   Page,
   TerminalSize,
 } from './instance.ts';
+import type { VmLimits } from './limits.ts';
 import type { Pools } from './pools.ts';
 import type { AskOptions, CallOptions, MakingOptions, Task } from './progress.ts';
+import type { Resources } from './resources.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { VmSessions } from './sessions.ts';
+import type { VmStandby } from './standby.ts';
 import type { Tokens } from './tokens.ts';
 import type { VmVolumes, Volumes } from './volumes.ts';
 
@@ -60,6 +63,8 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
@@ -239,6 +244,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   /** Only of a daemon. */
   readonly tokens?: Tokens;
   readonly volumes: Volumes;

@@ -4,6 +4,7 @@ import { guestRules } from './guest.ts';
 import { imageRules } from './images.ts';
 import { instanceRules } from './instances.ts';
 import { poolRules } from './pools.ts';
+import { resourceRules } from './resources.ts';
 import { type Route, routesOf } from './route.ts';
 import { scheduleRules } from './schedules.ts';
 import { sessionRules } from './sessions.ts';
@@ -26,6 +27,7 @@ export const routes: readonly Route[] = routesOf({
   ...scheduleRules,
   ...templateRules,
   ...poolRules,
+  ...resourceRules,
   ...tokenRules,
   ...volumeRules,
 });

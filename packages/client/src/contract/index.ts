@@ -8,6 +8,7 @@ import { imageContract } from './images.ts';
 import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { poolContract } from './pools.ts';
+import { limitContract, resourceContract, standbyContract } from './resources.ts';
 import { serviceContract } from './service.ts';
 import { sessionContract } from './sessions.ts';
 import { snapshotContract } from './snapshots.ts';
@@ -44,6 +45,8 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     sessionContract,
     observeContract,
     imageContract,
+    resourceContract,
+    limitContract,
     serviceContract,
     idempotencyContract,
   ]);
@@ -61,6 +64,7 @@ export function vivariumRooms(
     (given) => snapshotContract(given, traits),
     templateContract,
     poolContract,
+    standbyContract,
   ]);
 }
 
