@@ -53,9 +53,11 @@ async function tidy({ engine }: TestHouse): Promise<void> {
   for (const { id } of await engine.snapshots.list()) await engine.snapshots.remove(id);
   for (const { id } of await engine.volumes.list()) await engine.volumes.remove(id);
   await engine.volumes.create({ name: 'kept', size: '64MB' });
+  for (const { id } of await engine.volumes.list()) await engine.volumes.remove(id);
   const host = await engine.run('busybox', { name: 'host' });
   await host.snapshots.create({ name: 'kept' });
   await engine.create({ image: 'busybox', name: 'idle' });
+  await engine.volumes.create({ name: 'host', size: '64MB' });
   await engine.pools.create('host', { image: 'busybox', size: 1 });
 }
 
