@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -81,9 +81,12 @@ describe('the published packages, installed into an empty directory', () => {
     await inDir([path.join(root, 'node_modules/.bin/tsc'), ...options, ...types, 'typed.ts']);
   });
 
-  test('viv setup and viv run give a VM, with nothing but the packages', async () => {
+  test('viv setup, viv run and an example give a VM, with nothing but the packages', async () => {
     await viv('setup');
     try {
+      // As somebody has them who has copied the directory: what it depends on is what was installed.
+      await cp(path.join(root, 'examples'), path.join(dir, 'examples'), { recursive: true });
+      assert.match(await inDir([process.execPath, 'examples/run.ts', '01-']), /1 passed, 0 failed/);
       assert.match(await viv('run', '--rm', 'busybox', '--', 'uname', '-s'), /^Linux$/m);
     } finally {
       await viv('daemon', 'stop');

@@ -20,8 +20,8 @@ const checks: Check[] = [
   },
   { title: 'One version everywhere', argv: own('versions.ts') },
 ];
-for (const document of ['lifecycle', 'errors', 'cli', 'scopes']) {
-  checks.push({ title: `docs/${document}.md is as generated`, argv: own(`docs-${document}.ts`, '--check') });
+for (const document of ['lifecycle', 'errors', 'cli', 'config', 'scopes', 'sdk']) {
+  checks.push({ title: `docs of ${document} are as generated`, argv: own(`docs-${document}.ts`, '--check') });
 }
 checks.push({
   title: 'The decoder survives noise',

@@ -19,13 +19,18 @@ async function readManifest(file: string): Promise<Manifest> {
 const { version } = await readManifest('package.json');
 const wrong: string[] = [];
 
-for (const file of globSync(['packages/*/package.json', 'e2e/package.json', 'bench/package.json'], {
-  cwd: root,
-})) {
+for (const file of globSync(
+  ['packages/*/package.json', 'e2e/package.json', 'bench/package.json', 'examples/package.json'],
+  {
+    cwd: root,
+  },
+)) {
   const manifest = await readManifest(file);
   if (manifest.version !== version) wrong.push(`${file}: version ${manifest.version}`);
   for (const [name, range] of Object.entries(manifest.dependencies ?? {})) {
     if (name.startsWith('@vivarium/') && range !== version) wrong.push(`${file}: ${name} ${range}`);
+    // What anybody may install: any version that is compatible.
+    if (name === 'vivarium' && range !== `^${version}`) wrong.push(`${file}: ${name} ${range}`);
   }
 }
 const cargo = await readFile(path.join(root, 'native/Cargo.toml'), 'utf8');

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Vm } from '@vivarium/model';
@@ -24,8 +23,10 @@ describe('the inside of a real VM, through the SDK,', () => {
       socket.on('data', (data) => {
         answer += data;
       });
+      // While nobody listens in the guest whoever comes is sent away.
+      const closed = new Promise((resolve) => socket.once('close', resolve));
       socket.on('error', () => undefined).end(text);
-      await once(socket, 'close');
+      await closed;
       return answer;
     };
     await until('it listens', async () => (await say('there?')) === 'there?');
@@ -35,17 +36,17 @@ describe('the inside of a real VM, through the SDK,', () => {
   });
 
   test('has files that programs change under a watch', async () => {
-    await vm.exec(['mkdir', '-p', '/srv/w']);
+    await vm.exec(['mkdir', '-p', '/srv/w/a/b']);
     const done = new AbortController();
     const changes = await vm.files.watch('/srv/w', { recursive: true, signal: done.signal });
-    const script = 'cd /srv/w; mkdir -p a/b; echo x > a/b/f; mv a/b/f g; rm g; touch last';
+    const script = 'cd /srv/w; echo x > a/b/f; mv a/b/f g; rm g; mkdir new; touch last';
     assert.equal((await vm.exec(['sh', '-c', script])).exitCode, 0);
     const seen: string[] = [];
     for await (const { kind, path } of changes) {
       seen.push(`${kind} ${path.slice('/srv/w/'.length)}`);
       if (seen.at(-1) === 'created last') break;
     }
-    for (const wanted of ['created a', 'created a/b', 'created a/b/f', 'created last'])
+    for (const wanted of ['created a/b/f', 'renamed g', 'removed g', 'created new', 'created last'])
       assert.ok(seen.includes(wanted), `${wanted}: ${seen.join(', ')}`);
     done.abort();
   });

@@ -193,6 +193,11 @@ describe('an identity told to a real guest as to a copy', () => {
     );
   });
 
+  test('leaves the workload where it is when the guest is warmed', async () => {
+    await guest.warm([]);
+    assert.equal(await exec('echo on'), 'on\n');
+  });
+
   test('lets go in its turn what is to be let go by who it becomes, and nothing by who it is not', async () => {
     await guest.freeze();
     await assert.rejects(guest.thaw(undefined, 98), { code: 'conflict' });

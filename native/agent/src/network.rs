@@ -43,6 +43,8 @@ fn known() -> MutexGuard<'static, Option<Known>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Addresses of the whole machine that are looked at: more than one are one too many.
+const MOST_ADDRESSES: usize = 16;
 /// How long a card may take to appear after the bus has been asked for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -113,21 +115,24 @@ impl Network {
             PATIENCE,
             || self.find_card(),
         )?;
-        let (blank, same) = known().as_ref().map_or((false, false), |known| {
-            (known.blank, known.set.as_ref() == Some(self))
+        let (blank, same, ours) = known().as_ref().map_or((false, false, false), |known| {
+            let set = known.set.as_ref();
+            (known.blank, set == Some(self), set.is_some())
         });
         let interface = Interface::open(&card.name)?;
-        if same && card.mac == Some(self.mac) && !connections.to_be_cut()? {
+        let quiet = !connections.to_be_cut()?;
+        if same && quiet && card.mac == Some(self.mac) {
             return Ok(());
         }
-        let live = blank && self.set_hardware(&interface, &card).is_ok();
-        if !live {
-            // Down first: that is what takes the routes of an earlier identity away.
+        // With the only address of a card goes every route that an earlier identity has through it.
+        let live = quiet && (blank || (ours && interface.addresses()? == 1));
+        if !(live && self.set_hardware(&interface, &card).is_ok()) {
+            // Else it is taken down for that.
             interface.set_up(false)?;
             connections.cut()?;
             self.set_hardware(&interface, &card)?;
-            interface.set_up(true)?;
         }
+        interface.set_up(true)?;
         interface.set_address(libc::SIOCSIFADDR, self.address)?;
         interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
         interface.default_route(self.gateway)?;
@@ -291,6 +296,44 @@ impl Interface {
             *slot = byte as u8;
         }
         Ok(mac)
+    }
+
+    /// IPv4 addresses that it has.
+    fn addresses(&self) -> io::Result<usize> {
+        /// `struct ifconf` of linux/if.h.
+        #[repr(C)]
+        struct Asked {
+            bytes: libc::c_int,
+            into: *mut libc::ifreq,
+        }
+        let mut found = [self.request; MOST_ADDRESSES];
+        let mut asked = Asked {
+            bytes: std::mem::size_of_val(&found) as libc::c_int,
+            into: found.as_mut_ptr(),
+        };
+        sys::ioctl_ref(self.socket.as_raw_fd(), libc::SIOCGIFCONF, &mut asked)?;
+        let count = asked.bytes as usize / std::mem::size_of::<libc::ifreq>();
+        // A second address may have a label of its own, which begins with the card's name.
+        let name = |request: &libc::ifreq| {
+            request.ifr_name.map(|byte| {
+                if byte == b':' as libc::c_char {
+                    0
+                } else {
+                    byte
+                }
+            })
+        };
+        let own = self.request.ifr_name.iter().take_while(|byte| **byte != 0);
+        let own: Vec<_> = own.copied().collect();
+        let is_own = |request: &&libc::ifreq| {
+            let name = name(request);
+            name.starts_with(&own) && name.get(own.len()).is_none_or(|end| *end == 0)
+        };
+        // A full list is more than one, whosever they are.
+        Ok(match count {
+            MOST_ADDRESSES.. => MOST_ADDRESSES,
+            _ => found[..count].iter().filter(is_own).count(),
+        })
     }
 
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {

@@ -139,6 +139,11 @@ impl Control {
         for (client, request) in std::mem::take(&mut self.killers) {
             self.answer(client, request, Ok(json!({})));
         }
+        self.broadcast(&json!({"event": "exit", "exit": exit}));
+    }
+
+    /// To all who have subscribed.
+    pub fn broadcast(&mut self, message: &Value) {
         let subscribers: Vec<u64> = self
             .clients
             .iter()
@@ -146,8 +151,13 @@ impl Control {
             .map(|(id, _)| *id)
             .collect();
         for id in subscribers {
-            self.send(id, &json!({"event": "exit", "exit": exit}));
+            self.send(id, message);
         }
+    }
+
+    /// For an answer that is more than a line.
+    pub fn with_stream<T>(&self, client: u64, say: impl FnOnce(&UnixStream) -> T) -> Option<T> {
+        self.clients.get(&client).map(|client| say(&client.stream))
     }
 
     /// True where some client has not taken all of its answers.

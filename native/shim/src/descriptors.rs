@@ -44,6 +44,14 @@ pub fn close_stdout() {
     }
 }
 
+/// Of one that was left open for us across an exec.
+pub fn close_on_exec(fd: RawFd) {
+    // SAFETY: fcntl on an open descriptor.
+    unsafe {
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+    }
+}
+
 pub fn set_nonblocking(fd: RawFd) {
     // SAFETY: fcntl on an open descriptor.
     unsafe {

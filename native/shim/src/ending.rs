@@ -1,6 +1,7 @@
 //! What remains to be done once the VMM has ended.
 
 use crate::files::{self, remove_if_there, write_durably};
+use crate::handover;
 use crate::start::{CONSOLE_SOCKET, CONTROL_SOCKET};
 use crate::supervisor::{poll, Ended, Source, Supervisor};
 use crate::vmm::exit_fields;
@@ -52,6 +53,11 @@ impl Supervisor {
         exit.insert("at".into(), files::now().into());
         exit.insert("stderr".into(), self.logs.vmm.tail().into());
         let exit = Value::Object(exit);
+        // One that ends with its launcher is known to it by a pipe, which the launcher closes at our end: it binds them anew.
+        if let (Some(hold_ms), false) = (self.keep_ports, self.watch_stdin) {
+            // Where it can't be, whoever comes is refused until then.
+            let _ = handover::leave(&self.ports, hold_ms);
+        }
         let written = write_durably("exit.json", &exit);
         for name in self
             .remove

@@ -24,8 +24,21 @@ pub struct Launch {
     /// Files of the VMM's in the directory (its sockets) that are unlinked once it has ended.
     #[serde(default)]
     pub remove: Vec<String>,
+    /// Nobody is let in through a published port until it is said.
+    #[serde(default)]
+    pub hold_ports: bool,
+    #[serde(default)]
+    pub port_limits: PortLimits,
     /// False: the VMM ends when the shim's stdin is closed.
     pub detached: bool,
+}
+
+/// Bytes a second over all published ports; 0: any.
+#[derive(Clone, Copy, Default, Deserialize)]
+pub struct PortLimits {
+    /// To the guest.
+    pub download: u64,
+    pub upload: u64,
 }
 
 #[derive(Clone, Copy, Deserialize)]

@@ -3,6 +3,7 @@
 //! One thread and one `poll` loop, and a second thread only while memory is copied or a guest is let
 //! go that its daemon has left standing: a shim must cost next to nothing, and everything it holds is bounded.
 
+mod bucket;
 mod console;
 mod control;
 mod descriptors;
@@ -10,6 +11,8 @@ mod ending;
 mod failure;
 mod files;
 mod guard;
+mod handover;
+mod hold;
 mod identity;
 mod launch;
 mod lines;
@@ -20,6 +23,7 @@ mod relay;
 mod requests;
 mod start;
 mod supervisor;
+mod traffic;
 mod vmm;
 
 use std::ffi::OsString;
@@ -28,16 +32,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let [word, dir, holding] = arguments.as_slice() {
+        if word == "hold" {
+            return hold::exit_code(hold::main(Path::new(dir), holding));
+        }
+    }
     if let Err(failure) = descriptors::sanitise() {
         say(&failure.announcement());
         return ExitCode::FAILURE;
     }
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let dir = match arguments.as_slice() {
         [dir] if dir != "digest" => dir,
         [word, files @ ..] if word == "digest" && !files.is_empty() => return digest(files),
         _ => {
-            eprintln!("usage: viv-shim DIR | viv-shim digest FILE...");
+            eprintln!("usage: viv-shim DIR | viv-shim hold DIR HOLDING | viv-shim digest FILE...");
             return ExitCode::from(2);
         }
     };

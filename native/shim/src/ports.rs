@@ -1,14 +1,19 @@
 //! Published ports: bound here before the VMM exists, so that nobody else can take one in between.
 
 use crate::failure::Failure;
+use crate::handover;
 use crate::launch::{Binding, PublishRequest, Published};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 
 pub struct Port {
     pub published: Published,
     pub listener: TcpListener,
 }
+
+/// Connections that wait to be accepted; the kernel may have less.
+const BACKLOG: libc::c_int = 1024;
 
 /// Most ports one machine can publish.
 pub const MAX_PORTS: usize = 256;
@@ -25,6 +30,9 @@ pub fn bind(request: &PublishRequest) -> Result<Port, Failure> {
         other => other,
     };
     let listener = listener.map_err(|error| refused(wanted, &error))?;
+    // While nobody is let in more may wait than std's 128.
+    // SAFETY: a system call on an open descriptor.
+    unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) };
     let bound = listener
         .set_nonblocking(true)
         .and_then(|()| listener.local_addr())
@@ -38,6 +46,33 @@ pub fn bind(request: &PublishRequest) -> Result<Port, Failure> {
         published,
         listener,
     })
+}
+
+/// As [`bind_all`], but for those that somebody holds for this directory: these are taken over, with whoever waits.
+pub fn take_or_bind(requests: &[PublishRequest]) -> Result<Vec<Port>, Failure> {
+    let mut held = handover::take();
+    let mut taken = Vec::new();
+    for request in requests {
+        let at = held.iter().position(|port| {
+            port.published.host_address == request.host_address
+                && port.published.host_port == request.host_port
+        });
+        taken.push(at.map(|at| {
+            let mut port = held.swap_remove(at);
+            port.published.guest_port = request.guest_port;
+            port
+        }));
+    }
+    // What nobody wants any more is free for others.
+    drop(held);
+    if requests.len() > MAX_PORTS {
+        return bind_all(requests);
+    }
+    requests
+        .iter()
+        .zip(taken)
+        .map(|(request, port)| port.map_or_else(|| bind(request), Ok))
+        .collect()
 }
 
 pub fn bind_all(requests: &[PublishRequest]) -> Result<Vec<Port>, Failure> {

@@ -1,11 +1,15 @@
 //! Connections to published ports, carried to wherever the guest's port can be reached.
 
+use crate::bucket::Bucket;
 use crate::console::would_block;
-use crate::launch::Published;
+use crate::launch::{PortLimits, Published};
+use crate::traffic::{Traffic, Visitor};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Instant;
 
 /// Connections carried at once; more wait in the listeners' queues.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -31,6 +35,7 @@ enum Upstream {
 
 struct Connection {
     published: Published,
+    peer: IpAddr,
     client: TcpStream,
     upstream: Upstream,
     inward: Pipe,
@@ -43,15 +48,54 @@ pub enum Side {
     Upstream,
 }
 
-#[derive(Default)]
+/// While a rate holds somebody back: milliseconds between looks whether it still does.
+const TICK_MS: i32 = 10;
+
 pub struct Relay {
     connections: BTreeMap<u64, Connection>,
     next: u64,
     /// Guest port -> where it can be reached.
     targets: HashMap<u16, SocketAddr>,
+    traffic: Traffic,
+    inward: Bucket,
+    outward: Bucket,
 }
 
 impl Relay {
+    pub fn new(limits: PortLimits) -> Self {
+        Relay {
+            connections: BTreeMap::new(),
+            next: 0,
+            targets: HashMap::new(),
+            traffic: Traffic::default(),
+            inward: Bucket::new(limits.download),
+            outward: Bucket::new(limits.upload),
+        }
+    }
+
+    pub fn limit(&mut self, limits: PortLimits) {
+        self.inward = Bucket::new(limits.download);
+        self.outward = Bucket::new(limits.upload);
+    }
+
+    pub fn timeout_ms(&mut self) -> i32 {
+        let now = Instant::now();
+        self.inward.fill(now);
+        self.outward.fill(now);
+        let throttled = self.inward.is_empty() || self.outward.is_empty();
+        if throttled && !self.connections.is_empty() {
+            TICK_MS
+        } else {
+            -1
+        }
+    }
+
+    /// Who is connected, and who was.
+    pub fn traffic(&self) -> Value {
+        let open = self.connections.values().filter(|one| one.is_open());
+        self.traffic.tell(open.map(Connection::visitor))
+    }
+
     pub fn is_full(&self) -> bool {
         self.connections.len() >= MAX_CONNECTIONS
     }
@@ -67,8 +111,10 @@ impl Relay {
     }
 
     pub fn accept(&mut self, client: TcpStream, published: Published) {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut connection = Connection {
             published,
+            peer: client.peer_addr().map_or(unknown, |peer| peer.ip()),
             client,
             upstream: Upstream::Waiting,
             inward: Pipe::default(),
@@ -96,7 +142,8 @@ impl Relay {
     /// Descriptors to poll, with the events wanted; errors and hang-ups are always told.
     pub fn interests(&self, mut each: impl FnMut(u64, Side, RawFd, i16)) {
         for (id, connection) in &self.connections {
-            connection.interests(|side, fd, events| each(*id, side, fd, events));
+            let throttled = (self.inward.is_empty(), self.outward.is_empty());
+            connection.interests(throttled, |side, fd, events| each(*id, side, fd, events));
         }
     }
 
@@ -104,7 +151,11 @@ impl Relay {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if !matches!(connection.service(side, events, scratch), Ok(true)) {
+        let rates = (&mut self.inward, &mut self.outward);
+        if !matches!(connection.service(side, events, scratch, rates), Ok(true)) {
+            if connection.is_open() {
+                self.traffic.ended(connection.visitor());
+            }
             self.connections.remove(&id);
         }
     }
@@ -116,7 +167,16 @@ impl Connection {
         Ok(())
     }
 
-    fn interests(&self, mut each: impl FnMut(Side, RawFd, i16)) {
+    /// Carried somewhere, or about to be.
+    fn is_open(&self) -> bool {
+        !matches!(self.upstream, Upstream::Waiting)
+    }
+
+    fn visitor(&self) -> Visitor {
+        (self.published.guest_port, self.peer)
+    }
+
+    fn interests(&self, throttled: (bool, bool), mut each: impl FnMut(Side, RawFd, i16)) {
         let client = self.client.as_raw_fd();
         match &self.upstream {
             Upstream::Waiting => each(Side::Client, client, 0),
@@ -125,23 +185,31 @@ impl Connection {
                 each(Side::Upstream, upstream.as_raw_fd(), libc::POLLOUT);
             }
             Upstream::Open(upstream) => {
-                for (side, fd, from, to) in [
-                    (Side::Client, client, &self.inward, &self.outward),
+                for (side, fd, from, to, throttled) in [
+                    (
+                        Side::Client,
+                        client,
+                        &self.inward,
+                        &self.outward,
+                        throttled.0,
+                    ),
                     (
                         Side::Upstream,
                         upstream.as_raw_fd(),
                         &self.outward,
                         &self.inward,
+                        throttled.1,
                     ),
                 ] {
-                    let read = if !from.ended && from.held.len() < BUFFER {
+                    let read = if !throttled && !from.ended && from.held.len() < BUFFER {
                         libc::POLLIN
                     } else {
                         0
                     };
                     let write = if to.held.is_empty() { 0 } else { libc::POLLOUT };
                     // A socket shut in our direction hangs up for good: with nothing to do it would spin the loop.
-                    if read | write != 0 || !to.told {
+                    // One that hangs up while it is held back still has something to say.
+                    if read | write != 0 || !to.told && !throttled {
                         each(side, fd, read | write);
                     }
                 }
@@ -150,7 +218,13 @@ impl Connection {
     }
 
     /// False once it is over.
-    fn service(&mut self, side: Side, events: i16, scratch: &mut [u8]) -> io::Result<bool> {
+    fn service(
+        &mut self,
+        side: Side,
+        events: i16,
+        scratch: &mut [u8],
+        (inward, outward): (&mut Bucket, &mut Bucket),
+    ) -> io::Result<bool> {
         let broken = events & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0;
         match (
             std::mem::replace(&mut self.upstream, Upstream::Waiting),
@@ -172,8 +246,10 @@ impl Connection {
         let Upstream::Open(upstream) = &mut self.upstream else {
             return Ok(true);
         };
-        self.inward.pump(&mut self.client, upstream, scratch)?;
-        self.outward.pump(upstream, &mut self.client, scratch)?;
+        self.inward
+            .pump(&mut self.client, upstream, scratch, inward)?;
+        self.outward
+            .pump(upstream, &mut self.client, scratch, outward)?;
         // An error that neither a read nor a write has met.
         let idle = events & (libc::POLLIN | libc::POLLOUT) == 0;
         let over = self.inward.told && self.outward.told;
@@ -187,13 +263,18 @@ impl Pipe {
         from: &mut TcpStream,
         to: &mut TcpStream,
         scratch: &mut [u8],
+        rate: &mut Bucket,
     ) -> io::Result<()> {
         self.drain(to)?;
-        let room = BUFFER.saturating_sub(self.held.len()).min(scratch.len());
+        let room = BUFFER
+            .saturating_sub(self.held.len())
+            .min(scratch.len())
+            .min(rate.budget());
         if !self.ended && room > 0 {
             match from.read(&mut scratch[..room]) {
                 Ok(0) => self.ended = true,
                 Ok(n) => {
+                    rate.spend(n);
                     self.held.extend_from_slice(&scratch[..n]);
                     self.drain(to)?;
                 }

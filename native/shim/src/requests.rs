@@ -3,7 +3,7 @@
 use crate::control::Request;
 use crate::failure::Failure;
 use crate::files::write_durably;
-use crate::launch::PublishRequest;
+use crate::launch::{PortLimits, PublishRequest};
 use crate::memory::Task;
 use crate::ports;
 use crate::start::RECORD;
@@ -18,6 +18,17 @@ struct RelayTo {
     guest_port: u16,
     address: IpAddr,
     port: u16,
+}
+
+#[derive(Deserialize)]
+struct HoldPorts {
+    keep: bool,
+    #[serde(default = "a_minute")]
+    hold_ms: u64,
+}
+
+fn a_minute() -> u64 {
+    60_000
 }
 
 #[derive(Deserialize)]
@@ -66,6 +77,21 @@ impl Supervisor {
             "publish" => request
                 .parameters()
                 .and_then(|wanted: PublishRequest| self.publish(&wanted)),
+            "ports_traffic" => Ok(json!({"traffic": self.relay.traffic()})),
+            "ports_hold" => request.parameters().map(|hold: HoldPorts| {
+                self.held = true;
+                self.keep_ports = hold.keep.then_some(hold.hold_ms);
+                json!({"traffic": self.relay.traffic()})
+            }),
+            "ports_release" => {
+                self.held = false;
+                self.keep_ports = None;
+                Ok(json!({}))
+            }
+            "ports_limit" => request.parameters().map(|limits: PortLimits| {
+                self.relay.limit(limits);
+                json!({})
+            }),
             "unpublish" => request
                 .parameters()
                 .and_then(|port: Unpublish| self.unpublish(&port)),

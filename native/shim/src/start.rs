@@ -39,7 +39,7 @@ pub fn start(dir: &Path) -> Result<Started, Failure> {
     let launch = launch::read()?;
     let signals = block_signals().map_err(failed("signalfd"))?;
     let logs = open_logs(&launch).map_err(failed("logs"))?;
-    let ports = ports::bind_all(&launch.ports)?;
+    let ports = ports::take_or_bind(&launch.ports)?;
     let started = with_sockets(&launch, lock, signals, logs, ports);
     if started.is_err() {
         for name in [CONTROL_SOCKET, CONSOLE_SOCKET, RECORD] {
@@ -88,7 +88,9 @@ fn with_sockets(
         watch_stdin: !launch.detached,
         control: Control::default(),
         console: Console::default(),
-        relay: Relay::default(),
+        relay: Relay::new(launch.port_limits),
+        held: launch.hold_ports,
+        keep_ports: None,
         memory: Memory::default(),
         guard: Guard::default(),
         lock,
@@ -126,7 +128,7 @@ fn open_logs(launch: &Launch) -> io::Result<Logs> {
 }
 
 /// A socket left by a shim that was killed is nobody's: the lock is ours.
-fn listen(name: &str) -> Result<UnixListener, Failure> {
+pub fn listen(name: &str) -> Result<UnixListener, Failure> {
     let failed = |error: io::Error| Failure::io(name, &error);
     remove_if_there(name).map_err(failed)?;
     let listener = UnixListener::bind(name).map_err(failed)?;

@@ -40,6 +40,10 @@ pub struct Supervisor {
     pub control: Control,
     pub console: Console,
     pub relay: Relay,
+    /// Nobody is let in through a published port: whoever comes waits in the kernel.
+    pub held: bool,
+    /// The ports outlive the VMM; for so long somebody who comes may wait, in milliseconds.
+    pub keep_ports: Option<u64>,
     pub memory: Memory,
     pub guard: Guard,
     /// Held until the process ends.
@@ -78,7 +82,8 @@ impl Supervisor {
         let mut scratch = vec![0u8; 32 * 1024];
         let mut ended = Ended::default();
         while !self.has_ended() {
-            for (source, events) in poll(&self.sources(&ended), self.guard.timeout_ms()) {
+            let timeout = sooner(self.guard.timeout_ms(), self.relay.timeout_ms());
+            for (source, events) in poll(&self.sources(&ended), timeout) {
                 self.service(source, events, &mut ended, &mut scratch);
             }
             self.guard.look(|client| self.control.has(client));
@@ -141,7 +146,7 @@ impl Supervisor {
                 .interests()
                 .map(|(id, fd, events)| (Source::ConsoleClient(id), fd, events)),
         );
-        if !self.relay.is_full() {
+        if !self.held && !self.relay.is_full() {
             let ports = self.ports.iter().enumerate();
             sources.extend(
                 ports.map(|(index, port)| (Source::Port(index), port.listener.as_raw_fd(), read)),
@@ -180,7 +185,10 @@ impl Supervisor {
                 self.console.feed(&mut self.streams.console);
             }
             Source::Port(index) => {
-                // The list may have changed since it was polled.
+                // The list may have changed since it was polled, and a request before this one may hold the ports.
+                if self.held {
+                    return;
+                }
                 if let Some(port) = self.ports.get(index) {
                     if let Ok((stream, _)) = port.listener.accept() {
                         self.relay.accept(stream, port.published);
@@ -279,6 +287,15 @@ impl Supervisor {
         // SAFETY: waitpid writes the status.
         unsafe { libc::waitpid(pid, &mut status, 0) };
         status
+    }
+}
+
+/// Of two time-outs as `poll` has them: negative is none.
+fn sooner(a: i32, b: i32) -> i32 {
+    match (a < 0, b < 0) {
+        (true, _) => b,
+        (_, true) => a,
+        _ => a.min(b),
     }
 }
 

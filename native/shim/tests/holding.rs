@@ -2,7 +2,7 @@
 
 mod bench;
 
-use bench::{kill, until, Bench, PATIENCE};
+use bench::{kill, shouter, until, Bench, PATIENCE};
 use serde_json::{json, Value};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -165,23 +165,6 @@ fn a_flood_on_the_console_takes_neither_memory_nor_disk_and_a_client_that_does_n
     let mut sunk = Vec::new();
     (&deaf).read_to_end(&mut sunk).unwrap();
     assert!(sunk.len() < 3 << 20);
-}
-
-/// Answers each connection with what it said, in capitals, once it has said all.
-fn shouter() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let mut text = Vec::new();
-                stream.read_to_end(&mut text).unwrap();
-                stream.write_all(&text.to_ascii_uppercase()).unwrap();
-            });
-        }
-    });
-    port
 }
 
 fn published() -> (Bench, u16) {

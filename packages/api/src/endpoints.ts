@@ -19,6 +19,8 @@ export const endpoints = {
   deleteOperation: ['DELETE', '/operations/{id}'],
   cancelOperation: ['POST', '/operations/{id}/cancel'],
   operationEvents: ['GET', '/operations/{id}/events'],
+  getResources: ['GET', '/resources'],
+  reclaimMemory: ['POST', '/resources/memory/reclaim'],
 
   createImage: ['POST', '/images'],
   listImages: ['GET', '/images'],
@@ -52,6 +54,9 @@ export const endpoints = {
   waitInstance: ['GET', '/instances/{id}/wait'],
   instanceLogs: ['GET', '/instances/{id}/logs'],
   instanceStats: ['GET', '/instances/{id}/stats'],
+  instanceLimits: ['GET', '/instances/{id}/limits'],
+  autoStandbyStatus: ['GET', '/instances/{id}/auto-standby/status'],
+  autoStandbyHold: ['POST', '/instances/{id}/auto-standby/hold'],
 
   getSnapshotSchedule: ['GET', '/instances/{id}/snapshot-schedule'],
   setSnapshotSchedule: ['PUT', '/instances/{id}/snapshot-schedule'],
@@ -134,4 +139,7 @@ export const idempotentRoutes: ReadonlySet<EndpointName> = new Set<EndpointName>
   'acquireInstance',
   'createImage',
   'importImage',
+  'createVolume',
+  'cloneVolume',
+  'snapshotVolume',
 ]);

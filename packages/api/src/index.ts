@@ -23,12 +23,15 @@ export {
   unsupportedCreateFields,
   WaitAnswer,
 } from './schemas/instance.ts';
+export { LimitsInput, LimitsStatus } from './schemas/limits.ts';
 export { Operation } from './schemas/operation.ts';
 export { CreatePool, Pool, PoolEvent, PoolInstance } from './schemas/pool.ts';
+export { HostResources, MemoryReclaimed, ReclaimMemory } from './schemas/resources.ts';
 export { SetSnapshotSchedule, SnapshotSchedule } from './schemas/schedule.ts';
 export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
+export { AutoStandby, AutoStandbyStatus } from './schemas/standby.ts';
 export { Capabilities } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';

@@ -1,6 +1,6 @@
 import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type CopyOptions, isVivError, VivError, type VmFiles } from '@vivarium/model';
+import { type CopyOptions, isVivError, refuseAborted, VivError, type VmFiles } from '@vivarium/model';
 import { nameRoot, planCopy, sourceOf, type Target } from './copy-plan.ts';
 import { extractTree } from './extract.ts';
 import { packFile, packTree } from './pack.ts';
@@ -16,9 +16,10 @@ export async function copyIn(
   guestPath: string,
   options: CopyOptions = {},
 ): Promise<{ bytes: number; entries: number }> {
+  refuseAborted(options);
   const source = sourceOf(hostPath);
   const directory = (await hostKind(source.path, options.followLinks === true)) === 'directory';
-  const target: Target = { path: guestPath, existing: await guestKind(door, guestPath) };
+  const target: Target = { path: guestPath, existing: await guestKind(door, guestPath, options) };
   const plan = planCopy(
     { name: source.name || path.basename(path.resolve(source.path)), directory, contents: source.contents },
     target,
@@ -33,8 +34,9 @@ export async function copyOut(
   hostPath: string,
   options: CopyOptions = {},
 ): Promise<{ bytes: number; entries: number }> {
+  const { signal, followLinks } = options;
   const source = sourceOf(guestPath);
-  const found = await door.stat(source.path, { followLinks: options.followLinks });
+  const found = await door.stat(source.path, { followLinks, signal });
   const existing = await hostKind(hostPath, true).catch((error: unknown) => {
     if (isVivError(error, 'path_not_found')) return undefined;
     throw error;
@@ -45,15 +47,20 @@ export async function copyOut(
     { path: hostPath, existing },
   );
   return extractTree(door.getArchive(source.path, options), plan.directory, {
-    signal: options.signal,
+    signal,
     onBytes: options.onBytes,
     rename: (entry) => nameRoot(entry, name, plan.name),
   });
 }
 
 /** The bytes of one file. @throws VivError `conflict` where the path is no regular file. */
-export async function readFile(door: FileDoor, guestPath: string): Promise<Buffer> {
-  for await (const { header, body } of readTar(door.getArchive(guestPath, { followLinks: true }))) {
+export async function readFile(
+  door: FileDoor,
+  guestPath: string,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<Buffer> {
+  const tar = door.getArchive(guestPath, { followLinks: true, signal });
+  for await (const { header, body } of readTar(tar)) {
     if (header.kind !== 'file')
       throw new VivError('conflict', `${guestPath} is a ${header.kind}, not a file`);
     const chunks: Uint8Array[] = [];
@@ -68,14 +75,19 @@ export async function writeFile(
   door: FileDoor,
   guestPath: string,
   data: string | Uint8Array,
-  { mode = 0o644, uid = 0, gid = 0 }: { mode?: number; uid?: number; gid?: number } = {},
+  {
+    mode = 0o644,
+    uid = 0,
+    gid = 0,
+    signal,
+  }: { mode?: number; uid?: number; gid?: number; signal?: AbortSignal } = {},
 ): Promise<void> {
   const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   const { dir, base } = path.posix.parse(guestPath);
   if (base === '' || guestPath.endsWith('/'))
     throw new VivError('invalid_request', `${guestPath} names no file`);
   const tar = packFile({ name: base, mode, uid, gid, mtimeMs: Date.now() }, bytes);
-  await door.putArchive(dir === '' ? '.' : dir, tar);
+  await door.putArchive(dir === '' ? '.' : dir, tar, { signal });
 }
 
 async function hostKind(hostPath: string, follow: boolean): Promise<'file' | 'directory' | 'other'> {
@@ -88,9 +100,13 @@ async function hostKind(hostPath: string, follow: boolean): Promise<'file' | 'di
   }
 }
 
-async function guestKind(door: FileDoor, guestPath: string): Promise<Target['existing']> {
+async function guestKind(
+  door: FileDoor,
+  guestPath: string,
+  { signal }: CopyOptions,
+): Promise<Target['existing']> {
   try {
-    const { kind } = await door.stat(guestPath, { followLinks: true });
+    const { kind } = await door.stat(guestPath, { followLinks: true, signal });
     return kind === 'symlink' ? 'other' : kind;
   } catch (error) {
     if (isVivError(error, 'path_not_found')) return undefined;

@@ -92,6 +92,18 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/suspend.ts'),
   },
   {
+    name: 'limits',
+    summary: 'Limit what a VM may use, and show who keeps it to that',
+    group: 'Life cycle',
+    load: () => import('./commands/limits.ts'),
+  },
+  {
+    name: 'standby',
+    summary: 'Suspend a VM when it is idle, and say when that will be',
+    group: 'Life cycle',
+    load: () => import('./commands/standby.ts'),
+  },
+  {
     name: 'discard',
     summary: 'Give the saved memory of suspended VMs up',
     group: 'Life cycle',
@@ -254,6 +266,36 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Check what this host can do and what stands in the way',
     group: 'Host',
     load: () => import('./commands/doctor.ts'),
+  },
+  {
+    name: 'resources',
+    summary: 'Show what this host has, and what VMs have of it',
+    group: 'Host',
+    load: () => import('./commands/resources.ts'),
+  },
+  {
+    name: 'reclaim',
+    summary: 'Suspend idle VMs until so much memory is free',
+    group: 'Host',
+    load: () => import('./commands/reclaim.ts'),
+  },
+  {
+    name: 'config show',
+    summary: 'Show the configuration',
+    group: 'Host',
+    load: () => import('./commands/config/show.ts'),
+  },
+  {
+    name: 'config path',
+    summary: 'Print where the configuration is',
+    group: 'Host',
+    load: () => import('./commands/config/path.ts'),
+  },
+  {
+    name: 'config check',
+    summary: 'Check the configuration',
+    group: 'Host',
+    load: () => import('./commands/config/check.ts'),
   },
   {
     name: 'daemon start',

@@ -17,6 +17,7 @@ import {
 import type { FakeConnection, Programs } from './fake-connection.ts';
 import { FakeOperations } from './fake-operations.ts';
 import { FakePools } from './fake-pools.ts';
+import { FakeResources } from './fake-resources.ts';
 import { FakeSnapshots } from './fake-snapshots.ts';
 import { FakeTemplates } from './fake-templates.ts';
 import { FakeTokens } from './fake-tokens.ts';
@@ -60,6 +61,7 @@ export class FakeVivarium implements Vivarium {
   readonly snapshots = new FakeSnapshots(this);
   readonly templates = new FakeTemplates();
   readonly pools = new FakePools(this);
+  readonly resources = new FakeResources();
   readonly tokens = new FakeTokens();
   readonly operations = new FakeOperations();
   readonly volumes = new FakeVolumes(this);
@@ -146,8 +148,15 @@ export class FakeVivarium implements Vivarium {
       if (this.instances.has(name)) throw new VivError('name_conflict', `There is a VM named ${name}.`);
       call?.onProgress?.({ stage: 'creating', name, id: name });
       const command = [...(options.entrypoint ?? []), ...(options.cmd ?? ['sh'])];
-      const { autoRemove = false, tags = {} } = options;
-      this.add(fakeInstance({ id: this.newId(), name, state: 'Stopped', command, autoRemove, tags }));
+      const { autoRemove = false, tags = {}, autoStandby, wake, limits } = options;
+      const standby = {
+        ...(limits && { limits }),
+        ...(autoStandby && { autoStandby }),
+        ...(wake && { wake }),
+      };
+      this.add(
+        fakeInstance({ id: this.newId(), name, state: 'Stopped', command, autoRemove, tags, ...standby }),
+      );
       return this.get(name);
     });
   }

@@ -20,13 +20,16 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSessions,
   type VmSnapshots,
+  type VmStandby,
   type VmVolumes,
 } from '@vivarium/model';
 import { fakeConnection } from './fake-connection.ts';
 import { fakeFileSteps } from './fake-files.ts';
 import { forkVm } from './fake-forks.ts';
+import { FakeLimits, FakeStandby } from './fake-resources.ts';
 import { fakeSessions } from './fake-sessions.ts';
 import { FakeVmSnapshots } from './fake-snapshots.ts';
 import type { FakeVivarium } from './fake-vivarium.ts';
@@ -37,6 +40,8 @@ const at = '2026-01-02T03:04:05.000Z';
 /** A VM of a {@link FakeVivarium}: an entry in its map, and what was written into it. */
 export class FakeVm implements Vm {
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
   readonly #home: FakeVivarium;
   info: InstanceInfo;
@@ -45,6 +50,8 @@ export class FakeVm implements Vm {
     this.#home = home;
     this.info = info;
     this.snapshots = new FakeVmSnapshots(home, this);
+    this.limits = new FakeLimits(this);
+    this.standby = new FakeStandby(this);
     this.volumes = new FakeVmVolumes(
       home,
       () => this.info,
@@ -54,6 +61,11 @@ export class FakeVm implements Vm {
         return this.info;
       },
     );
+  }
+
+  keep(info: InstanceInfo): void {
+    this.info = info;
+    this.#home.add(info);
   }
 
   get id() {

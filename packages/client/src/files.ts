@@ -1,6 +1,7 @@
 import type { DirectoryEntry, PathInfo, FileChange as WireChange } from '@vivarium/api';
 import { changeFromWire, entryFromWire, ndjson, statFromWire } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   type CopyOptions,
   type DirectoryOptions,
   type FileAttributes,
@@ -56,43 +57,55 @@ export class RemoteFiles implements VmFiles {
     yield* readBytes(answer, this.#transport.address, signal);
   }
 
-  async stat(guestPath: string, options: { followLinks?: boolean } = {}): Promise<FileStat> {
-    const query = { path: guestPath, follow_links: options.followLinks };
-    const { value } = await this.#transport.json<PathInfo>('statPath', { params: { id: this.#id }, query });
+  async stat(
+    guestPath: string,
+    { followLinks, signal }: AskOptions & { followLinks?: boolean } = {},
+  ): Promise<FileStat> {
+    const query = { path: guestPath, follow_links: followLinks };
+    const send = { params: { id: this.#id }, query, signal };
+    const { value } = await this.#transport.json<PathInfo>('statPath', send);
     if (!value.exists)
       throw new VivError('path_not_found', value.error ?? `${guestPath}: no such file or directory`);
     return statFromWire(value);
   }
 
-  async list(guestPath: string): Promise<FileEntry[]> {
-    const send = { params: { id: this.#id }, query: { path: guestPath } };
+  async list(guestPath: string, { signal }: AskOptions = {}): Promise<FileEntry[]> {
+    const send = { params: { id: this.#id }, query: { path: guestPath }, signal };
     return (await this.#transport.json<DirectoryEntry[]>('listDirectory', send)).value.map(entryFromWire);
   }
 
   async mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
-    const { parents, mode, uid, gid } = options;
+    const { parents, mode, uid, gid, signal } = options;
     const json = { path: guestPath, parents, mode, uid, gid };
-    await this.#transport.json('makeDirectory', { params: { id: this.#id }, json });
+    await this.#transport.json('makeDirectory', { params: { id: this.#id }, json, signal });
   }
 
   async remove(
     guestPath: string,
-    options: { recursive?: boolean; force?: boolean } = {},
+    options: AskOptions & { recursive?: boolean; force?: boolean } = {},
   ): Promise<{ removed: number }> {
-    const { recursive, force } = options;
-    const send = { params: { id: this.#id }, query: { path: guestPath, recursive, force } };
+    const { recursive, force, signal } = options;
+    const send = { params: { id: this.#id }, query: { path: guestPath, recursive, force }, signal };
     return (await this.#transport.json<{ removed: number }>('removePath', send)).value;
   }
 
-  async rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
+  async rename(from: string, to: string, options: AskOptions & { replace?: boolean } = {}): Promise<void> {
     const json = { from, to, replace: options.replace };
-    await this.#transport.json('renamePath', { params: { id: this.#id }, json });
+    await this.#transport.json('renamePath', {
+      params: { id: this.#id },
+      json,
+      signal: options.signal,
+    });
   }
 
-  async setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
+  async setAttributes(
+    guestPath: string,
+    attributes: FileAttributes,
+    { signal }: AskOptions = {},
+  ): Promise<void> {
     const { mode, uid, gid, followLinks } = attributes;
     const json = { path: guestPath, mode, uid, gid, follow_links: followLinks };
-    await this.#transport.json('setAttributes', { params: { id: this.#id }, json });
+    await this.#transport.json('setAttributes', { params: { id: this.#id }, json, signal });
   }
 
   async watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
@@ -110,21 +123,22 @@ export class RemoteFiles implements VmFiles {
   }
 
   readFile(guestPath: string, options: ReadOptions = {}): Promise<Buffer> {
-    const { offset, length } = options;
+    const { offset, length, signal } = options;
     const query = { path: guestPath, offset, length };
-    return this.#transport.bytes('readFile', { params: { id: this.#id }, query });
+    return this.#transport.bytes('readFile', { params: { id: this.#id }, query, signal });
   }
 
   async writeFile(
     guestPath: string,
     data: string | Uint8Array,
-    options: { mode?: number; uid?: number; gid?: number } = {},
+    { signal, ...options }: AskOptions & { mode?: number; uid?: number; gid?: number } = {},
   ): Promise<void> {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     await this.#transport.bytes('writeFile', {
       params: { id: this.#id },
       query: { path: guestPath, ...options },
       bytes,
+      signal,
     });
   }
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Image } from '@vivarium/api';
 import { imageFromWire, ndjson, type RemovedImage } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   type ImageInfo,
   type Images,
   type MakingOptions,
@@ -24,13 +25,14 @@ export class RemoteImages implements Images {
     this.#transport = transport;
   }
 
-  async list(): Promise<ImageInfo[]> {
-    const { value } = await this.#transport.json<Image[]>('listImages');
+  async list({ signal }: AskOptions = {}): Promise<ImageInfo[]> {
+    const { value } = await this.#transport.json<Image[]>('listImages', { signal });
     return value.filter((image) => image.status === 'ready').map(imageFromWire);
   }
 
-  async get(reference: string): Promise<ImageInfo> {
-    const { value } = await this.#transport.json<Image>('getImage', { params: { name: reference } });
+  async get(reference: string, { signal }: AskOptions = {}): Promise<ImageInfo> {
+    const send = { params: { name: reference }, signal };
+    const { value } = await this.#transport.json<Image>('getImage', send);
     if (value.status === 'ready') return imageFromWire(value);
     const failed = value.status === 'failed';
     throw new VivError(
@@ -80,14 +82,15 @@ export class RemoteImages implements Images {
     });
   }
 
-  async tag(reference: string, newReference: string): Promise<ImageInfo> {
-    const send = { params: { name: reference }, json: { target: newReference } };
+  async tag(reference: string, newReference: string, { signal }: AskOptions = {}): Promise<ImageInfo> {
+    const send = { params: { name: reference }, json: { target: newReference }, signal };
     return imageFromWire((await this.#transport.json<Image>('tagImage', send)).value);
   }
 
-  async remove(reference: string): ReturnType<Images['remove']> {
-    const answer = await this.#transport.send('deleteImage', { params: { name: reference }, accept: ndjson });
-    for await (const line of readLines(answer, this.#transport.address)) {
+  async remove(reference: string, { signal }: AskOptions = {}): ReturnType<Images['remove']> {
+    const send = { params: { name: reference }, accept: ndjson, signal };
+    const answer = await this.#transport.send('deleteImage', send);
+    for await (const line of readLines(answer, this.#transport.address, signal)) {
       const { result, error } = line as { result?: RemovedImage; error?: { code: string; message: string } };
       if (error !== undefined) throw VivError.fromRecord(error);
       if (result === undefined) continue;

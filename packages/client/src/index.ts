@@ -25,6 +25,9 @@ export const viv: Vivarium = {
   get pools() {
     return get().pools;
   },
+  get resources() {
+    return get().resources;
+  },
   get tokens() {
     return get().tokens;
   },
@@ -36,7 +39,7 @@ export const viv: Vivarium = {
   },
   create: (options, call) => get().create(options, call),
   run: (image, options, call) => get().run(image, options, call),
-  get: (idOrName) => get().get(idOrName),
+  get: (idOrName, options) => get().get(idOrName, options),
   list: (options) => get().list(options),
   all: (options) => get().all(options),
   events: (options) => get().events(options),

@@ -1,6 +1,7 @@
 import type { Instance, PoolEvent as WireEvent, Pool as WirePool } from '@vivarium/api';
 import { ndjson, poolEventFromWire, poolFromWire, poolRequestToWire } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   abortReason,
   isVivError,
   type MakingOptions,
@@ -40,12 +41,13 @@ export class RemotePools implements Pools {
     );
   }
 
-  async get(name: string): Promise<Pool> {
-    return this.#pool((await this.#transport.json<WirePool>('getPool', { params: { pool: name } })).value);
+  async get(name: string, { signal }: AskOptions = {}): Promise<Pool> {
+    const send = { params: { pool: name }, signal };
+    return this.#pool((await this.#transport.json<WirePool>('getPool', send)).value);
   }
 
-  async list(): Promise<PoolInfo[]> {
-    return (await this.#transport.json<WirePool[]>('listPools')).value.map(poolFromWire);
+  async list({ signal }: AskOptions = {}): Promise<PoolInfo[]> {
+    return (await this.#transport.json<WirePool[]>('listPools', { signal })).value.map(poolFromWire);
   }
 
   readonly #pool = (wire: WirePool): Pool => new RemotePool(this.#transport, this.#vm, poolFromWire(wire));
@@ -68,8 +70,9 @@ class RemotePool implements Pool {
     return this.#info;
   }
 
-  async refresh(): Promise<PoolInfo> {
-    this.#info = poolFromWire((await this.#transport.json<WirePool>('getPool', this.#send())).value);
+  async refresh({ signal }: AskOptions = {}): Promise<PoolInfo> {
+    const { value } = await this.#transport.json<WirePool>('getPool', this.#send({ signal }));
+    this.#info = poolFromWire(value);
     return this.#info;
   }
 
@@ -77,8 +80,9 @@ class RemotePool implements Pool {
     return longTask(this.#transport, 'acquireInstance', this.#send(), options, this.#vm);
   }
 
-  async release(idOrName: string): Promise<void> {
-    await this.#transport.json('releaseInstance', this.#send({ json: { instance: idOrName } }));
+  async release(idOrName: string, { signal }: AskOptions = {}): Promise<void> {
+    const send = this.#send({ json: { instance: idOrName }, signal });
+    await this.#transport.json('releaseInstance', send);
   }
 
   async *events(options: { since?: number; signal?: AbortSignal } = {}): AsyncGenerator<PoolEvent> {
@@ -102,9 +106,9 @@ class RemotePool implements Pool {
     }
   }
 
-  async remove(options: { keepAcquired?: boolean } = {}): Promise<void> {
-    const send = this.#send({ query: { keep_acquired: options.keepAcquired } });
-    return longTask(this.#transport, 'deletePool', send, {}, () => undefined);
+  async remove({ keepAcquired, signal }: AskOptions & { keepAcquired?: boolean } = {}): Promise<void> {
+    const send = this.#send({ query: { keep_acquired: keepAcquired } });
+    return longTask(this.#transport, 'deletePool', send, { signal }, () => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

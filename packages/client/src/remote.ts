@@ -1,30 +1,34 @@
 import type { Instance } from '@vivarium/api';
 import { createToWire, instanceFromWire, nextPageHeader } from '@vivarium/api/wire';
-import type {
-  CreateOptions,
-  DoctorReport,
-  EventOptions,
-  Images,
-  InstanceEvent,
-  InstanceInfo,
-  ListOptions,
-  MakingOptions,
-  Operations,
-  Page,
-  Pools,
-  Snapshots,
-  Task,
-  Templates,
-  Tokens,
-  Vivarium,
-  Vm,
-  Volumes,
+import {
+  type AskOptions,
+  abortReason,
+  type CreateOptions,
+  type DoctorReport,
+  type EventOptions,
+  type Images,
+  type InstanceEvent,
+  type InstanceInfo,
+  type ListOptions,
+  type MakingOptions,
+  type Operations,
+  type Page,
+  type Pools,
+  type Resources,
+  type Snapshots,
+  type Task,
+  type Templates,
+  type Tokens,
+  type Vivarium,
+  type Vm,
+  type Volumes,
 } from '@vivarium/model';
 import { remoteEvents } from './events.ts';
 import { RemoteImages } from './images.ts';
 import { longTask } from './lines.ts';
 import { RemoteOperations } from './operations.ts';
 import { RemotePools } from './pools.ts';
+import { RemoteResources } from './resources.ts';
 import { RemoteSnapshots } from './snapshots.ts';
 import { RemoteTemplates } from './templates.ts';
 import { RemoteTokens } from './tokens.ts';
@@ -38,6 +42,7 @@ export class RemoteVivarium implements Vivarium {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   readonly tokens: Tokens;
   readonly operations: Operations;
   readonly volumes: Volumes;
@@ -48,6 +53,7 @@ export class RemoteVivarium implements Vivarium {
     this.#transport = transport;
     this.images = new RemoteImages(transport);
     this.operations = new RemoteOperations(transport);
+    this.resources = new RemoteResources(transport);
     this.pools = new RemotePools(transport, this.#vm);
     this.templates = new RemoteTemplates(transport);
     this.tokens = new RemoteTokens(transport);
@@ -63,16 +69,18 @@ export class RemoteVivarium implements Vivarium {
     return this.#create({ ...options, image }, true, call);
   }
 
-  async get(idOrName: string): Promise<Vm> {
-    const { value } = await this.#transport.json<Instance>('getInstance', { params: { id: idOrName } });
+  async get(idOrName: string, { signal }: AskOptions = {}): Promise<Vm> {
+    const send = { params: { id: idOrName }, signal };
+    const { value } = await this.#transport.json<Instance>('getInstance', send);
     return this.#vm(value);
   }
 
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
-    const { states, tags, limit = 100, cursor } = options;
+    const { states, tags, limit = 100, cursor, signal } = options;
+    if (signal?.aborted) throw abortReason(signal);
     if (states?.length === 0) return { items: [] };
     const query = { viv_state: states, tags, limit, cursor };
-    const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query });
+    const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query, signal });
     const next = headers[nextPageHeader];
     return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
   }
@@ -90,8 +98,8 @@ export class RemoteVivarium implements Vivarium {
     return remoteEvents(this.#transport, options);
   }
 
-  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
-    return (await this.#transport.json<DoctorReport>(options.rebuild ? 'rebuild' : 'doctor')).value;
+  async doctor({ rebuild, signal }: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    return (await this.#transport.json<DoctorReport>(rebuild ? 'rebuild' : 'doctor', { signal })).value;
   }
 
   /** Lets go of the connections. VMs and daemon go on. */

@@ -1,6 +1,6 @@
 import type { ExecStart, Session, SessionPiece, StartSession } from '@vivarium/api';
 import { ndjson, pieceFromWire, sessionFromWire } from '@vivarium/api/wire';
-import type { ExecConnection, SessionInfo, SessionOutput, VmSessions } from '@vivarium/model';
+import type { AskOptions, ExecConnection, SessionInfo, SessionOutput, VmSessions } from '@vivarium/model';
 import { readLines } from './lines.ts';
 import type { Send, Transport } from './transport.ts';
 import { items } from './vm.ts';
@@ -15,28 +15,30 @@ export class RemoteSessions implements VmSessions {
     this.#id = id;
   }
 
-  async list(): Promise<SessionInfo[]> {
-    const { value } = await this.#transport.json<Session[]>('listSessions', this.#send());
+  async list({ signal }: AskOptions = {}): Promise<SessionInfo[]> {
+    const send = { ...this.#send(), signal };
+    const { value } = await this.#transport.json<Session[]>('listSessions', send);
     return value.map(sessionFromWire);
   }
 
-  async get(id: string): Promise<SessionInfo> {
-    return sessionFromWire((await this.#transport.json<Session>('getSession', this.#send(id))).value);
+  async get(id: string, { signal }: AskOptions = {}): Promise<SessionInfo> {
+    const send = { ...this.#send(id), signal };
+    return sessionFromWire((await this.#transport.json<Session>('getSession', send)).value);
   }
 
   async start(
     argv: readonly string[],
     options: Parameters<VmSessions['start']>[1] = {},
   ): Promise<SessionInfo> {
-    const { env, cwd, user, tty, target, stdin } = options;
+    const { env, cwd, user, tty, target, stdin, signal } = options;
     const json: StartSession = { command: [...argv], env, cwd, user, tty, target, stdin };
-    const { value } = await this.#transport.json<Session>('startSession', { ...this.#send(), json });
+    const { value } = await this.#transport.json<Session>('startSession', { ...this.#send(), json, signal });
     return sessionFromWire(value);
   }
 
   async attach(id: string, options: Parameters<VmSessions['attach']>[1] = {}): Promise<ExecConnection> {
     const { from, signal } = options;
-    const session = await this.get(id);
+    const session = await this.get(id, { signal });
     const resume = from && {
       stdout: Number(from.stdout ?? session.stdout.from),
       stderr: Number(from.stderr ?? session.stderr.from),
@@ -66,12 +68,13 @@ export class RemoteSessions implements VmSessions {
       yield pieceFromWire(piece);
   }
 
-  async signal(id: string, name: string): Promise<void> {
-    await this.#transport.json('signalSession', { ...this.#send(id), json: { signal: name } });
+  async signal(id: string, name: string, { signal }: AskOptions = {}): Promise<void> {
+    const json = { signal: name };
+    await this.#transport.json('signalSession', { ...this.#send(id), json, signal });
   }
 
-  async kill(id: string): Promise<void> {
-    await this.#transport.json('closeSession', this.#send(id));
+  async kill(id: string, { signal }: AskOptions = {}): Promise<void> {
+    await this.#transport.json('closeSession', { ...this.#send(id), signal });
   }
 
   #send(xid?: string): Send {

@@ -2,6 +2,7 @@ import type { Instance, Snapshot } from '@vivarium/api';
 import { actionFromWire, forkToWire, snapshotFromWire } from '@vivarium/api/wire';
 import type {
   ActionResult,
+  AskOptions,
   CallOptions,
   ForkOptions,
   MakingOptions,
@@ -38,15 +39,15 @@ export class RemoteVmSnapshots implements VmSnapshots {
     return longTask(this.#transport, 'createSnapshot', send, options, snapshotFromWire);
   }
 
-  async list(): Promise<SnapshotInfo[]> {
-    const send = { params: { id: this.#id } };
+  async list({ signal }: AskOptions = {}): Promise<SnapshotInfo[]> {
+    const send = { params: { id: this.#id }, signal };
     return (await this.#transport.json<Snapshot[]>('listInstanceSnapshots', send)).value.map(
       snapshotFromWire,
     );
   }
 
-  async get(nameOrId: string): Promise<SnapshotInfo> {
-    const send = { params: { id: this.#id, sid: nameOrId } };
+  async get(nameOrId: string, { signal }: AskOptions = {}): Promise<SnapshotInfo> {
+    const send = { params: { id: this.#id, sid: nameOrId }, signal };
     return snapshotFromWire((await this.#transport.json<Snapshot>('getInstanceSnapshot', send)).value);
   }
 
@@ -58,8 +59,9 @@ export class RemoteVmSnapshots implements VmSnapshots {
     });
   }
 
-  async remove(nameOrId: string): Promise<void> {
-    await this.#transport.json('deleteInstanceSnapshot', { params: { id: this.#id, sid: nameOrId } });
+  async remove(nameOrId: string, { signal }: AskOptions = {}): Promise<void> {
+    const send = { params: { id: this.#id, sid: nameOrId }, signal };
+    await this.#transport.json('deleteInstanceSnapshot', send);
   }
 }
 
@@ -73,13 +75,14 @@ export class RemoteSnapshots implements Snapshots {
     this.#vm = vm;
   }
 
-  async list(options: { instance?: string } = {}): Promise<SnapshotInfo[]> {
-    const send = { query: { source_instance_id: options.instance } };
+  async list({ instance, signal }: AskOptions & { instance?: string } = {}): Promise<SnapshotInfo[]> {
+    const send = { query: { source_instance_id: instance }, signal };
     return (await this.#transport.json<Snapshot[]>('listSnapshots', send)).value.map(snapshotFromWire);
   }
 
-  async get(id: string): Promise<SnapshotInfo> {
-    return snapshotFromWire((await this.#transport.json<Snapshot>('getSnapshot', { params: { id } })).value);
+  async get(id: string, { signal }: AskOptions = {}): Promise<SnapshotInfo> {
+    const send = { params: { id }, signal };
+    return snapshotFromWire((await this.#transport.json<Snapshot>('getSnapshot', send)).value);
   }
 
   fork(id: string, options: Omit<ForkOptions, 'unsafeIdentity'> & MakingOptions = {}): Task<Vm[]> {
@@ -89,7 +92,7 @@ export class RemoteSnapshots implements Snapshots {
     );
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#transport.json('deleteSnapshot', { params: { id } });
+  async remove(id: string, { signal }: AskOptions = {}): Promise<void> {
+    await this.#transport.json('deleteSnapshot', { params: { id }, signal });
   }
 }

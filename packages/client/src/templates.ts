@@ -1,6 +1,6 @@
 import type { Freed, Template } from '@vivarium/api';
 import { templateFromWire, type WarmOptions, warmToWire } from '@vivarium/api/wire';
-import type { CallOptions, Task, TemplateInfo, Templates } from '@vivarium/model';
+import type { AskOptions, CallOptions, Task, TemplateInfo, Templates } from '@vivarium/model';
 import { longTask } from './lines.ts';
 import type { Transport } from './transport.ts';
 
@@ -12,8 +12,8 @@ export class RemoteTemplates implements Templates {
     this.#transport = transport;
   }
 
-  async list(): Promise<TemplateInfo[]> {
-    return (await this.#transport.json<Template[]>('listTemplates')).value.map(templateFromWire);
+  async list({ signal }: AskOptions = {}): Promise<TemplateInfo[]> {
+    return (await this.#transport.json<Template[]>('listTemplates', { signal })).value.map(templateFromWire);
   }
 
   warm(options: WarmOptions & CallOptions = {}): Task<TemplateInfo[]> {
@@ -23,12 +23,13 @@ export class RemoteTemplates implements Templates {
     );
   }
 
-  async remove(id: string): Promise<{ freedBytes: number }> {
-    const { value } = await this.#transport.json<Freed>('deleteTemplate', { params: { id } });
+  async remove(id: string, { signal }: AskOptions = {}): Promise<{ freedBytes: number }> {
+    const { value } = await this.#transport.json<Freed>('deleteTemplate', { params: { id }, signal });
     return { freedBytes: value.freed_bytes };
   }
 
-  async clear(): Promise<{ freedBytes: number }> {
-    return { freedBytes: (await this.#transport.json<Freed>('deleteTemplates')).value.freed_bytes };
+  async clear({ signal }: AskOptions = {}): Promise<{ freedBytes: number }> {
+    const { value } = await this.#transport.json<Freed>('deleteTemplates', { signal });
+    return { freedBytes: value.freed_bytes };
   }
 }

@@ -1,6 +1,6 @@
 import type { NewToken as NewTokenWire, Token } from '@vivarium/api';
 import { createTokenToWire, newTokenFromWire, tokenFromWire } from '@vivarium/api/wire';
-import type { CreateTokenOptions, NewToken, TokenInfo, Tokens } from '@vivarium/model';
+import type { AskOptions, CreateTokenOptions, NewToken, TokenInfo, Tokens } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
 export class RemoteTokens implements Tokens {
@@ -10,16 +10,16 @@ export class RemoteTokens implements Tokens {
     this.#transport = transport;
   }
 
-  async create(options: CreateTokenOptions = {}): Promise<NewToken> {
-    const json = createTokenToWire(options);
-    return newTokenFromWire((await this.#transport.json<NewTokenWire>('createToken', { json })).value);
+  async create({ signal, ...options }: CreateTokenOptions & AskOptions = {}): Promise<NewToken> {
+    const send = { json: createTokenToWire(options), signal };
+    return newTokenFromWire((await this.#transport.json<NewTokenWire>('createToken', send)).value);
   }
 
-  async list(): Promise<TokenInfo[]> {
-    return (await this.#transport.json<Token[]>('listTokens')).value.map(tokenFromWire);
+  async list({ signal }: AskOptions = {}): Promise<TokenInfo[]> {
+    return (await this.#transport.json<Token[]>('listTokens', { signal })).value.map(tokenFromWire);
   }
 
-  async revoke(id: string): Promise<void> {
-    await this.#transport.json('revokeToken', { params: { id } });
+  async revoke(id: string, { signal }: AskOptions = {}): Promise<void> {
+    await this.#transport.json('revokeToken', { params: { id }, signal });
   }
 }

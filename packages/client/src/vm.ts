@@ -12,6 +12,7 @@ import {
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  type AskOptions,
   type CallOptions,
   Exec,
   type ExecConnection,
@@ -34,14 +35,18 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSessions,
   type VmSnapshots,
+  type VmStandby,
   type VmVolumes,
 } from '@vivarium/model';
 import { RemoteFiles } from './files.ts';
+import { RemoteVmLimits } from './limits.ts';
 import { longTask, readLines } from './lines.ts';
 import { RemoteSessions } from './sessions.ts';
 import { RemoteVmSnapshots } from './snapshots.ts';
+import { RemoteVmStandby } from './standby.ts';
 import type { Send, Transport } from './transport.ts';
 import { RemoteVmVolumes } from './volumes.ts';
 
@@ -54,6 +59,8 @@ export class RemoteVm implements Vm {
   readonly files: VmFiles;
   readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
   readonly #transport: Transport;
   #info: InstanceInfo;
@@ -63,6 +70,8 @@ export class RemoteVm implements Vm {
     this.#info = info;
     this.id = info.id;
     this.files = new RemoteFiles(transport, info.id);
+    this.limits = new RemoteVmLimits(transport, info.id, (wire) => this.#keep(wire));
+    this.standby = new RemoteVmStandby(transport, info.id, (wire) => this.#keep(wire));
     this.sessions = new RemoteSessions(transport, info.id);
     this.snapshots = new RemoteVmSnapshots(transport, info.id, (wire) => this.#keep(wire));
     this.volumes = new RemoteVmVolumes(transport, info.id, (wire) => this.#keep(wire));
@@ -76,8 +85,8 @@ export class RemoteVm implements Vm {
     return this.#info;
   }
 
-  async refresh(): Promise<InstanceInfo> {
-    return this.#keep((await this.#transport.json<Instance>('getInstance', this.#send())).value);
+  async refresh({ signal }: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#keep((await this.#transport.json<Instance>('getInstance', this.#send({ signal }))).value);
   }
 
   prepare(options: CallOptions = {}): Task<ActionResult> {
@@ -129,16 +138,16 @@ export class RemoteVm implements Vm {
     return longTask(this.#transport, 'deleteInstance', this.#send({ query }), options, () => undefined);
   }
 
-  rename(name: string): Promise<InstanceInfo> {
-    return this.#update({ name });
+  rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update({ name }, options);
   }
 
-  update(options: UpdateOptions): Promise<InstanceInfo> {
-    return this.#update(updateToWire(options));
+  update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update(updateToWire(options), call);
   }
 
-  resizeDisk(size: number | string): Promise<InstanceInfo> {
-    return this.#update({ overlay_size: size });
+  resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.#update({ overlay_size: size }, options);
   }
 
   exec(argv: readonly string[], options: ExecOptions = {}): Exec {
@@ -166,8 +175,8 @@ export class RemoteVm implements Vm {
     yield* items<LogLine>(readLines(answer, this.#transport.address, signal), signal);
   }
 
-  async stats(): Promise<InstanceStats> {
-    return statsFromWire((await this.#transport.json<Stats>('instanceStats', this.#send())).value);
+  async stats({ signal }: AskOptions = {}): Promise<InstanceStats> {
+    return statsFromWire((await this.#transport.json<Stats>('instanceStats', this.#send({ signal }))).value);
   }
 
   async console(options: { signal?: AbortSignal } = {}): Promise<Duplex> {
@@ -208,7 +217,7 @@ export class RemoteVm implements Vm {
       const left = Math.max(0, deadline - Date.now());
       const query = { ...what, timeout: `${Math.min(left, maxWaitMs)}ms` };
       const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
-      const info = value.instance === undefined ? await this.refresh() : this.#keep(value.instance);
+      const info = value.instance === undefined ? await this.refresh({ signal }) : this.#keep(value.instance);
       if (!value.timed_out) return info;
       if (left > maxWaitMs) continue;
       throw new VivError(
@@ -242,8 +251,9 @@ export class RemoteVm implements Vm {
     });
   }
 
-  async #update(json: object): Promise<InstanceInfo> {
-    return this.#keep((await this.#transport.json<Instance>('updateInstance', this.#send({ json }))).value);
+  async #update(json: object, { signal }: AskOptions): Promise<InstanceInfo> {
+    const send = this.#send({ json, signal });
+    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   async #link(route: 'exec' | 'attach', start: ExecStart, signal?: AbortSignal): Promise<ExecConnection> {

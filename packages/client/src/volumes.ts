@@ -7,10 +7,12 @@ import {
   volumeFromWire,
 } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   type CallOptions,
   type CopyVolumeOptions,
   type CreateVolumeOptions,
   type InstanceInfo,
+  type MakingOptions,
   parseSize,
   type Task,
   type VmVolumes,
@@ -18,6 +20,7 @@ import {
   type VolumeMount,
   type Volumes,
 } from '@vivarium/model';
+import { withKey } from './again.ts';
 import { longTask } from './lines.ts';
 import { readBytes, type Send, type Transport } from './transport.ts';
 
@@ -29,34 +32,42 @@ export class RemoteVolumes implements Volumes {
     this.#transport = transport;
   }
 
-  async create(options: CreateVolumeOptions): Promise<VolumeInfo> {
-    return this.#one('createVolume', { json: createVolumeToWire(options) });
+  async create({
+    signal,
+    onProgress: _,
+    idempotencyKey,
+    ...options
+  }: CreateVolumeOptions & MakingOptions): Promise<VolumeInfo> {
+    const send = { json: createVolumeToWire(options), signal };
+    return withKey('createVolume', send, { signal, idempotencyKey }, (keyed) =>
+      this.#one('createVolume', keyed),
+    );
   }
 
-  async list({ tags }: { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
-    const { value } = await this.#transport.json<Volume[]>('listVolumes', { query: { tags } });
+  async list({ tags, signal }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+    const { value } = await this.#transport.json<Volume[]>('listVolumes', { query: { tags }, signal });
     return value.map(volumeFromWire);
   }
 
-  get(volume: string): Promise<VolumeInfo> {
-    return this.#one('getVolume', { params: { id: volume } });
+  get(volume: string, { signal }: AskOptions = {}): Promise<VolumeInfo> {
+    return this.#one('getVolume', { params: { id: volume }, signal });
   }
 
-  async remove(volume: string): Promise<void> {
-    await this.#transport.json('deleteVolume', { params: { id: volume } });
+  async remove(volume: string, { signal }: AskOptions = {}): Promise<void> {
+    await this.#transport.json('deleteVolume', { params: { id: volume }, signal });
   }
 
-  async resize(volume: string, size: number | string): Promise<VolumeInfo> {
+  async resize(volume: string, size: number | string, { signal }: AskOptions = {}): Promise<VolumeInfo> {
     const json = { size_bytes: parseSize(size, 'volume size') };
-    return this.#one('resizeVolume', { params: { id: volume }, json });
+    return this.#one('resizeVolume', { params: { id: volume }, json, signal });
   }
 
-  clone(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+  clone(volume: string, options: CopyVolumeOptions & MakingOptions = {}): Task<VolumeInfo> {
     const send = { params: { id: volume }, json: copyVolumeToWire(options) };
     return longTask(this.#transport, 'cloneVolume', send, options, volumeFromWire);
   }
 
-  snapshot(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+  snapshot(volume: string, options: CopyVolumeOptions & MakingOptions = {}): Task<VolumeInfo> {
     const send = { params: { id: volume }, json: copyVolumeToWire(options) };
     return longTask(this.#transport, 'snapshotVolume', send, options, volumeFromWire);
   }

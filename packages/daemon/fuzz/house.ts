@@ -25,6 +25,8 @@ function watched<T extends object>(object: T, name: string, calls: string[]): T 
 }
 
 export interface FuzzHouse extends AsyncDisposable {
+  /** The daemon's. */
+  readonly socket: string;
   /** What the engine was asked for since the last look. */
   taken(): string[];
   send(request: FuzzRequest, patienceMs: number): Promise<FuzzAnswer>;
@@ -37,6 +39,7 @@ export async function openFuzzHouse(): Promise<FuzzHouse> {
   const house = await openHouse({ graceMs: 50, behind: (engine: Engine) => watched(engine, '', calls) });
   await tidy(house);
   return {
+    socket: house.daemon.socket,
     taken: () => calls.splice(0),
     send: (asked, patienceMs) => send(house.daemon.socket, asked, patienceMs),
     tidy: () => tidy(house),
@@ -61,9 +64,11 @@ async function tidy(house: TestHouse): Promise<void> {
   for (const { id } of await engine.snapshots.list()) await engine.snapshots.remove(id);
   for (const { id } of await engine.volumes.list()) await engine.volumes.remove(id);
   await engine.volumes.create({ name: 'kept', size: '64MB' });
+  for (const { id } of await engine.volumes.list()) await engine.volumes.remove(id);
   const host = await engine.run('busybox', { name: 'host' });
   await host.snapshots.create({ name: 'kept' });
   await engine.create({ image: 'busybox', name: 'idle' });
+  await engine.volumes.create({ name: 'host', size: '64MB' });
   await engine.pools.create('host', { image: 'busybox', size: 1 });
 }
 

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { fuzzed } from './document.ts';
 import { fuzzRoutes } from './fuzz.ts';
+import { fuzzSockets } from './sockets.ts';
 
 /* Asks every route many things, for so many seconds (default 5), from a seed. A failure prints the seed. */
 
@@ -11,6 +12,7 @@ let asked = 0;
 do {
   process.stdout.write(`  seed ${seed}\n`);
   asked += await fuzzRoutes({ runs: 20, seed });
+  await fuzzSockets({ runs: 40, seed });
   seed += 1;
 } while (performance.now() < end);
 process.stdout.write(`  ${asked} requests to ${fuzzed.length} routes\n`);

@@ -20,6 +20,7 @@ import * as listing from './handlers/listing.ts';
 import * as metrics from './handlers/metrics.ts';
 import * as operations from './handlers/operations.ts';
 import * as pools from './handlers/pools.ts';
+import * as resources from './handlers/resources.ts';
 import * as schedules from './handlers/schedules.ts';
 import * as sessions from './handlers/sessions.ts';
 import * as snapshots from './handlers/snapshots.ts';
@@ -50,6 +51,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ...snapshots,
   ...templates,
   ...pools,
+  ...resources,
   ...tokens,
   ...docs,
   ...volumes,

@@ -1,4 +1,12 @@
-import { type ImageInfo, type Images, type MakingOptions, type Task, VivError } from '@vivarium/model';
+import {
+  type AskOptions,
+  type ImageInfo,
+  type Images,
+  type MakingOptions,
+  refuseAborted,
+  type Task,
+  VivError,
+} from '@vivarium/model';
 import { imageResource } from './engine-events.ts';
 import type { StoredImage } from './images/store.ts';
 import type { Context } from './instances/context.ts';
@@ -19,12 +27,14 @@ export class EngineImages implements Images {
     this.#templates = templates;
   }
 
-  async list(): Promise<ImageInfo[]> {
+  async list(options: AskOptions = {}): Promise<ImageInfo[]> {
+    refuseAborted(options);
     const users = this.#users();
     return this.#context.images.list().map((image) => withUsers(image, users));
   }
 
-  async get(reference: string): Promise<ImageInfo> {
+  async get(reference: string, options: AskOptions = {}): Promise<ImageInfo> {
+    refuseAborted(options);
     const image = this.#context.images.find(reference);
     if (image === undefined) {
       throw new VivError('image_not_found', `No image ${JSON.stringify(reference)} in the store`, {
@@ -76,11 +86,13 @@ export class EngineImages implements Images {
     });
   }
 
-  async tag(reference: string, newReference: string): Promise<ImageInfo> {
+  async tag(reference: string, newReference: string, options: AskOptions = {}): Promise<ImageInfo> {
+    refuseAborted(options);
     return withUsers(await this.#context.images.tag(reference, newReference), this.#users());
   }
 
-  async remove(reference: string): ReturnType<Images['remove']> {
+  async remove(reference: string, options: AskOptions = {}): ReturnType<Images['remove']> {
+    refuseAborted(options);
     const removed = await this.#context.images.remove(reference, (digest) => this.#users().get(digest) ?? []);
     if (removed.deleted) await this.#templates.forgetImage(removed.digest);
     return removed;

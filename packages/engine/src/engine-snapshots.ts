@@ -1,15 +1,17 @@
-import type {
-  ActionResult,
-  CallOptions,
-  ForkOptions,
-  MakingOptions,
-  SnapshotInfo,
-  SnapshotOptions,
-  Snapshots,
-  Task,
-  Vm,
-  VmSnapshotSchedule,
-  VmSnapshots,
+import {
+  type ActionResult,
+  type AskOptions,
+  type CallOptions,
+  type ForkOptions,
+  type MakingOptions,
+  refuseAborted,
+  type SnapshotInfo,
+  type SnapshotOptions,
+  type Snapshots,
+  type Task,
+  type Vm,
+  type VmSnapshotSchedule,
+  type VmSnapshots,
 } from '@vivarium/model';
 import { instanceResource, snapshotResource } from './engine-events.ts';
 import type { Context } from './instances/context.ts';
@@ -32,14 +34,17 @@ export class EngineSnapshots implements Snapshots {
     this.#vm = vm;
   }
 
-  async list({ instance }: { instance?: string } = {}): Promise<SnapshotInfo[]> {
+  async list(options: AskOptions & { instance?: string } = {}): Promise<SnapshotInfo[]> {
+    refuseAborted(options);
+    const { instance } = options;
     if (instance === undefined) return this.#room.list();
     // They outlive their instance: its id finds them still.
     const own = this.#room.list(instance);
     return own.length > 0 ? own : this.#room.list(this.#context.instances.find(instance).id);
   }
 
-  async get(id: string): Promise<SnapshotInfo> {
+  async get(id: string, options: AskOptions = {}): Promise<SnapshotInfo> {
+    refuseAborted(options);
     return this.#room.get(id);
   }
 
@@ -59,7 +64,8 @@ export class EngineSnapshots implements Snapshots {
     });
   }
 
-  async remove(id: string): Promise<void> {
+  async remove(id: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     await this.#room.remove(id);
   }
 }
@@ -97,11 +103,13 @@ export class EngineVmSnapshots implements VmSnapshots {
     );
   }
 
-  async list(): Promise<SnapshotInfo[]> {
+  async list(options: AskOptions = {}): Promise<SnapshotInfo[]> {
+    refuseAborted(options);
     return this.#room.list(this.#instance.id);
   }
 
-  async get(nameOrId: string): Promise<SnapshotInfo> {
+  async get(nameOrId: string, options: AskOptions = {}): Promise<SnapshotInfo> {
+    refuseAborted(options);
     return this.#room.of(this.#instance, nameOrId);
   }
 
@@ -110,7 +118,8 @@ export class EngineVmSnapshots implements VmSnapshots {
     return this.#tasks.task(asked, options, (call) => this.#room.restore(this.#instance, nameOrId, call));
   }
 
-  async remove(nameOrId: string): Promise<void> {
+  async remove(nameOrId: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     await this.#room.remove(this.#room.of(this.#instance, nameOrId).id);
   }
 }

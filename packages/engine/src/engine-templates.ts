@@ -1,6 +1,8 @@
 import {
+  type AskOptions,
   type CallOptions,
   type InstanceInfo,
+  refuseAborted,
   type Task,
   type TemplateInfo,
   type Templates,
@@ -23,7 +25,8 @@ export class EngineTemplates implements Templates {
     this.#room = room;
   }
 
-  async list(): Promise<TemplateInfo[]> {
+  async list(options: AskOptions = {}): Promise<TemplateInfo[]> {
+    refuseAborted(options);
     return this.#room.all().map(({ info }) => info);
   }
 
@@ -53,7 +56,8 @@ export class EngineTemplates implements Templates {
     return { reference: referenceOf(asked), digest };
   }
 
-  async remove(id: string): Promise<{ freedBytes: number }> {
+  async remove(id: string, options: AskOptions = {}): Promise<{ freedBytes: number }> {
+    refuseAborted(options);
     const found = this.#room.all().filter(({ info }) => info.id.startsWith(id));
     const [template, other] = found;
     if (template === undefined || id === '') throw new VivError('not_found', `No template has the id ${id}`);
@@ -62,7 +66,8 @@ export class EngineTemplates implements Templates {
     return this.#room.remove(template.info.id);
   }
 
-  async clear(): Promise<{ freedBytes: number }> {
+  async clear(options: AskOptions = {}): Promise<{ freedBytes: number }> {
+    refuseAborted(options);
     let freedBytes = 0;
     for (const { info } of this.#room.all()) freedBytes += (await this.#room.remove(info.id)).freedBytes;
     return { freedBytes };

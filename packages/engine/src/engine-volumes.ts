@@ -1,8 +1,11 @@
 import {
+  type AskOptions,
   type CallOptions,
   type CopyVolumeOptions,
   type CreateVolumeOptions,
   type InstanceInfo,
+  type MakingOptions,
+  refuseAborted,
   Task,
   type VmVolumes,
   type VolumeInfo,
@@ -13,6 +16,7 @@ import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import { instanceInfo } from './instances/view.ts';
 import { attachVolume, detachVolume } from './instances/volumes.ts';
+import { volumeMaking } from './requests/volumes.ts';
 import { copyVolume, resizeVolume } from './volumes/copy.ts';
 import { exportVolume, importVolume } from './volumes/transfer.ts';
 import type { Volume } from './volumes/volume.ts';
@@ -27,11 +31,25 @@ export class EngineVolumes implements Volumes {
     this.#context = context;
   }
 
-  async create(options: CreateVolumeOptions): Promise<VolumeInfo> {
-    return this.#info(await this.#context.volumes.create(options));
+  async create({
+    signal,
+    onProgress,
+    idempotencyKey,
+    ...options
+  }: CreateVolumeOptions & MakingOptions): Promise<VolumeInfo> {
+    const { volumes, requests } = this.#context;
+    refuseAborted({ signal });
+    const making = volumeMaking(this.#context, ['volume', options], ({ request }) =>
+      volumes.create(options, request === undefined ? {} : { request }),
+    );
+    return this.#info(await requests.once({ signal, onProgress, idempotencyKey }, making));
   }
 
-  async list({ tags = {} }: { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+  async list({
+    tags = {},
+    signal,
+  }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+    refuseAborted({ signal });
     const wanted = Object.entries(tags);
     const fitting = this.#context.volumes.registry
       .all()
@@ -39,25 +57,28 @@ export class EngineVolumes implements Volumes {
     return Promise.all(fitting.map((volume) => this.#info(volume)));
   }
 
-  async get(volume: string): Promise<VolumeInfo> {
+  async get(volume: string, options: AskOptions = {}): Promise<VolumeInfo> {
+    refuseAborted(options);
     return this.#info(this.#find(volume));
   }
 
-  async remove(volume: string): Promise<void> {
+  async remove(volume: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     await this.#context.volumes.remove(this.#find(volume));
   }
 
-  async resize(volume: string, size: number | string): Promise<VolumeInfo> {
+  async resize(volume: string, size: number | string, options: AskOptions = {}): Promise<VolumeInfo> {
+    refuseAborted(options);
     const found = this.#find(volume);
     await resizeVolume(this.#context, found, size);
     return this.#info(found);
   }
 
-  clone(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+  clone(volume: string, options: CopyVolumeOptions & MakingOptions = {}): Task<VolumeInfo> {
     return this.#copy(volume, options, false);
   }
 
-  snapshot(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
+  snapshot(volume: string, options: CopyVolumeOptions & MakingOptions = {}): Task<VolumeInfo> {
     return this.#copy(volume, options, true);
   }
 
@@ -74,17 +95,21 @@ export class EngineVolumes implements Volumes {
 
   #copy(
     volume: string,
-    { name, tags, signal }: CopyVolumeOptions & CallOptions,
+    { name, tags, ...call }: CopyVolumeOptions & MakingOptions,
     readOnly: boolean,
   ): Task<VolumeInfo> {
     const options = {
       ...(name === undefined ? {} : { name }),
       ...(tags === undefined ? {} : { tags }),
-      ...(signal === undefined ? {} : { signal }),
+      readOnly,
     };
-    return new Task(async () =>
-      this.#info(await copyVolume(this.#context, this.#find(volume), { ...options, readOnly })),
-    );
+    return new Task(async () => {
+      const source = this.#find(volume);
+      const making = volumeMaking(this.#context, ['volume copy', source.id, options], ({ signal, request }) =>
+        copyVolume(this.#context, source, { ...options, signal, request }),
+      );
+      return this.#info(await this.#context.requests.once(call, making));
+    });
   }
 
   #find(volume: string): Volume {

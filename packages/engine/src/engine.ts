@@ -1,20 +1,23 @@
-import type {
-  CallOptions,
-  CreateOptions,
-  DoctorReport,
-  EventOptions,
-  EventResource,
-  Images,
-  InstanceEvent,
-  InstanceInfo,
-  ListOptions,
-  MakingOptions,
-  Page,
-  Snapshots,
-  Task,
-  Templates,
-  Vivarium,
-  Volumes,
+import {
+  type AskOptions,
+  type CallOptions,
+  type CreateOptions,
+  type DoctorReport,
+  type EventOptions,
+  type EventResource,
+  type Images,
+  type InstanceEvent,
+  type InstanceInfo,
+  type ListOptions,
+  type MakingOptions,
+  type Page,
+  type Resources,
+  refuseAborted,
+  type Snapshots,
+  type Task,
+  type Templates,
+  type Vivarium,
+  type Volumes,
 } from '@vivarium/model';
 import type { Capabilities } from './drivers/driver.ts';
 import { daemonResource, instanceResource, readOptions } from './engine-events.ts';
@@ -33,7 +36,10 @@ import type { Origin } from './operations/ledger.ts';
 import type { EnginePools } from './pools/index.ts';
 import { rebuild, strayDirectories } from './rebuild.ts';
 import { instanceMaking } from './requests/instances.ts';
+import { EngineResources } from './resources/engine-resources.ts';
 import type { SnapshotRoom } from './snapshots/snapshots.ts';
+import type { UseKind } from './standby/uses.ts';
+import { awake } from './standby/wake.ts';
 import { noteEvent } from './store/events.ts';
 import type { TemplateRoom } from './templates/templates.ts';
 import { EngineVm } from './vm.ts';
@@ -64,6 +70,7 @@ export class Engine implements Vivarium {
   readonly templates: Templates;
   readonly pools: EnginePools;
   readonly operations: EngineOperations;
+  readonly resources: Resources;
   readonly volumes: Volumes;
   readonly #context: Context;
   readonly #program: string;
@@ -88,6 +95,7 @@ export class Engine implements Vivarium {
     this.#context = context;
     this.#registry = registry;
     this.#resources = resources;
+    this.resources = new EngineResources(context);
     this.images = new EngineImages(context, snapshots, templates);
     this.templates = new EngineTemplates(context, templates);
     this.volumes = new EngineVolumes(context);
@@ -111,7 +119,8 @@ export class Engine implements Vivarium {
     return this.#make({ ...options, image }, true, call);
   }
 
-  async get(idOrName: string): Promise<EngineVm> {
+  async get(idOrName: string, options: AskOptions = {}): Promise<EngineVm> {
+    refuseAborted(options);
     return this.lookUp(idOrName);
   }
 
@@ -120,7 +129,13 @@ export class Engine implements Vivarium {
     return this.#vm(this.#registry.find(idOrName));
   }
 
+  /** Wakes an instance that sleeps, where `use` may: for a door that looks at its state before it uses it. */
+  async awake(idOrName: string, use: UseKind, signal?: AbortSignal): Promise<void> {
+    await awake(this.#context, this.#registry.find(idOrName), use, signal);
+  }
+
   async list(options: ListOptions = {}): Promise<Page<InstanceInfo>> {
+    refuseAborted(options);
     return listInstances(this.#registry, (instance) => instanceInfo(instance, this.driver), options);
   }
 
@@ -187,7 +202,8 @@ export class Engine implements Vivarium {
     return this.#context.ledger.from(origin, work);
   }
 
-  async doctor(options: { rebuild?: boolean } = {}): Promise<DoctorReport> {
+  async doctor(options: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
+    refuseAborted(options);
     const checks = await this.#context.doctor(this.home);
     if (options.rebuild)
       checks.push(
@@ -245,6 +261,7 @@ export class Engine implements Vivarium {
     if (!embedded) noteEvent(events, daemonResource(this.#program), 'stopping', { pid: process.pid });
     // First of all: what is being made for a pool is taken back while everything is still there for it.
     await this.pools.close();
+    await this.#context.standby.close();
     door.admitOnly('stop', 'delete');
     const late = setTimeout(() => {
       tasks.interruptAll('shutdown of the engine');

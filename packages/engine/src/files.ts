@@ -1,5 +1,6 @@
 import { copyIn, copyOut, readFile, writeFile } from '@vivarium/archive';
 import {
+  type AskOptions,
   type CopyOptions,
   type DirectoryOptions,
   type FileAttributes,
@@ -8,8 +9,10 @@ import {
   type FileStat,
   isVivError,
   type ReadOptions,
+  refuseAborted,
   type VmFiles,
   type WatchOptions,
+  within as withinMs,
 } from '@vivarium/model';
 import type { GuestFileCalls } from './guest/file-calls.ts';
 import { guestOf } from './instances/exec.ts';
@@ -21,16 +24,21 @@ const answerMs = 10_000;
 /** What the agent gives of a file in one answer. */
 const partBytes = 32 * 1024;
 
-const within = () => AbortSignal.timeout(answerMs);
+const within = (options?: AskOptions) => withinMs(answerMs, options);
+
+type Using = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
 
 type Moved = { bytes: number; entries: number };
 
 /** Files of the image's workload, through the agent. Needs a running VM. */
 export class GuestFiles implements VmFiles {
   readonly #instance: Instance;
+  readonly #using: Using;
 
-  constructor(instance: Instance) {
+  /** `using`: wakes the instance where it sleeps, and counts as a use of it. */
+  constructor(instance: Instance, using: Using) {
     this.#instance = instance;
+    this.#using = using;
   }
 
   copyIn(hostPath: string, guestPath: string, options: CopyOptions = {}): Promise<Moved> {
@@ -46,26 +54,42 @@ export class GuestFiles implements VmFiles {
     tar: AsyncIterable<Uint8Array>,
     options: CopyOptions = {},
   ): Promise<Moved> {
-    return guestOf(this.#instance, 'copy into').copyIn(target, this.#absolute(guestDir), tar, options.signal);
+    const { signal } = options;
+    return this.#using(
+      () => guestOf(this.#instance, 'copy into').copyIn(target, this.#absolute(guestDir), tar, signal),
+      signal,
+    );
   }
 
   async *getArchive(guestPath: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array> {
-    const guest = guestOf(this.#instance, 'copy from');
+    const { signal } = options;
+    using _use = this.#instance.uses.begin('files');
+    const guest = await this.#using(async () => guestOf(this.#instance, 'copy from'), signal);
     yield* guest.copyOut(target, this.#absolute(guestPath), {
       followLinks: options.followLinks,
-      signal: options.signal,
+      signal,
     });
   }
 
-  async stat(guestPath: string, options: { followLinks?: boolean } = {}): Promise<FileStat> {
-    const guest = guestOf(this.#instance, 'look into');
-    return guest.stat(target, this.#absolute(guestPath), options.followLinks ?? false, within());
+  async stat(guestPath: string, options: AskOptions & { followLinks?: boolean } = {}): Promise<FileStat> {
+    refuseAborted(options);
+    const follow = options.followLinks ?? false;
+    return this.#using(() => {
+      const guest = guestOf(this.#instance, 'look into');
+      return guest.stat(target, this.#absolute(guestPath), follow, within(options));
+    }, options.signal);
   }
 
-  async list(guestPath: string): Promise<FileEntry[]> {
+  async list(guestPath: string, options: AskOptions = {}): Promise<FileEntry[]> {
+    refuseAborted(options);
     const all: FileEntry[] = [];
     for (let after: string | undefined, more = true; more; after = all.at(-1)?.name) {
-      const page = await this.#calls('look into').list(this.#absolute(guestPath), after, within());
+      const from = after;
+      const page = await this.#with(
+        'look into',
+        (calls) => calls.list(this.#absolute(guestPath), from, within(options)),
+        options,
+      );
       all.push(...page.entries);
       more = page.more;
     }
@@ -73,42 +97,58 @@ export class GuestFiles implements VmFiles {
   }
 
   mkdir(guestPath: string, options: DirectoryOptions = {}): Promise<void> {
-    return this.#calls('make a directory in').mkdir(this.#absolute(guestPath), options, within());
+    const path = this.#absolute(guestPath);
+    return this.#with('make a directory in', (calls) => calls.mkdir(path, options, within(options)), options);
   }
 
   async remove(
     guestPath: string,
-    options: { recursive?: boolean; force?: boolean } = {},
+    options: AskOptions & { recursive?: boolean; force?: boolean } = {},
   ): Promise<{ removed: number }> {
     try {
       // A large tree takes its time, and the guest goes on with it whoever waits.
-      return await this.#calls('remove from').remove(this.#absolute(guestPath), options.recursive ?? false);
+      const recursive = options.recursive ?? false;
+      return await this.#with(
+        'remove from',
+        (calls) => calls.remove(this.#absolute(guestPath), recursive),
+        options,
+      );
     } catch (error) {
       if (options.force && isVivError(error, 'path_not_found')) return { removed: 0 };
       throw error;
     }
   }
 
-  rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
-    const calls = this.#calls('rename in');
-    return calls.rename(this.#absolute(from), this.#absolute(to), options.replace ?? true, within());
+  rename(from: string, to: string, options: AskOptions & { replace?: boolean } = {}): Promise<void> {
+    const [old, next] = [this.#absolute(from), this.#absolute(to)];
+    const replace = options.replace ?? true;
+    return this.#with('rename in', (calls) => calls.rename(old, next, replace, within(options)), options);
   }
 
-  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void> {
-    return this.#calls('change').setAttributes(this.#absolute(guestPath), attributes, within());
+  setAttributes(guestPath: string, attributes: FileAttributes, options: AskOptions = {}): Promise<void> {
+    const path = this.#absolute(guestPath);
+    return this.#with('change', (calls) => calls.setAttributes(path, attributes, within(options)), options);
   }
 
-  watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
+  async watch(guestPath: string, options: WatchOptions = {}): Promise<AsyncIterable<FileChange>> {
     const path = this.#absolute(guestPath).replace(/(?<=.)\/+$/, '');
-    return this.#calls('watch').watch(path, options.recursive ?? false, options.signal);
+    const { recursive = false, signal } = options;
+    return this.#while(
+      await this.#with('watch', (calls) => calls.watch(path, recursive, signal), { signal }),
+    );
   }
 
-  async readFile(guestPath: string, { offset = 0, length }: ReadOptions = {}): Promise<Buffer> {
-    if (offset === 0 && length === undefined) return readFile(this, guestPath);
-    const calls = this.#calls('read from');
+  async readFile(guestPath: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<Buffer> {
+    refuseAborted({ signal });
+    if (offset === 0 && length === undefined) return readFile(this, guestPath, { signal });
     const chunks: Uint8Array[] = [];
     for (let at = offset, left = length ?? Number.MAX_SAFE_INTEGER; left > 0; ) {
-      const { data } = await calls.read(this.#absolute(guestPath), at, Math.min(left, partBytes), within());
+      const [from, most] = [at, Math.min(left, partBytes)];
+      const { data } = await this.#with(
+        'read from',
+        (calls) => calls.read(this.#absolute(guestPath), from, most, within({ signal })),
+        { signal },
+      );
       if (data.byteLength === 0) break;
       chunks.push(data);
       at += data.byteLength;
@@ -117,16 +157,28 @@ export class GuestFiles implements VmFiles {
     return Buffer.concat(chunks);
   }
 
-  writeFile(
+  async writeFile(
     guestPath: string,
     data: string | Uint8Array,
-    options: { mode?: number; uid?: number; gid?: number } = {},
+    options: AskOptions & { mode?: number; uid?: number; gid?: number } = {},
   ): Promise<void> {
+    refuseAborted(options);
     return writeFile(this, guestPath, data, options);
   }
 
-  #calls(action: string): GuestFileCalls {
-    return guestOf(this.#instance, action).files(target);
+  async #with<T>(
+    action: string,
+    work: (calls: GuestFileCalls) => Promise<T>,
+    options: AskOptions,
+  ): Promise<T> {
+    refuseAborted(options);
+    return this.#using(() => work(guestOf(this.#instance, action).files(target)), options.signal);
+  }
+
+  /** Counts as a use for as long as somebody reads. */
+  async *#while<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+    using _use = this.#instance.uses.begin('files');
+    yield* items;
   }
 
   #absolute(guestPath: string): string {

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { dataDir, VivError } from '@vivarium/model';
+import { readConfig } from './config/index.ts';
 import { Engine } from './engine.ts';
 import { daemonResource, templateResource } from './engine-events.ts';
 import { EngineOperations } from './engine-operations.ts';
@@ -22,11 +23,14 @@ import { Tasks } from './operations/tasks.ts';
 import { type Parts, qemuParts, simulatedParts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
 import { Requests } from './requests/requests.ts';
+import { Admission } from './resources/admission.ts';
+import { procGauge } from './resources/gauge.ts';
 import { hostClock } from './service/clock.ts';
 import { InstanceService } from './service/service.ts';
 import { InstanceSchedule } from './snapshots/schedule.ts';
 import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
+import { StandbyKeeper } from './standby/index.ts';
 import { openDatabase } from './store/database.ts';
 import { EventLog, noteEvent } from './store/events.ts';
 import { Journal } from './store/journal.ts';
@@ -75,6 +79,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const home = temporary
     ? await mkdtemp(path.join(tmpdir(), 'vivarium-'))
     : path.resolve(options.home ?? dataDir());
+  const given = typeof options.driver === 'object' ? options.driver.config : undefined;
+  const config = given ?? (await readConfig(home));
   await using undo = new AsyncDisposableStack();
   if (temporary) undo.defer(() => rm(home, { recursive: true, force: true }));
   await mkdir(path.join(home, 'instances'), { recursive: true, mode: 0o700 });
@@ -103,6 +109,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   await templates.open();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   const registry = new InstanceRegistry();
+  const gauge = parts.gauge ?? procGauge;
   const clock = parts.clock ?? hostClock;
   const ledger = new Ledger();
   const taskStore = new TaskStore(database.records, journal);
@@ -118,6 +125,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     events,
     connectGuest,
     hostMemoryBytes: totalmem(),
+    admission: new Admission(config, gauge, home, () => registry.all()),
+    // Needs the context; nothing is looked after before it is here.
+    standby: undefined as unknown as StandbyKeeper,
+    cgroups: parts.cgroups,
     embedded,
     instances: registry,
     templates: options.templates === false ? noTemplates : templates,
@@ -147,6 +158,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     new SnapshotRoom(context, path.join(home, 'snapshots'), (message) => process.emitWarning(message)),
   );
   await snapshots.open();
+  const standby = new StandbyKeeper(context, parts.poolClock ?? hostClock);
+  context.standby = standby;
+  undo.defer(() => standby.close());
+  registry.arrived.push((instance) => standby.add(instance));
   const scheduler = undo.use(new SnapshotScheduler(context, snapshots));
   await recoverAll(context, registry);
   for (const instance of registry.all()) await snapshots.resume(instance);

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DoctorReport } from '@vivarium/model';
+import type { Config } from './config/index.ts';
 import {
   abandonLayer,
   commitLayer,
@@ -18,6 +19,7 @@ import type { Driver } from './drivers/driver.ts';
 import { QemuDriver } from './drivers/qemu/index.ts';
 import { SimulatedDriver, SimulatedHost } from './drivers/simulated/index.ts';
 import { assetsDir, loadAssets } from './host/assets.ts';
+import { Cgroups } from './host/cgroups/index.ts';
 import { hostChecks } from './host/doctor.ts';
 import { createImageStore } from './images/index.ts';
 import { SimulatedImages } from './images/simulated.ts';
@@ -27,6 +29,7 @@ import type { BootFiles } from './instances/machine-spec.ts';
 import type { NetworkBackend } from './network/network.ts';
 import { UserNetwork } from './network/user.ts';
 import type { PoolClock } from './pools/index.ts';
+import { boundlessGauge, type HostGauge } from './resources/gauge.ts';
 
 /** What an engine is put together from, beside its data directory. */
 export interface Parts {
@@ -36,11 +39,17 @@ export interface Parts {
   network: NetworkBackend;
   boot: BootFiles;
   doctor(home: string): Promise<DoctorReport['checks']>;
+  /** What this host has. Default: this very host. */
+  gauge?: HostGauge;
+  /** Where VMMs are put that have limits of the host. Default: nowhere. */
+  cgroups?: Cgroups;
+  /** Default: what `config.json` in the data directory says. */
+  config?: Config;
   /** What restart policies, health checks and expiries go by. Default: the host's own. */
   clock?: PoolClock;
   /** This boot of the host. Default: what its kernel says. */
   bootId?: () => Promise<string>;
-  /** What the pools go by. Default: the host's own. */
+  /** What pools and standby go by. Default: the host's own. */
   poolClock?: PoolClock;
 }
 
@@ -71,6 +80,7 @@ export async function qemuParts(home: string): Promise<Parts> {
       copy: (from, to) => shareLayers(from, to, { top: 'new' }),
     },
     network: new UserNetwork(),
+    cgroups: new Cgroups(),
     boot: {
       kernel: assets.kernel.path,
       initramfs: assets.initramfs.path,
@@ -101,6 +111,7 @@ export async function simulatedParts(
       copy: copySimulated,
     },
     network: new UserNetwork(),
+    gauge: boundlessGauge,
     boot: {
       kernel: '/simulated/kernel',
       initramfs: '/simulated/initramfs',

@@ -1,14 +1,19 @@
 import {
+  type AskOptions,
   type ExecConnection,
+  refuseAborted,
   type SessionInfo,
   type SessionOutput,
   VivError,
   type VmSessions,
+  within,
 } from '@vivarium/model';
 import type { Guest, GuestSession } from './guest/guest.ts';
+import type { Context } from './instances/context.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 import { sleepUnlessAborted } from './sleep.ts';
+import { awake, using, usingSession } from './standby/wake.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -17,18 +22,21 @@ const lookMs = 100;
 
 /** The commands in one VM, as its guest knows them. Needs a running VM. */
 export class InstanceSessions implements VmSessions {
+  readonly #context: Context;
   readonly #instance: Instance;
 
-  constructor(instance: Instance) {
+  constructor(context: Context, instance: Instance) {
+    this.#context = context;
     this.#instance = instance;
   }
 
-  async list(): Promise<SessionInfo[]> {
-    return (await this.#guest('look into').sessions(within())).map(infoOf);
+  async list(options: AskOptions = {}): Promise<SessionInfo[]> {
+    refuseAborted(options);
+    return (await this.#guest('look into').sessions(within(answerMs, options))).map(infoOf);
   }
 
-  async get(id: string): Promise<SessionInfo> {
-    const all = await this.list();
+  async get(id: string, options: AskOptions = {}): Promise<SessionInfo> {
+    const all = await this.list(options);
     const exact = all.find((session) => session.id === id);
     if (exact !== undefined) return exact;
     const [first, second] = id === '' ? [] : all.filter((session) => session.id.startsWith(id));
@@ -42,20 +50,31 @@ export class InstanceSessions implements VmSessions {
     argv: readonly string[],
     options: Parameters<VmSessions['start']>[1] = {},
   ): Promise<SessionInfo> {
-    const { stdin = false, ...rest } = options;
-    const connection = await startExec(this.#instance, { ...rest, argv, stdin, ring: true });
-    connection.detach();
-    return this.get(connection.execId);
+    const { stdin = false, signal, ...rest } = options;
+    refuseAborted({ signal });
+    return using(
+      this.#context,
+      this.#instance,
+      'exec',
+      async () => {
+        const connection = await startExec(this.#instance, { ...rest, argv, stdin, ring: true });
+        connection.detach();
+        return this.get(connection.execId);
+      },
+      signal,
+    );
   }
 
   async attach(id: string, options: Parameters<VmSessions['attach']>[1] = {}): Promise<ExecConnection> {
     const { from, signal } = options;
+    await awake(this.#context, this.#instance, 'exec', signal);
     const session = await this.get(id);
     const point = from && {
       stdout: from.stdout ?? BigInt(session.stdout.from),
       stderr: from.stderr ?? BigInt(session.stderr.from),
     };
-    const connection = await resumeExec(this.#instance, session.id, point, signal);
+    const resume = () => resumeExec(this.#instance, session.id, point, signal);
+    const connection = await usingSession(this.#context, this.#instance, 'exec', resume, signal);
     const leave = async () => connection.detach();
     return new Proxy(connection, {
       // Whoever has joined has not started it: to close is to leave.
@@ -79,7 +98,7 @@ export class InstanceSessions implements VmSessions {
       let moved = false;
       for (const stream of [...left]) {
         const guest = this.#guest('read from');
-        const piece = await guest.readSession(session.id, stream, next[stream], within());
+        const piece = await guest.readSession(session.id, stream, next[stream], within(answerMs));
         if (piece.data.byteLength > 0) {
           moved = true;
           next[stream] = piece.from + piece.data.byteLength;
@@ -91,22 +110,20 @@ export class InstanceSessions implements VmSessions {
     }
   }
 
-  async signal(id: string, name: string): Promise<void> {
-    const session = await this.get(id);
-    await this.#guest('signal').signalSession(session.id, name, within());
+  async signal(id: string, name: string, options: AskOptions = {}): Promise<void> {
+    const session = await this.get(id, options);
+    await this.#guest('signal').signalSession(session.id, name, within(answerMs, options));
   }
 
-  async kill(id: string): Promise<void> {
-    const session = await this.get(id);
-    await this.#guest('kill in').closeSession(session.id, within());
+  async kill(id: string, options: AskOptions = {}): Promise<void> {
+    const session = await this.get(id, options);
+    await this.#guest('kill in').closeSession(session.id, within(answerMs, options));
   }
 
   #guest(action: string): Guest {
     return guestOf(this.#instance, action);
   }
 }
-
-const within = () => AbortSignal.timeout(answerMs);
 
 function infoOf({ execId, ...session }: GuestSession): SessionInfo {
   return { id: execId, ...session };

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import {
   type ActionResult,
+  type AskOptions,
   type CallOptions,
   type EventResource,
   Exec,
@@ -19,6 +20,7 @@ import {
   type LogOptions,
   type MakingOptions,
   type ResumableExecConnection,
+  refuseAborted,
   type StartWith,
   type Task,
   type TerminalSize,
@@ -26,17 +28,21 @@ import {
   VivError,
   type Vm,
   type VmFiles,
+  type VmLimits,
   type VmSessions,
   type VmSnapshots,
+  type VmStandby,
   type VmVolumes,
+  within,
 } from '@vivarium/model';
 import { instanceResource } from './engine-events.ts';
 import { EngineVmVolumes } from './engine-volumes.ts';
 import { GuestFiles } from './files.ts';
+import type { GuestExecConnection } from './guest/guest.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
 import { deleteInstance } from './instances/delete.ts';
-import { attach, guestOf, resumeExec, startExec } from './instances/exec.ts';
+import { attach, guestOf, resumeExec, rootSession, startExec } from './instances/exec.ts';
 import { forkInstance } from './instances/fork.ts';
 import type { Instance } from './instances/instance.ts';
 import { renameInstance } from './instances/rename.ts';
@@ -50,11 +56,14 @@ import { discardInstance, suspendInstance } from './instances/suspend.ts';
 import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
+import { EngineVmLimits } from './limits/vm-limits.ts';
 import { readLog } from './logs/read.ts';
 import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
 import { updateInstance } from './service/update.ts';
 import { InstanceSessions } from './sessions.ts';
+import { EngineVmStandby } from './standby/index.ts';
+import { using, usingSession, usingStream } from './standby/wake.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
@@ -66,6 +75,8 @@ export class EngineVm implements Vm {
   readonly files: VmFiles;
   readonly sessions: VmSessions;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
 
   constructor(context: Context, instance: Instance) {
@@ -73,8 +84,10 @@ export class EngineVm implements Vm {
     this.volumes = new EngineVmVolumes(context, instance);
     this.#context = context;
     this.#instance = instance;
-    this.files = new GuestFiles(instance);
-    this.sessions = new InstanceSessions(instance);
+    this.files = new GuestFiles(instance, (work, signal) => using(context, instance, 'files', work, signal));
+    this.limits = new EngineVmLimits(context, instance);
+    this.standby = new EngineVmStandby(context, instance);
+    this.sessions = new InstanceSessions(context, instance);
   }
 
   get id(): string {
@@ -89,7 +102,8 @@ export class EngineVm implements Vm {
     return instanceInfo(this.#instance, this.#context.driver.name);
   }
 
-  async refresh(): Promise<InstanceInfo> {
+  async refresh(options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     if (this.#instance.gone) throw new VivError('not_found', `${this.name} has been deleted`);
     return this.info;
   }
@@ -159,17 +173,20 @@ export class EngineVm implements Vm {
     );
   }
 
-  async rename(name: string): Promise<InstanceInfo> {
+  async rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     await renameInstance(this.#context, this.#instance, name);
     return this.info;
   }
 
-  async update(options: UpdateOptions): Promise<InstanceInfo> {
+  async update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(call);
     await updateInstance(this.#context, this.#instance, options);
     return this.info;
   }
 
-  async resizeDisk(size: number | string): Promise<InstanceInfo> {
+  async resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
+    refuseAborted(options);
     await resizeDisk(this.#context, this.#instance, size);
     return this.info;
   }
@@ -182,11 +199,8 @@ export class EngineVm implements Vm {
     argv: readonly string[],
     options: ExecOptions & { execId?: string } = {},
   ): Promise<ResumableExecConnection> {
-    return startExec(
-      this.#instance,
-      { ...options, argv, stdin: options.stdin !== undefined },
-      options.signal,
-    );
+    const request = { ...options, argv, stdin: options.stdin !== undefined };
+    return this.#session('exec', () => startExec(this.#instance, request, options.signal), options.signal);
   }
 
   async resumeExec(
@@ -194,19 +208,21 @@ export class EngineVm implements Vm {
     from?: ExecOffsets,
     options: { signal?: AbortSignal } = {},
   ): Promise<ResumableExecConnection> {
-    return resumeExec(this.#instance, execId, from, options.signal);
+    const resume = () => resumeExec(this.#instance, execId, from, options.signal);
+    return this.#session(execId === rootSession ? 'attach' : 'exec', resume, options.signal);
   }
 
   async attach(options: { signal?: AbortSignal; tty?: TerminalSize } = {}): Promise<ExecConnection> {
-    return attach(this.#instance, options);
+    return this.#session('attach', () => attach(this.#instance, options), options.signal);
   }
 
   logs(options: LogOptions = {}): AsyncIterable<LogLine> {
     return readLog(this.#instance, this.#context.events, options);
   }
 
-  stats(): Promise<InstanceStats> {
-    return instanceStats(this.#instance, AbortSignal.timeout(answerMs));
+  async stats(options: AskOptions = {}): Promise<InstanceStats> {
+    refuseAborted(options);
+    return instanceStats(this.#instance, within(answerMs, options));
   }
 
   /** A round trip to the agent that does nothing. */
@@ -217,14 +233,16 @@ export class EngineVm implements Vm {
   async console({ signal }: { signal?: AbortSignal } = {}): Promise<Duplex> {
     const { machine } = this.#instance;
     if (machine === undefined) throw invalidState(this.#instance, 'open the console of', 'Start it first.');
-    return machine.open('console', signal);
+    const open = () => machine.open('console', signal);
+    return usingStream(this.#context, this.#instance, 'console', open);
   }
 
   async connect(
     port: number,
     { host = '127.0.0.1', signal }: { host?: string; signal?: AbortSignal } = {},
   ): Promise<Duplex> {
-    return guestOf(this.#instance, 'connect to').connect(host, port, signal);
+    const open = () => guestOf(this.#instance, 'connect to').connect(host, port, signal);
+    return usingStream(this.#context, this.#instance, 'tunnel', open, signal);
   }
 
   forward(guestPort: number, options: ForwardOptions = {}): Promise<Forward> {
@@ -250,6 +268,14 @@ export class EngineVm implements Vm {
   /** Ends the VM and removes it: an `await using` VM leaves nothing behind. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#instance.gone) await this.delete({ force: true });
+  }
+
+  #session(
+    kind: 'exec' | 'attach',
+    open: () => Promise<GuestExecConnection>,
+    signal?: AbortSignal,
+  ): Promise<GuestExecConnection> {
+    return usingSession(this.#context, this.#instance, kind, open, signal);
   }
 
   #task<T>(

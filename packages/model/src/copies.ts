@@ -1,6 +1,6 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ActionResult, InstanceInfo } from './instance.ts';
-import type { CallOptions, MakingOptions, Task } from './progress.ts';
+import type { AskOptions, CallOptions, MakingOptions, Task } from './progress.ts';
 import type { VmSnapshotSchedule } from './schedules.ts';
 import type { Vm } from './vivarium.ts';
 
@@ -67,22 +67,22 @@ export interface VmSnapshots {
   readonly schedule: VmSnapshotSchedule;
   create(options?: SnapshotOptions & MakingOptions): Task<SnapshotInfo>;
   /** Oldest first. */
-  list(): Promise<SnapshotInfo[]>;
+  list(options?: AskOptions): Promise<SnapshotInfo[]>;
   /** By name, id or id prefix. @throws VivError `not_found`. */
-  get(nameOrId: string): Promise<SnapshotInfo>;
+  get(nameOrId: string, options?: AskOptions): Promise<SnapshotInfo>;
   /** The instance becomes what the snapshot holds: disks, and memory where it has one. It keeps id, name, address and ports. Not while it runs. */
   restore(nameOrId: string, options?: CallOptions): Task<ActionResult>;
-  remove(nameOrId: string): Promise<void>;
+  remove(nameOrId: string, options?: AskOptions): Promise<void>;
 }
 
 /** All snapshots of a data directory, those of deleted instances among them. */
 export interface Snapshots {
   /** Oldest first; of one instance by its id, name or id prefix, of a deleted one by its id. @throws VivError `not_found`. */
-  list(options?: { instance?: string }): Promise<SnapshotInfo[]>;
+  list(options?: AskOptions & { instance?: string }): Promise<SnapshotInfo[]>;
   /** By id or id prefix. @throws VivError `not_found`, `ambiguous`. */
-  get(id: string): Promise<SnapshotInfo>;
+  get(id: string, options?: AskOptions): Promise<SnapshotInfo>;
   fork(id: string, options?: Omit<ForkOptions, 'unsafeIdentity'> & MakingOptions): Task<Vm[]>;
-  remove(id: string): Promise<void>;
+  remove(id: string, options?: AskOptions): Promise<void>;
 }
 
 /** Booted memory that starts are made from. */
@@ -104,7 +104,7 @@ export interface TemplateInfo {
 
 export interface Templates {
   /** Most recently used first. */
-  list(): Promise<TemplateInfo[]>;
+  list(options?: AskOptions): Promise<TemplateInfo[]>;
   /** Makes what a start of such an instance would use, where it is not there. Defaults are those of `create`. */
   warm(
     options?: {
@@ -115,9 +115,9 @@ export interface Templates {
     } & CallOptions,
   ): Task<TemplateInfo[]>;
   /** By id or id prefix. VMs that were started from it go on. @throws VivError `not_found`. */
-  remove(id: string): Promise<{ freedBytes: number }>;
+  remove(id: string, options?: AskOptions): Promise<{ freedBytes: number }>;
   /** Removes all of them. */
-  clear(): Promise<{ freedBytes: number }>;
+  clear(options?: AskOptions): Promise<{ freedBytes: number }>;
 }
 
 /** States that {@link Vm.fork} may begin in. */

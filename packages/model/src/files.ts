@@ -13,6 +13,7 @@ export interface DirectoryOptions {
   /** Default 0, root. */
   uid?: number;
   gid?: number;
+  signal?: AbortSignal;
 }
 
 /** Mode and owner to be set; what is absent stays. */
@@ -30,6 +31,7 @@ export interface ReadOptions {
   offset?: number;
   /** Bytes at most; fewer where the file ends. Default: all that follow. */
   length?: number;
+  signal?: AbortSignal;
 }
 
 export interface WatchOptions {

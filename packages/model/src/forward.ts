@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { VivError } from './errors.ts';
+import { refuseAborted } from './progress.ts';
 
 export interface ForwardOptions {
   /** Address on this machine to listen on. Default `127.0.0.1`. */
@@ -34,6 +35,7 @@ export async function forwardPort(
   guestPort: number,
   options: ForwardOptions = {},
 ): Promise<Forward> {
+  refuseAborted(options);
   const { hostAddress = '127.0.0.1', hostPort = 0, host, signal, onRefused = () => undefined } = options;
   const ending = new AbortController();
   const open = new Set<Socket>();

@@ -2,7 +2,7 @@ import { VivError } from './errors.ts';
 
 const pattern = /^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 
-/** @throws VivError `invalid_request` for what can be no idempotency key. */
+/** @throws VivError `invalid_request` for what can be no idempotency key. @internal */
 export function checkIdempotencyKey(key: string): void {
   if (pattern.test(key)) return;
   throw new VivError('invalid_request', 'Not an idempotency key', {

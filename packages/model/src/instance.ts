@@ -1,6 +1,8 @@
 import type { State } from '@vivarium/lifecycle';
 import type { ErrorRecord } from './errors.ts';
+import type { InstanceLimits } from './limits.ts';
 import type { ServiceInfo, ServiceOptions } from './service.ts';
+import type { AutoStandbyPolicy, WakePolicy } from './standby.ts';
 import type { AttachedVolume, VolumeMount } from './volumes.ts';
 
 /** A TCP port of the guest that the host listens for. */
@@ -70,6 +72,11 @@ export interface CreateOptions extends ServiceOptions {
   autoRemove?: boolean;
   /** In-process engine only: the VM outlives this process. The daemon's VMs always do. */
   detached?: boolean;
+  /** Suspend it when it is idle. Default: never. */
+  autoStandby?: AutoStandbyPolicy;
+  /** Default `standby`. */
+  wake?: WakePolicy;
+  limits?: InstanceLimits;
 }
 
 export interface TerminalSize {
@@ -142,6 +149,11 @@ export interface InstanceInfo extends ServiceInfo {
   operation?: OperationInfo;
   /** Its memory is saved: {@link Vm.start} goes on from there, {@link Vm.discard} gives it up. RFC 3339 time of the save. */
   suspendedAt?: string;
+  autoStandby?: AutoStandbyPolicy;
+  /** Absent: `standby`. */
+  wake?: WakePolicy;
+  /** As asked for; {@link Vm.limits} says what is kept of them. */
+  limits?: InstanceLimits;
   /** Absent where it has none. */
   volumes?: AttachedVolume[];
   /** What it was copied from, by a fork. */
@@ -173,6 +185,7 @@ export interface ListOptions {
   limit?: number;
   /** `next` of the page before. */
   cursor?: string;
+  signal?: AbortSignal;
 }
 
 /** What an action answers: whether anything changed, and the state that was observed afterwards. */

@@ -1,5 +1,5 @@
 import type { CreateOptions } from './instance.ts';
-import type { MakingOptions } from './progress.ts';
+import type { AskOptions, MakingOptions } from './progress.ts';
 import type { Vm } from './vivarium.ts';
 
 /** How far the VMs of a pool are made ready before anybody asks for one. */
@@ -67,7 +67,7 @@ export interface PoolEvent {
 export interface Pool extends AsyncDisposable {
   readonly name: string;
   readonly info: PoolInfo;
-  refresh(): Promise<PoolInfo>;
+  refresh(options?: AskOptions): Promise<PoolInfo>;
   /**
    * A VM that runs. Waits for one where none is ready, first come, first served; many may be acquired at once. Leaving its scope
    * deletes it. A pool that is failing tries again at once for whoever comes to wait, at most once a second.
@@ -81,14 +81,14 @@ export interface Pool extends AsyncDisposable {
    *
    * @throws VivError `not_found` for a VM that is not the pool's, `invalid_state` for one that was not acquired.
    */
-  release(idOrName: string): Promise<void>;
+  release(idOrName: string, options?: AskOptions): Promise<void>;
   /** Events after `since` (default: from now), then new ones as they come; they end with the pool. */
   events(options?: { since?: number; signal?: AbortSignal }): AsyncIterable<PoolEvent>;
   /**
    * Sends away whoever waits, cancels what is being made and deletes what is ready; VMs that were acquired too, unless
    * `keepAcquired`. @throws VivError naming what could not be removed; the pool is listed until it is removed once more.
    */
-  remove(options?: { keepAcquired?: boolean }): Promise<void>;
+  remove(options?: AskOptions & { keepAcquired?: boolean }): Promise<void>;
 }
 
 export interface Pools {
@@ -101,6 +101,6 @@ export interface Pools {
    */
   create(name: string, options: PoolOptions & MakingOptions & { wait?: boolean }): Promise<Pool>;
   /** @throws VivError `not_found`. */
-  get(name: string): Promise<Pool>;
-  list(): Promise<PoolInfo[]>;
+  get(name: string, options?: AskOptions): Promise<Pool>;
+  list(options?: AskOptions): Promise<PoolInfo[]>;
 }

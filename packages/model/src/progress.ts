@@ -1,4 +1,4 @@
-import { VivError } from './errors.ts';
+import { abortReason, VivError } from './errors.ts';
 import type { ExitInfo } from './instance.ts';
 import type { OperationReport } from './operations.ts';
 
@@ -24,6 +24,23 @@ export type Progress =
 
 /** Called synchronously with every step; must not throw and must not block. */
 export type ProgressListener = (progress: Progress) => void;
+
+/** Options of a call that only asks, or is over in a moment. */
+export interface AskOptions {
+  /** Ends the waiting; a change that has begun is made all the same. */
+  signal?: AbortSignal;
+}
+
+/** @throws VivError `cancelled`, `timeout` where the signal has fired. @internal */
+export function refuseAborted({ signal }: AskOptions = {}): void {
+  if (signal?.aborted) throw abortReason(signal);
+}
+
+/** Fires with the signal, and after so many milliseconds at the latest. @internal */
+export function within(milliseconds: number, { signal }: AskOptions = {}): AbortSignal {
+  const late = AbortSignal.timeout(milliseconds);
+  return signal === undefined ? late : AbortSignal.any([signal, late]);
+}
 
 /** Options that every long call takes. */
 export interface CallOptions {

@@ -1,4 +1,5 @@
 import type { ExecConnection, ExecExit, ExecOffsets, ExecOptions, ExecOutput } from './exec.ts';
+import type { AskOptions } from './progress.ts';
 
 /** A command in a guest, as the guest knows it: it outlives whoever started it. */
 export interface SessionInfo {
@@ -27,13 +28,15 @@ export interface SessionOutput extends ExecOutput {
 /** The commands of one VM: started by anybody, running or ended. */
 export interface VmSessions {
   /** In the order of their start. A finished one is kept until it is closed, or one of more than 64. */
-  list(): Promise<SessionInfo[]>;
+  list(options?: AskOptions): Promise<SessionInfo[]>;
   /** By id or its beginning. @throws VivError `not_found`, `ambiguous`. */
-  get(id: string): Promise<SessionInfo>;
+  get(id: string, options?: AskOptions): Promise<SessionInfo>;
   /** Starts a command that nobody waits for. Its oldest output is given up where that is not read. */
   start(
     argv: readonly string[],
-    options?: Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'tty' | 'target'> & { stdin?: boolean },
+    options?: Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'tty' | 'target' | 'signal'> & {
+      stdin?: boolean;
+    },
   ): Promise<SessionInfo>;
   /**
    * Joins it, from these offsets (default: the oldest byte held), and takes it over from whoever is attached. Closing leaves the
@@ -51,7 +54,7 @@ export interface VmSessions {
     options?: { from?: { stdout?: number; stderr?: number }; follow?: boolean; signal?: AbortSignal },
   ): AsyncIterable<SessionOutput>;
   /** To its process group: `SIGINT`, …. @throws VivError `conflict` where it has ended. */
-  signal(id: string, name: string): Promise<void>;
+  signal(id: string, name: string, options?: AskOptions): Promise<void>;
   /** Kills what still runs of it, and forgets it. */
-  kill(id: string): Promise<void>;
+  kill(id: string, options?: AskOptions): Promise<void>;
 }

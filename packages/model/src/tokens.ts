@@ -1,3 +1,5 @@
+import type { AskOptions } from './progress.ts';
+
 /** A token for the daemon's TCP door, without its secret part. */
 export interface TokenInfo {
   readonly id: string;
@@ -31,9 +33,9 @@ export interface CreateTokenOptions {
 /** Tokens of a daemon. An engine in one's own process has no door that would need one. */
 export interface Tokens {
   /** @throws VivError `forbidden` for more scopes, or a longer life, than whoever asks has; `invalid_request` for unknown scopes. */
-  create(options?: CreateTokenOptions): Promise<NewToken>;
+  create(options?: CreateTokenOptions & AskOptions): Promise<NewToken>;
   /** Those that have not expired, newest first. */
-  list(): Promise<TokenInfo[]>;
+  list(options?: AskOptions): Promise<TokenInfo[]>;
   /** By id or id prefix, effective at once. @throws VivError `not_found`, `ambiguous`. */
-  revoke(id: string): Promise<void>;
+  revoke(id: string, options?: AskOptions): Promise<void>;
 }

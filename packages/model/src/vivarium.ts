@@ -24,11 +24,14 @@ import type {
   Page,
   TerminalSize,
 } from './instance.ts';
+import type { VmLimits } from './limits.ts';
 import type { Operations } from './operations.ts';
 import type { Pools } from './pools.ts';
-import type { CallOptions, MakingOptions, Task } from './progress.ts';
+import type { AskOptions, CallOptions, MakingOptions, Task } from './progress.ts';
+import type { Resources } from './resources.ts';
 import type { HealthStatus, UpdateOptions } from './service.ts';
 import type { VmSessions } from './sessions.ts';
+import type { VmStandby } from './standby.ts';
 import type { Tokens } from './tokens.ts';
 import type { VmVolumes, Volumes } from './volumes.ts';
 
@@ -38,7 +41,7 @@ export interface Vm extends AsyncDisposable {
   readonly name: string;
   /** As of the last call that returned it; {@link Vm.refresh} asks again. */
   readonly info: InstanceInfo;
-  refresh(): Promise<InstanceInfo>;
+  refresh(options?: AskOptions): Promise<InstanceInfo>;
 
   /** VMM alive, guest not booted: Stopped -> Created. */
   prepare(options?: CallOptions): Task<ActionResult>;
@@ -61,18 +64,20 @@ export interface Vm extends AsyncDisposable {
   /** Copies it, as it is at this instant: processes go on in the copies from where they were. */
   fork(options?: ForkOptions & MakingOptions): Task<Vm[]>;
   readonly snapshots: VmSnapshots;
+  readonly standby: VmStandby;
+  readonly limits: VmLimits;
   readonly volumes: VmVolumes;
   restart(options?: CallOptions & { timeoutMs?: number }): Task<ActionResult>;
   /** A live VM is refused unless `force`. */
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
-  rename(name: string): Promise<InstanceInfo>;
+  rename(name: string, options?: AskOptions): Promise<InstanceInfo>;
   /**
    * Changes what can be changed in any state, all of it or nothing. @throws VivError `invalid_request`, `busy`, and
    * `invalid_state` for a new expiry once the old one has passed.
    */
-  update(options: UpdateOptions): Promise<InstanceInfo>;
+  update(options: UpdateOptions, call?: AskOptions): Promise<InstanceInfo>;
   /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */
-  resizeDisk(size: number | string): Promise<InstanceInfo>;
+  resizeDisk(size: number | string, options?: AskOptions): Promise<InstanceInfo>;
 
   /** Runs a command. See {@link Exec}. */
   exec(argv: readonly string[], options?: ExecOptions): Exec;
@@ -100,7 +105,7 @@ export interface Vm extends AsyncDisposable {
   /** The commands in it. */
   readonly sessions: VmSessions;
   logs(options?: LogOptions): AsyncIterable<LogLine>;
-  stats(): Promise<InstanceStats>;
+  stats(options?: AskOptions): Promise<InstanceStats>;
   /** The serial console, both ways, from now on. */
   console(options?: { signal?: AbortSignal }): Promise<Duplex>;
   /** A TCP connection to a port inside the guest, through the agent: no published port is needed. */
@@ -176,9 +181,9 @@ export interface VmFiles {
   /** A file or tree of the guest as a tar stream whose names start at the path's last component. */
   getArchive(guestPath: string, options?: CopyOptions): AsyncIterable<Uint8Array>;
   /** @throws VivError `path_not_found`. */
-  stat(guestPath: string, options?: { followLinks?: boolean }): Promise<FileStat>;
+  stat(guestPath: string, options?: AskOptions & { followLinks?: boolean }): Promise<FileStat>;
   /** By name, in the order of their bytes. @throws VivError `path_not_found` where it is no directory. */
-  list(guestPath: string): Promise<FileEntry[]>;
+  list(guestPath: string, options?: AskOptions): Promise<FileEntry[]>;
   /** @throws VivError `conflict` where something is there already. */
   mkdir(guestPath: string, options?: DirectoryOptions): Promise<void>;
   /**
@@ -187,10 +192,13 @@ export interface VmFiles {
    *
    * @throws VivError `path_not_found`, and `conflict` where a directory is not empty or in use.
    */
-  remove(guestPath: string, options?: { recursive?: boolean; force?: boolean }): Promise<{ removed: number }>;
+  remove(
+    guestPath: string,
+    options?: AskOptions & { recursive?: boolean; force?: boolean },
+  ): Promise<{ removed: number }>;
   /** Within one file system, as `rename(2)` does. `replace`: default true; false: `conflict` where the target exists. */
-  rename(from: string, to: string, options?: { replace?: boolean }): Promise<void>;
-  setAttributes(guestPath: string, attributes: FileAttributes): Promise<void>;
+  rename(from: string, to: string, options?: AskOptions & { replace?: boolean }): Promise<void>;
+  setAttributes(guestPath: string, attributes: FileAttributes, options?: AskOptions): Promise<void>;
   /**
    * What happens at a path. Resolves once nothing is missed any more; the iteration ends with the signal. Whoever reads slowly
    * loses some, and is told so.
@@ -202,14 +210,14 @@ export interface VmFiles {
   writeFile(
     guestPath: string,
     data: string | Uint8Array,
-    options?: { mode?: number; uid?: number; gid?: number },
+    options?: AskOptions & { mode?: number; uid?: number; gid?: number },
   ): Promise<void>;
 }
 
 export interface Images {
-  list(): Promise<ImageInfo[]>;
+  list(options?: AskOptions): Promise<ImageInfo[]>;
   /** By reference, digest or digest prefix. */
-  get(reference: string): Promise<ImageInfo>;
+  get(reference: string, options?: AskOptions): Promise<ImageInfo>;
   /** `tags`, at most 50, replace those of the image. */
   pull(
     reference: string,
@@ -217,10 +225,11 @@ export interface Images {
   ): Task<ImageInfo>;
   /** An OCI layout (directory or tar) or a `docker save` file. The reference names it where the archive doesn't. */
   import(path: string, options?: MakingOptions & { reference?: string }): Task<ImageInfo[]>;
-  tag(reference: string, newReference: string): Promise<ImageInfo>;
+  tag(reference: string, newReference: string, options?: AskOptions): Promise<ImageInfo>;
   /** Refused while an instance uses it; frees the layers no other image has. */
   remove(
     reference: string,
+    options?: AskOptions,
   ): Promise<{ digest: string; untagged: string[]; deleted: boolean; freedBytes: number }>;
 }
 
@@ -236,6 +245,7 @@ export interface Vivarium extends AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly pools: Pools;
+  readonly resources: Resources;
   /** Only of a daemon. */
   readonly tokens?: Tokens;
   readonly operations: Operations;
@@ -245,11 +255,11 @@ export interface Vivarium extends AsyncDisposable {
   /** Create and start. On failure nothing is left behind. */
   run(image: string, options?: Omit<CreateOptions, 'image'>, call?: MakingOptions): Task<Vm>;
   /** By exact id, then exact name, then id prefix. @throws VivError `not_found` or `ambiguous`. */
-  get(idOrName: string): Promise<Vm>;
+  get(idOrName: string, options?: AskOptions): Promise<Vm>;
   list(options?: ListOptions): Promise<Page<InstanceInfo>>;
   /** Every instance, page after page. */
   all(options?: Omit<ListOptions, 'cursor'>): AsyncIterable<InstanceInfo>;
   /** Stored events after `since` (default: from now), then new ones as they come. None is lost or comes twice. */
   events(options?: EventOptions): AsyncIterable<InstanceEvent>;
-  doctor(options?: { rebuild?: boolean }): Promise<DoctorReport>;
+  doctor(options?: AskOptions & { rebuild?: boolean }): Promise<DoctorReport>;
 }

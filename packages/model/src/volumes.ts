@@ -1,5 +1,5 @@
 import type { InstanceInfo } from './instance.ts';
-import type { CallOptions, Task } from './progress.ts';
+import type { AskOptions, CallOptions, MakingOptions, Task } from './progress.ts';
 
 /**
  * How an instance has a volume. `rw`: written to, by nobody else. `ro`: read by any number. `overlay`: read by any number, each
@@ -75,24 +75,24 @@ export interface CopyVolumeOptions {
 /** Volumes of a data directory. Everywhere a volume is named by id, name or id prefix. */
 export interface Volumes {
   /** An empty ext4 file system. @throws VivError `invalid_size`, `invalid_name`, `name_conflict`, `disk_full`. */
-  create(options: CreateVolumeOptions): Promise<VolumeInfo>;
+  create(options: CreateVolumeOptions & MakingOptions): Promise<VolumeInfo>;
   /** Oldest first. */
-  list(options?: { tags?: Record<string, string> }): Promise<VolumeInfo[]>;
+  list(options?: AskOptions & { tags?: Record<string, string> }): Promise<VolumeInfo[]>;
   /** @throws VivError `not_found`, `ambiguous`. */
-  get(volume: string): Promise<VolumeInfo>;
+  get(volume: string, options?: AskOptions): Promise<VolumeInfo>;
   /** @throws VivError `conflict` while an instance has it, also one that is stopped. */
-  remove(volume: string): Promise<void>;
+  remove(volume: string, options?: AskOptions): Promise<void>;
   /** Grows it: at once in an instance that writes to it, else at its next use. @throws VivError `invalid_size` for shrinking, `conflict` while it is read. */
-  resize(volume: string, size: number | string): Promise<VolumeInfo>;
+  resize(volume: string, size: number | string, options?: AskOptions): Promise<VolumeInfo>;
   /**
    * A volume of its own that begins as this one is; milliseconds, whatever the size. Of one that a running guest writes to it is what the disk
    * holds after a `sync`, as after a power failure.
    *
    * @throws VivError `conflict` where a suspended or paused instance writes to it.
    */
-  clone(volume: string, options?: CopyVolumeOptions & CallOptions): Task<VolumeInfo>;
+  clone(volume: string, options?: CopyVolumeOptions & MakingOptions): Task<VolumeInfo>;
   /** As {@link Volumes.clone}, and nobody may write to it. */
-  snapshot(volume: string, options?: CopyVolumeOptions & CallOptions): Task<VolumeInfo>;
+  snapshot(volume: string, options?: CopyVolumeOptions & MakingOptions): Task<VolumeInfo>;
   /**
    * A new volume from a tar stream, plain or compressed with gzip or zstd, with owners, modes and times. Nothing is left where it fails.
    *

@@ -51,7 +51,7 @@ impl Agent {
             "exec.attach" => self.exec_attach(stream, &fields),
             "exec.signal" => self.exec_signal(&fields),
             "exec.resize" => self.exec_resize(&fields),
-            "exec.list" => Ok(self.exec_list()),
+            "exec.list" => self.exec_list(&fields),
             "exec.read" => self.exec_read(&fields),
             "exec.close" => self.exec_close(&fields),
             "fs.watch" => return self.watch(stream, &fields),

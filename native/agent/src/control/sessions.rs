@@ -2,11 +2,12 @@
 
 use super::methods::Answer;
 use super::Agent;
-use crate::session::Session;
 use viv_protocol::{Code, Fields, Value, WireError};
 
 /// Bytes of an output in one answer.
 const READ_AT_ONCE: usize = 32 * 1024;
+/// Bytes of a list after which it goes on in the next answer.
+const LISTED_AT_ONCE: usize = 32 * 1024;
 
 impl Agent {
     /// Looks at what is held of an output, whoever is attached to it.
@@ -30,17 +31,30 @@ impl Agent {
         ]))
     }
 
-    pub(super) fn exec_list(&self) -> Value {
-        Value::map(vec![(
-            "sessions",
-            Value::Array(
-                self.sessions
-                    .values()
-                    .filter(|session| !session.errand)
-                    .map(Session::describe)
-                    .collect(),
-            ),
-        )])
+    /// In the order of their start, as many as fit an answer; the next ones come after `next`.
+    pub(super) fn exec_list(&self, fields: &Fields<'_>) -> Answer {
+        let from = fields
+            .uint_if("after")?
+            .map_or(0, |after| after.saturating_add(1));
+        let mut bytes = 0;
+        let mut listed = Vec::new();
+        let mut last = None;
+        for (number, session) in self.sessions.range(from..) {
+            if session.errand {
+                continue;
+            }
+            if bytes > LISTED_AT_ONCE {
+                break;
+            }
+            let described = session.describe();
+            bytes += described.encode().len();
+            listed.push(described);
+            last = Some(*number);
+        }
+        let more = last.and_then(|last| self.sessions.range(last + 1..).next().map(|_| last));
+        let mut answer = vec![("sessions", Value::Array(listed))];
+        answer.extend(more.map(|last| ("next", last.into())));
+        Ok(Value::map(answer))
     }
 
     /// The machine has become a copy: who began these is with the other one. A workload's own session is this one's as well.

@@ -144,7 +144,11 @@ impl Agent {
             return;
         };
         let (conversation, stream) = (warming.conversation, warming.stream);
-        let (Some(workload), Some(root)) = (warming.workload, self.targets.remove(ROOT)) else {
+        // Where a workload lives already nothing was made for the next.
+        let made = warming
+            .workload
+            .and_then(|workload| Some((workload, self.targets.remove(ROOT)?)));
+        let Some((workload, root)) = made else {
             return self.answer(conversation, stream, &nothing());
         };
         let namespaces = workload.namespaces;

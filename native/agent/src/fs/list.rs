@@ -10,8 +10,10 @@ use viv_protocol::{Fields, Value, WireError};
 
 /// Entries in one answer: with names and links of the usual length they are well within a frame.
 const MOST: usize = 200;
-/// Bytes of names and links after which an answer is full.
+/// Bytes after which an answer is full.
 const FULL: usize = 32 * 1024;
+/// Bytes that the rest of an entry may take.
+const OVERHEAD: usize = 128;
 
 pub fn step(fields: &Fields<'_>) -> Result<Step, WireError> {
     let path = fields.text("path")?.to_owned();
@@ -38,7 +40,7 @@ fn list(root: BorrowedFd<'_>, path: &str, after: Option<&str>) -> Answer {
             .and_then(|(file, about)| files::describe(file.as_fd(), &about));
         // Removed since it was listed.
         let Ok(described) = found else { continue };
-        bytes += text.len();
+        bytes += text.len() + OVERHEAD;
         for (key, value) in &described {
             if let ("link", Value::Text(link)) = (*key, value) {
                 bytes += link.len();

@@ -78,6 +78,8 @@ pub struct Session {
 
 /// Most bytes of output in one frame: half of what a frame can hold keeps others from waiting long.
 const FRAME_BYTES: usize = 32 * 1024;
+/// Bytes of a command line that a list shows.
+const SHOWN_ARGV: usize = 4096;
 
 impl Session {
     pub fn new(
@@ -177,19 +179,32 @@ impl Session {
         sys::kill(-self.pid, signal).map_err(|error| crate::access::guest_error("signal", &error))
     }
 
+    /// A script may be of any length: one that is long is cut, and ends with an ellipsis.
+    fn shown_argv(&self) -> Vec<Value> {
+        let mut room = SHOWN_ARGV;
+        let mut shown = Vec::new();
+        for argument in &self.argv {
+            let fits = argument.len() <= room;
+            let mut end = argument.len().min(room);
+            while !argument.is_char_boundary(end) {
+                end -= 1;
+            }
+            room -= end;
+            if fits {
+                shown.push(argument.as_str().into());
+            } else {
+                shown.push(format!("{}…", &argument[..end]).into());
+                break;
+            }
+        }
+        shown
+    }
+
     pub fn describe(&self) -> Value {
         let mut fields = vec![
             ("execId", Value::from(self.exec_id.as_str())),
             ("target", self.target.as_str().into()),
-            (
-                "argv",
-                Value::Array(
-                    self.argv
-                        .iter()
-                        .map(|argument| argument.as_str().into())
-                        .collect(),
-                ),
-            ),
+            ("argv", Value::Array(self.shown_argv())),
             ("running", self.running().into()),
             ("pid", Value::from(i64::from(self.pid))),
             ("tty", self.terminal.is_some().into()),
@@ -299,6 +314,18 @@ mod tests {
             (Kind::Event, Some(&Value::Int(137)), Some(&"SIGKILL".into()))
         );
         assert!(session.next_frame().is_none());
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut_where_a_character_ends() {
+        let mut session = session();
+        session.argv = vec!["sh".into(), "-c".into(), "ü".repeat(5000), "rest".into()];
+        let described = session.describe();
+        let Some(Value::Array(argv)) = described.get("argv") else {
+            panic!("no argv")
+        };
+        assert_eq!(argv.len(), 3);
+        assert_eq!(argv[2], format!("{}…", "ü".repeat(2046)).into());
     }
 
     #[test]

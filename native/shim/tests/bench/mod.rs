@@ -5,11 +5,13 @@
 
 use serde_json::{json, Value};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes longer, but a loaded machine may.
@@ -198,4 +200,21 @@ pub fn is_alive(pid: i32) -> bool {
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: a child, or grandchild, of this test.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// Answers each connection with what it said, in capitals, once it has said all.
+pub fn shouter() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut text = Vec::new();
+                stream.read_to_end(&mut text).unwrap();
+                stream.write_all(&text.to_ascii_uppercase()).unwrap();
+            });
+        }
+    });
+    port
 }

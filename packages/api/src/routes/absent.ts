@@ -3,8 +3,6 @@
  * official client meets no 404 that would look like a missing thing. A row goes when its route comes.
  */
 const absent = {
-  'Resource accounting': ['GET /resources', 'POST /resources/memory/reclaim'],
-  'Automatic standby': ['GET /instances/{id}/auto-standby/status', 'POST /instances/{id}/auto-standby/hold'],
   'Device passthrough': [
     'GET /devices',
     'POST /devices',

@@ -7,6 +7,7 @@ import { instanceRules } from './instances.ts';
 import { metricRules } from './metrics.ts';
 import { operationRules } from './operations.ts';
 import { poolRules } from './pools.ts';
+import { resourceRules } from './resources.ts';
 import { type Route, routesOf } from './route.ts';
 import { scheduleRules } from './schedules.ts';
 import { sessionRules } from './sessions.ts';
@@ -32,6 +33,7 @@ export const routes: readonly Route[] = routesOf({
   ...scheduleRules,
   ...templateRules,
   ...poolRules,
+  ...resourceRules,
   ...tokenRules,
   ...volumeRules,
 });

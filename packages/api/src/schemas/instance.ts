@@ -1,7 +1,9 @@
 import Type, { type Static } from 'typebox';
 import { Nullable, Size, SizeInput, StringMap, Terminal, Time } from './basic.ts';
 import { ErrorBody } from './error.ts';
+import { LimitsInput, LimitsStatus, RateInput } from './limits.ts';
 import { serviceAnswer, serviceFields } from './service.ts';
+import { AutoStandby, Wake } from './standby.ts';
 import { VivState, WireState } from './state.ts';
 import { VolumeMount, VolumeMountInput } from './volume.ts';
 
@@ -11,6 +13,8 @@ const Network = Type.Object({
   ip: Type.Optional(Nullable(Type.String())),
   mac: Type.Optional(Nullable(Type.String())),
   gateway: Type.Optional(Type.String()),
+  bandwidth_download: Type.Optional(Type.String()),
+  bandwidth_upload: Type.Optional(Type.String()),
 });
 
 const Port = Type.Object({
@@ -76,6 +80,8 @@ export const Instance = Type.Object(
     expires_at: Nullable(Time),
     exit_code: Nullable(Type.Integer()),
     exit_message: Type.Optional(Type.String()),
+    auto_standby: Type.Optional(AutoStandby),
+    disk_io_bps: Type.Optional(Type.String()),
 
     viv_state: VivState,
     changed: Type.Optional(Type.Boolean({ description: 'After an action: whether it changed anything.' })),
@@ -102,6 +108,8 @@ export const Instance = Type.Object(
       Type.String({ description: 'The snapshot of it that was taken or restored last.' }),
     ),
     pool: Type.Optional(Type.String({ description: 'The pool that made it.' })),
+    wake: Type.Optional(Wake),
+    limits: Type.Optional(LimitsStatus.properties.asked),
     ...serviceAnswer,
     acquired_at: Type.Optional(Type.String({ description: 'When the pool handed it out.' })),
     driver: Type.String(),
@@ -118,12 +126,10 @@ export const later = (what: string) =>
 export const unsupportedCreateFields = {
   devices: later('Device passthrough'),
   gpu: later('A GPU'),
-  auto_standby: later('Automatic standby'),
   snapshot_policy: later('A snapshot policy'),
   credentials: later('Injected credentials'),
   skip_guest_agent: later('A guest without agent'),
   platform: later('A platform other than the host’s'),
-  disk_io_bps: later('A disk rate limit'),
   hypervisor: later('Another hypervisor than the host’s'),
 };
 
@@ -141,13 +147,15 @@ export const CreateInstance = Type.Object(
     network: Type.Optional(
       Type.Object({
         enabled: Type.Optional(Type.Boolean({ description: 'Default true.' })),
-        bandwidth_download: later('A bandwidth limit'),
-        bandwidth_upload: later('A bandwidth limit'),
+        bandwidth_download: Type.Optional(RateInput),
+        bandwidth_upload: Type.Optional(RateInput),
         egress: later('An egress policy'),
       }),
     ),
     volumes: Type.Optional(Type.Array(VolumeMountInput, { description: 'At most 23.' })),
     ...unsupportedCreateFields,
+    auto_standby: Type.Optional(AutoStandby),
+    disk_io_bps: Type.Optional(RateInput),
     skip_kernel_headers: Type.Optional(
       Type.Boolean({ description: 'No headers are ever put into a guest.' }),
     ),
@@ -166,6 +174,8 @@ export const CreateInstance = Type.Object(
     pull: Type.Optional(Type.Enum(['missing', 'always', 'never'])),
     stop_timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
     auto_remove: Type.Optional(Type.Boolean()),
+    wake: Type.Optional(Wake),
+    limits: Type.Optional(LimitsInput),
   },
   { $id: 'CreateInstance' },
 );
@@ -192,7 +202,16 @@ export const UpdateInstance = Type.Object(
         description: 'Merged with what is there; null removes.',
       }),
     ),
-    auto_standby: later('Automatic standby'),
+    auto_standby: Type.Optional(Nullable(AutoStandby)),
+    wake: Type.Optional(Wake),
+    disk_io_bps: Type.Optional(RateInput),
+    network: Type.Optional(
+      Type.Object({
+        bandwidth_download: Type.Optional(RateInput),
+        bandwidth_upload: Type.Optional(RateInput),
+      }),
+    ),
+    limits: Type.Optional(LimitsInput),
   },
   { $id: 'UpdateInstance' },
 );

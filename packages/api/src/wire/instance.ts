@@ -8,8 +8,10 @@ import {
 } from '@vivarium/model';
 import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
+import { askedFromWire, askedToWire, limitsFromWire, limitsToWire, rateToWire } from './limits.ts';
 import { present } from './present.ts';
 import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
+import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
 import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
 
@@ -30,7 +32,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
     overlay_size: formatSize(info.diskBytes),
     env: info.env,
     tags: info.tags,
-    network: networkToWire(info.network),
+    network: networkToWire(info.network, info.limits),
     has_snapshot: info.suspendedAt !== undefined || info.state === 'Suspended',
     hypervisor: info.driver,
     platform: hostPlatform,
@@ -69,6 +71,10 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
       volumes: info.volumes && attachedToWire(info.volumes),
       snapshot_id: info.snapshotId,
       pool: info.pool,
+      auto_standby: info.autoStandby && policyToWire(info.autoStandby),
+      wake: info.wake,
+      limits: info.limits && askedToWire(info.limits),
+      disk_io_bps: rateToWire(info.limits?.diskBytesPerSecond),
       acquired_at: info.acquiredAt,
       vmm: info.vmm,
     }),
@@ -112,6 +118,9 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
     volumes: wire.volumes && attachedFromWire(wire.volumes),
     snapshotId: wire.snapshot_id,
     pool: wire.pool,
+    autoStandby: wire.auto_standby && policyFromWire(wire.auto_standby),
+    wake: wire.wake as InstanceInfo['wake'],
+    limits: wire.limits && askedFromWire(wire.limits),
     expiresAt: wire.expires_at ?? undefined,
     ...serviceInfoFromWire(wire),
     acquiredAt: wire.acquired_at,
@@ -124,13 +133,29 @@ export function actionFromWire(wire: Instance): ActionResult {
   return { changed: wire.changed ?? true, state: wire.viv_state };
 }
 
-function networkToWire(network: InstanceInfo['network']): Instance['network'] {
+function networkToWire(
+  network: InstanceInfo['network'],
+  limits: InstanceInfo['limits'],
+): Instance['network'] {
   if (network === undefined) return { enabled: false, ip: null, mac: null };
-  return { enabled: true, name: network.backend, ip: network.ip, mac: network.mac, gateway: network.gateway };
+  return {
+    enabled: true,
+    name: network.backend,
+    ip: network.ip,
+    mac: network.mac,
+    gateway: network.gateway,
+    ...(limits === undefined
+      ? {}
+      : present({
+          bandwidth_download: rateToWire(limits.networkDownload),
+          bandwidth_upload: rateToWire(limits.networkUpload),
+        })),
+  };
 }
 
 /** The body of a create, by our own SDK: exact where hypeman's own fields would round. */
 export function createToWire(options: CreateOptions, start: boolean): CreateInstance {
+  const more = options.limits === undefined ? {} : limitsToWire(options.limits);
   return present<CreateInstance>({
     name: options.name,
     image: options.image,
@@ -141,7 +166,11 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     cmd: options.cmd,
     entrypoint: options.entrypoint,
     tags: options.tags,
-    network: options.network && { enabled: options.network !== 'none' },
+    ...more,
+    network:
+      options.network === undefined && more.network === undefined
+        ? undefined
+        : present({ enabled: options.network && options.network !== 'none', ...more.network }),
     start,
     user: options.user,
     cwd: options.cwd,
@@ -156,6 +185,8 @@ export function createToWire(options: CreateOptions, start: boolean): CreateInst
     pull: options.pull,
     stop_timeout_ms: options.stopTimeoutMs,
     auto_remove: options.autoRemove,
+    auto_standby: options.autoStandby && policyToWire(options.autoStandby),
+    wake: options.wake,
     ...serviceToWire(options),
   });
 }
@@ -185,6 +216,9 @@ export function createFromWire(body: CreateInstance): CreateOptions {
     pull: body.pull as CreateOptions['pull'],
     stopTimeoutMs: body.stop_timeout_ms,
     autoRemove: body.auto_remove,
+    autoStandby: body.auto_standby && policyFromWire(body.auto_standby),
+    wake: body.wake as CreateOptions['wake'],
+    limits: limitsFromWire(body),
     ...serviceFromWire(body),
   });
 }

@@ -42,7 +42,7 @@ test('the bash script is bash', async () => {
 });
 
 test('bash completes commands, and the commands of a family', async () => {
-  assert.deepEqual(await offered('viv st'), ['start', 'stop', 'stats', 'states']);
+  assert.deepEqual(await offered('viv st'), ['start', 'stop', 'standby', 'stats', 'states']);
   assert.deepEqual(await offered('viv image i'), ['import', 'inspect']);
 });
 

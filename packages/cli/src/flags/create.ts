@@ -2,6 +2,7 @@ import { type CreateOptions, parseSize } from '@vivarium/model';
 import type { Command } from 'commander';
 import { repeat } from '../command.ts';
 import { parseEnvironment } from './environment.ts';
+import { type LimitFlags, limitOptions, parseLimits } from './limits.ts';
 import { parsePorts } from './ports.ts';
 import {
   type AutostartFlags,
@@ -17,7 +18,7 @@ import { parseChoice, parseCount, parseDuration, parseTags } from './values.ts';
 import { parseVolume } from './volumes.ts';
 
 /** What commander makes of the options that `run` and `create` share. */
-export interface CreateFlags extends ServiceFlags, AutostartFlags {
+export interface CreateFlags extends ServiceFlags, AutostartFlags, LimitFlags {
   ttl?: string;
   name?: string;
   interactive?: boolean;
@@ -39,6 +40,8 @@ export interface CreateFlags extends ServiceFlags, AutostartFlags {
   pull?: string;
   stopTimeout?: string;
   rm?: boolean;
+  autoStandby?: string;
+  wake?: string;
 }
 
 /** Declares the options that make an instance. */
@@ -56,7 +59,7 @@ export function createOptions(command: Command): void {
 
 /** Those that say what it is, and not who: many may be made with them. */
 export function machineOptions(command: Command): void {
-  command
+  limitOptions(command)
     .option('-i, --interactive', "keep the command's stdin open")
     .option('-t, --tty', 'give the command a terminal')
     .option('-e, --env <name=value>', 'set an environment variable; NAME alone passes yours on', repeat)
@@ -85,7 +88,9 @@ export function machineOptions(command: Command): void {
       'user: outgoing connections and published ports; none: no card (default: user)',
     )
     .option('--pull <missing|always|never>', 'when to ask the registry (default: missing)')
-    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)');
+    .option('--stop-timeout <seconds>', 'how long a stop waits for the guest (default: 5)')
+    .option('--auto-standby <duration>', 'suspend it once nobody has used it for so long')
+    .option('--wake <standby|always|never>', 'what use wakes (default: standby)');
   healthOptions(command);
 }
 
@@ -127,6 +132,15 @@ export function parseCreate(
       flags.stopTimeout === undefined ? undefined : parseDuration(flags.stopTimeout, '--stop-timeout'),
     stdin: flags.interactive ? 'open' : undefined,
     autoRemove: flags.rm ? true : undefined,
+    limits: parseLimits(flags),
+    autoStandby:
+      flags.autoStandby === undefined
+        ? undefined
+        : { enabled: true, idleTimeoutMs: parseDuration(flags.autoStandby, '--auto-standby') },
+    wake:
+      flags.wake === undefined
+        ? undefined
+        : parseChoice(flags.wake, '--wake', ['standby', 'always', 'never'] as const),
     ...parseService(flags),
     ...(flags.ttl === undefined ? {} : parseLifetime(flags.ttl)),
     autostart: parseAutostart(flags),

@@ -9,6 +9,7 @@ import { instanceContract } from './instances.ts';
 import { observeContract } from './observe.ts';
 import { operationContract } from './operations.ts';
 import { poolContract } from './pools.ts';
+import { limitContract, resourceContract, standbyContract } from './resources.ts';
 import { serviceContract } from './service.ts';
 import { sessionContract } from './sessions.ts';
 import { snapshotContract } from './snapshots.ts';
@@ -45,6 +46,8 @@ export function vivariumContract(name: string, make: () => Promise<Subject>): vo
     sessionContract,
     observeContract,
     imageContract,
+    resourceContract,
+    limitContract,
     serviceContract,
     idempotencyContract,
   ]);
@@ -62,6 +65,7 @@ export function vivariumRooms(
     (given) => snapshotContract(given, traits),
     templateContract,
     poolContract,
+    standbyContract,
   ]);
 }
 

@@ -65,6 +65,18 @@ export function sessionContract(given: Given): void {
       await failure(vm.sessions.signal(other.id, 'SIGTERM'), 'not_found');
     });
 
+    it('are listed whatever their number and the length of their commands', async () => {
+      const script = `: ${'x'.repeat(20_000)}`;
+      for (let n = 0; n < 60; n++) await vm.sessions.start(['echo', n < 4 ? script : String(n)]);
+      const listed = (await vm.sessions.list()).filter(({ argv }) => argv[0] === 'echo');
+      assert.deepEqual(
+        listed.slice(4).map(({ argv }) => argv[1]),
+        Array.from({ length: 56 }, (_, n) => String(n + 4)),
+      );
+      for (const { argv } of listed.slice(0, 4)) assert.ok(argv[1]?.startsWith(': xxx'));
+      for (const { id } of listed) await vm.sessions.kill(id);
+    });
+
     it('of a source are orphaned in its copy, and its own are not', async () => {
       const { id } = await vm.sessions.start(['sleep', '1000']);
       const [copy] = await vm.fork({ name: 'contract-sessions-copy' });

@@ -80,6 +80,26 @@ const kinds: Kind[] = [
     holds: async () => assert.deepEqual(readdirSync(path.join(home, 'instances')), []),
   },
   {
+    name: 'a fork',
+    given: () => create({ start: false }),
+    request: () => ask('POST', '/instances/vm/forks', { name: 'copy' }),
+    again: ['201', '409 name_conflict'],
+    holds: async () => assert.equal((await ask('GET', '/instances/copy')).json.viv_state, 'Stopped'),
+  },
+  {
+    name: 'a snapshot',
+    given: () => create({ start: false }),
+    request: () => ask('POST', '/instances/vm/snapshots', { name: 'kept' }),
+    again: ['201', '409 name_conflict'],
+    holds: async () => assert.equal((await ask('DELETE', '/instances/vm/snapshots/kept')).status, 204),
+  },
+  {
+    name: 'a pull',
+    request: () => ask('POST', '/images', { name: 'registry.test/app:1' }),
+    again: ['202'],
+    holds: async () => assert.equal((await ask('GET', '/images/registry.test%2Fapp%3A1')).status, 200),
+  },
+  {
     name: 'a pool',
     request: () => ask('POST', '/pools', { name: 'pool', instance: { image: 'busybox' }, size: 1 }),
     again: ['201', '409 name_conflict'],

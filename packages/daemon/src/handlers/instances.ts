@@ -3,7 +3,10 @@ import {
   createFromWire,
   type HypemanState,
   instanceToWire,
+  type LimitFields,
+  limitsFromWire,
   parseDuration,
+  policyFromWire,
   statesBehind,
   stateToWire,
   statsToWire,
@@ -25,7 +28,7 @@ import type { Call, Handler } from '../call.ts';
 import { longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
-import { asked, notYet, refuseCompression, refuseUnsupported } from './unsupported.ts';
+import { refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
@@ -75,12 +78,15 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, auto_standby, ...rest } = call.body as UpdateInstance;
-  if (asked(auto_standby)) throw notYet('auto_standby');
+  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as UpdateInstance;
   const vm = await find(call);
   await vm.update(updateFromWire(rest));
   const size = disk_bytes ?? overlay_size;
   if (size !== undefined) await vm.resizeDisk(size);
+  if (auto_standby !== undefined || wake !== undefined)
+    await vm.standby.set({ policy: auto_standby && policyFromWire(auto_standby), wake });
+  const limits = limitsFromWire(call.body as LimitFields);
+  if (limits !== undefined) await vm.limits.set(limits);
   if (name !== undefined) await vm.rename(name);
   return instanceToWire(await vm.refresh());
 };

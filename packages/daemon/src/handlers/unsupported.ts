@@ -11,7 +11,6 @@ export const asked = (value: unknown): boolean =>
 /** @throws VivError `not_supported` naming the first field that nothing here can honour. */
 export function refuseUnsupported(body: CreateInstance, driver: string): void {
   const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
-    auto_standby: (value: { enabled?: boolean }) => value.enabled !== true,
     platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
     hypervisor: (value: string) => isOwnHypervisor(value, driver),
     snapshot_policy: (value: { compression?: { enabled?: boolean } }) => value.compression?.enabled !== true,
@@ -20,8 +19,7 @@ export function refuseUnsupported(body: CreateInstance, driver: string): void {
     const value = body[field];
     if (asked(value) && harmless[field]?.(value as never) !== true) throw notYet(field);
   }
-  const { bandwidth_download, bandwidth_upload, egress } = body.network ?? {};
-  if (asked(bandwidth_download) || asked(bandwidth_upload)) throw notYet('network.bandwidth');
+  const { egress } = body.network ?? {};
   if ((egress as { enabled?: boolean } | undefined)?.enabled) throw notYet('network.egress');
 }
 

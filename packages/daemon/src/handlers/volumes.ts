@@ -19,7 +19,12 @@ const named = (call: Call): string => call.params.id ?? '';
 const attached = (call: Call): string => call.params.vid ?? '';
 
 export const createVolume: Handler = async (call) =>
-  volumeToWire(await call.engine.volumes.create(createVolumeFromWire(call.body as CreateVolume)));
+  volumeToWire(
+    await call.engine.volumes.create({
+      ...createVolumeFromWire(call.body as CreateVolume),
+      ...(call.idempotencyKey === undefined ? {} : { idempotencyKey: call.idempotencyKey }),
+    }),
+  );
 
 export const listVolumes: Handler = async (call) => {
   const { tags = {} } = call.query as { tags?: Record<string, string> };

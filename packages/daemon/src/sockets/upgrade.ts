@@ -43,6 +43,9 @@ const houseHandlers: Readonly<Partial<Record<Route['name'], HouseSocketHandler>>
   eventsSocket,
 };
 
+/** What is used wakes an instance that sleeps; who only looks at its console does not. */
+const wakers: ReadonlySet<Route['name']> = new Set(['exec', 'attach', 'copy', 'tunnel']);
+
 const socketRoutes = routes.filter((route) => route.method === 'WS');
 
 /** A client has so long to take its leave. Milliseconds. */
@@ -111,6 +114,7 @@ async function prepare(
     if (route.scope !== 'public') requireScope(caller, route.scope);
     const query = readRouteQuery(route, url.searchParams, {});
     const vm = await house.engine.get(decode(id));
+    if (wakers.has(route.name)) await house.engine.awake(vm.id, route.name === 'tunnel' ? 'tunnel' : 'exec');
     requireState(vm, route);
     const params = Object.fromEntries(Object.entries(found).map(([name, text]) => [name, decode(text)]));
     return { serve: (socket) => handler({ house, socket, vm, query, params }), caller, route: route.name };

@@ -63,6 +63,8 @@ export interface MachineSpec {
   run: boolean;
   /** False: the machine ends when this process does. */
   detached: boolean;
+  /** Connections to published ports wait until {@link PortHolder.releasePorts}. Default false. */
+  holdPorts?: boolean;
   logs: { maxBytes: number; keep: number };
 }
 
@@ -183,6 +185,58 @@ export interface DiskMerger {
   settleMerge(serial: string): Promise<void>;
 }
 
+/** What came to a published port of a live machine from one client. */
+export interface PortTraffic {
+  guestPort: number;
+  /** The client's address. */
+  peer: string;
+  /** Connections that are open. Those that wait are not. */
+  open: number;
+  /** Milliseconds since the last one ended; 0 while one is open. What is long over is forgotten. */
+  quietMs: number;
+}
+
+/** Optional: tells of connections to published ports, and can have new ones wait. Announced by `capabilities().holdPorts`. */
+export interface PortHolder {
+  traffic(): Promise<PortTraffic[]>;
+  /**
+   * From now on nobody new gets through; nobody is refused either. Answers what is open in the very moment. With `keep` the ports outlive
+   * the machine (`holdMs` as in {@link DormantSpec}): {@link Driver.dormantPorts} finds them, and the next launch in this directory takes them over with whoever waits.
+   */
+  holdPorts(options: { keep: boolean; holdMs: number }): Promise<PortTraffic[]>;
+  /** Lets through whoever waits, and undoes `keep`. */
+  releasePorts(): Promise<void>;
+}
+
+/** Rates of a machine; 0: any. */
+export interface MachineLimits {
+  /** Bytes a second over all disks, read and written together. */
+  diskBytesPerSecond: number;
+  diskRequestsPerSecond: number;
+  /** Bytes a second over all published ports, to and from the guest. */
+  networkDownload: number;
+  networkUpload: number;
+}
+
+/** Optional: keeps rates of a live machine. They end with its VMM. */
+export interface MachineThrottler {
+  throttle(limits: MachineLimits): Promise<void>;
+}
+
+/** Published ports of a machine that is no more, held until it is launched again. */
+export interface DormantPorts extends AsyncDisposable {
+  /** Called whenever somebody waits, the first time at once where somebody does already. */
+  onTraffic(listener: () => void): void;
+  /** Closes the connections of those who wait now. */
+  drop(): Promise<void>;
+  /** Gives the ports up. */
+  close(): Promise<void>;
+  /** Settles when they are no longer held: given up, taken over by a launch, or lost. */
+  readonly ended: Promise<void>;
+  /** Lets go of them; they stay held. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
 /** Optional: takes volumes in and out of a live machine. Announced by `capabilities().volumes`. */
 export interface VolumePlugger {
   /**
@@ -233,6 +287,8 @@ export interface Capabilities {
   diskGrowLive: boolean;
   /** Machines can be saved and launched from what was saved. */
   save: boolean;
+  /** Published ports can outlive their machine, and traffic to them is told of. */
+  holdPorts: boolean;
   /** Volumes come and go while a machine lives. */
   volumes: boolean;
   networks: ('user' | 'none')[];
@@ -265,6 +321,21 @@ export interface Driver {
    * Answers an exit record where it has ended, and undefined where none was ever launched there.
    */
   adopt(dir: string): Promise<Machine | ExitRecord | undefined>;
+  /**
+   * Finds who holds the ports of a directory whose machine has ended, or has them bound. `holdMs`: how long a connection waits for somebody
+   * to listen here before it is closed.
+   *
+   * @throws VivError `port_in_use`, `vmm_failed`.
+   */
+  dormantPorts?(dir: string, ports: DormantSpec): Promise<DormantPorts>;
+}
+
+export interface DormantSpec {
+  ports: MachineRecord['ports'];
+  /** False: they end when this process does. */
+  detached: boolean;
+  /** Milliseconds. */
+  holdMs: number;
 }
 
 export function isDiskGrower(machine: Machine): machine is Machine & DiskGrower {
@@ -281,6 +352,14 @@ export function isDiskLayerer(machine: Machine): machine is Machine & DiskLayere
 
 export function isDiskMerger(machine: Machine): machine is Machine & DiskMerger {
   return 'mergeLayers' in machine;
+}
+
+export function isPortHolder(machine: Machine): machine is Machine & PortHolder {
+  return 'holdPorts' in machine;
+}
+
+export function isMachineThrottler(machine: Machine): machine is Machine & MachineThrottler {
+  return 'throttle' in machine;
 }
 
 export function isVolumePlugger(machine: Machine): machine is Machine & VolumePlugger {

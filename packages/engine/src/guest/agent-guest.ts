@@ -174,8 +174,15 @@ export class AgentGuest implements Guest {
     return ExecSession.open(this.#control, { execId, method: 'exec.attach', params, from }, signal);
   }
 
-  sessions(signal?: AbortSignal): Promise<GuestSession[]> {
-    return this.#control.call('exec.list', {}, readSessions, signal);
+  async sessions(signal?: AbortSignal): Promise<GuestSession[]> {
+    const all: GuestSession[] = [];
+    for (let after: number | undefined; ; ) {
+      const page = await this.#control.call('exec.list', { after }, readSessions, signal);
+      all.push(...page.sessions);
+      if (page.next === undefined) return all;
+      if (page.sessions.length === 0 || page.next <= (after ?? -1)) return all;
+      after = page.next;
+    }
   }
 
   readSession(

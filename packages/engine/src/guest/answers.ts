@@ -56,8 +56,8 @@ export function readStages(result: Fields): { stages: { name: string; millisecon
   return { stages };
 }
 
-export function readSessions(result: Fields): GuestSession[] {
-  return result.maps('sessions').map((session) => {
+export function readSessions(result: Fields): { sessions: GuestSession[]; next: number | undefined } {
+  const sessions = result.maps('sessions').map((session) => {
     const exit = session.optionalMap('exit');
     return {
       execId: session.text('execId'),
@@ -73,6 +73,7 @@ export function readSessions(result: Fields): GuestSession[] {
       stderr: readHeld(session.optionalMap('stderr')),
     };
   });
+  return { sessions, next: result.optionalUint('next') };
 }
 
 const readHeld = (held: Fields | undefined) => ({

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Cgroups } from './cgroups/index.ts';
 import { checkAssets } from './checks/assets.ts';
 import { checkCgroups, checkDiskSpace, parseAvailable } from './checks/capacity.ts';
 import { checkNode } from './checks/programs.ts';
@@ -57,11 +58,20 @@ describe('the checks of this host', () => {
     assert.match((await checkDiskSpace(path.join(dir, 'a/b/c'))).message, /free/);
   });
 
-  test('available memory and the kind of cgroups are read as the kernel shows them', async () => {
+  test('available memory is read as the kernel shows it, and it is said who would keep limits', async () => {
     assert.equal(parseAvailable('MemTotal: 9 kB\nMemAvailable:   2048 kB\n'), 2 ** 21);
     assert.equal(parseAvailable(''), undefined);
-    assert.match((await checkCgroups(dir)).message, /v1 only/);
+    const own = path.join(dir, 'own');
+    const check = async () => checkCgroups(new Cgroups({ root: dir, own }));
+    await writeFile(own, '0::/\n');
+    assert.equal((await check()).status, 'warning');
+    assert.match((await check()).message, /cpu limits are not kept: this host has no cpu cgroup/);
     await writeFile(path.join(dir, 'cgroup.controllers'), 'cpu memory\n');
-    assert.match((await checkCgroups(dir)).message, /v2 with cpu memory/);
+    await writeFile(path.join(dir, 'cgroup.subtree_control'), 'cpu memory\n');
+    assert.deepEqual(await check(), {
+      name: 'cgroups',
+      status: 'ok',
+      message: 'cpu limits by cgroup-v2; memory limits by cgroup-v2',
+    });
   });
 });

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
+import { isPortHolder } from '../drivers/driver.ts';
 import type { JournalEntry, Outcome } from '../store/journal.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
@@ -37,7 +38,17 @@ export async function recoverInstance(
     instance.latch(error);
     finish(context, instance, unfinished, 'failed', error);
   }
+  await letThrough(instance);
   await removeAfterExit(context, instance);
+}
+
+/** Whoever held its ports to suspend or restore it is no more, and neither was finished. */
+async function letThrough(instance: Instance): Promise<void> {
+  const { machine, record } = instance;
+  if (machine === undefined || record.ports.length === 0 || !isPortHolder(machine)) return;
+  await machine.releasePorts().catch((error: unknown) => {
+    instance.emit('warning', { message: `Its ports may be held: ${VivError.from(error).message}` });
+  });
 }
 
 /** Milliseconds. */

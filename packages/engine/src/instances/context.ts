@@ -1,13 +1,16 @@
 import type { DoctorReport, VmSnapshots } from '@vivarium/model';
 import type { Driver, LayerMerge } from '../drivers/driver.ts';
 import type { ConnectGuest } from '../guest/guest.ts';
+import type { Cgroups } from '../host/cgroups/index.ts';
 import type { ImageStore } from '../images/store.ts';
 import type { NetworkBackend } from '../network/network.ts';
 import type { OperationDoor } from '../operations/door.ts';
 import type { Ledger } from '../operations/ledger.ts';
 import type { Tasks } from '../operations/tasks.ts';
 import type { Requests } from '../requests/requests.ts';
+import type { Admission } from '../resources/admission.ts';
 import type { Clock } from '../service/clock.ts';
+import type { StandbyKeeper } from '../standby/keeper.ts';
 import type { EventLog } from '../store/events.ts';
 import type { Journal } from '../store/journal.ts';
 import type { TemplateSource } from '../templates/template.ts';
@@ -64,6 +67,11 @@ export interface Context {
   boot: BootFiles;
   /** Bytes of memory of this host. */
   hostMemoryBytes: number;
+  /** Whether there is room for what is asked for. */
+  admission: Admission;
+  standby: StandbyKeeper;
+  /** Undefined where VMMs are no processes. */
+  cgroups: Cgroups | undefined;
   /** True in a program that embeds the engine: VMs end with it unless they were asked to be detached. */
   embedded: boolean;
   instances: Instances;

@@ -134,6 +134,7 @@ async function makeCopy(
 ): Promise<Instance> {
   const copy = new Instance(record, context.dir, context.events);
   order.set(copy, number);
+  context.admission.judgeDisk(record.spec.diskBytes, await context.admission.diskCapacity());
   context.instances.add(copy);
   try {
     await context.door.run(
@@ -183,6 +184,7 @@ async function bringAbout(
   await writeRecord(copy.dir, copy.record);
   copy.emit('created', { image: spec.image, forkedFrom: copy.record.forkedFrom });
   if (origin.state === undefined || state === 'stopped' || state === 'suspended') return;
+  using _room = await context.admission.reserve(copy);
   copy.enter('Restoring');
   await resurrect(context, copy, operation, origin.state, {
     state,

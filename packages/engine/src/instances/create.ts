@@ -24,6 +24,7 @@ export async function createInstance(
   pool?: PoolMark,
 ): Promise<Instance> {
   checkOptions(options, hostOf(context));
+  const diskCapacity = await context.admission.diskCapacity();
   expiryOf(options, context.clock.now());
   claimAll(context, options.volumes);
   const image = await context.images.ensure(options.image, options.pull ?? 'missing', call);
@@ -55,6 +56,7 @@ export async function createInstance(
     context.dir,
     context.events,
   );
+  context.admission.judgeDisk(instance.record.spec.diskBytes, diskCapacity);
   // Synchronous from the check of the name to the lock: of two creates with one name one loses here.
   context.instances.add(instance);
   try {
@@ -94,8 +96,16 @@ function make(context: Context, instance: Instance, call: CallOptions): Promise<
 }
 
 /** What an instance may be as large as. */
-export function hostOf(context: Context): { memoryBytes: number; maxCpus: number } {
-  return { memoryBytes: context.hostMemoryBytes, maxCpus: context.driver.capabilities().maxCpus };
+export function hostOf(context: Context): { memoryBytes: number; maxCpus: number; diskBytes?: number } {
+  const { config } = context.admission;
+  const most = (configured: number, there: number) => Math.min(configured || there, there);
+  return {
+    memoryBytes: most(config['resources.perInstance.memory'], context.hostMemoryBytes),
+    maxCpus: most(config['resources.perInstance.cpus'], context.driver.capabilities().maxCpus),
+    ...(config['resources.perInstance.disk'] === 0
+      ? {}
+      : { diskBytes: config['resources.perInstance.disk'] }),
+  };
 }
 
 /** The name as it is shown; what was asked for by digest has no other. */

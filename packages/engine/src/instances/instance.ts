@@ -1,11 +1,12 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { State } from '@vivarium/lifecycle';
-import type { HealthStatus, VivError } from '@vivarium/model';
+import type { HealthStatus, LimitEffect, VivError } from '@vivarium/model';
 import type { Machine, MachineStatus } from '../drivers/driver.ts';
 import type { Guest, WorkloadExit } from '../guest/guest.ts';
 import type { Holdable } from '../operations/door.ts';
 import type { Operation } from '../operations/operation.ts';
+import { Uses } from '../standby/uses.ts';
 import { type EventLog, noteEvent } from '../store/events.ts';
 import type { Outcome } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
@@ -52,7 +53,12 @@ export class Instance implements Holdable {
   sought = false;
   /** Restarts under way, which keep an instance that is otherwise removed at its end. */
   restarts = 0;
+  /** Room for a VMM is kept for it, which is not there yet. */
+  reserved = false;
   readonly readers = new Readers();
+  readonly uses = new Uses();
+  /** What is kept of its limits, as long as it has a VMM. */
+  effects: readonly LimitEffect[] = [];
 
   readonly dir: string;
   readonly #events: EventLog;

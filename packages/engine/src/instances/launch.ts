@@ -3,6 +3,7 @@ import { VivError } from '@vivarium/model';
 import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import { abortable } from '../guest/abort.ts';
 import type { Guest } from '../guest/guest.ts';
+import { applyLimits } from '../limits/apply.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Template } from '../templates/template.ts';
@@ -19,7 +20,12 @@ export async function launch(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { run, from, fromMemory = false }: { run: boolean; from?: SavedState; fromMemory?: boolean },
+  {
+    run,
+    from,
+    fromMemory = false,
+    holdPorts,
+  }: { run: boolean; from?: SavedState; fromMemory?: boolean; holdPorts?: boolean },
 ): Promise<Machine> {
   await readyVolumes(context, instance, operation, { fromMemory });
   const { record } = instance;
@@ -49,7 +55,7 @@ export async function launch(
   });
   await markConsole(instance.dir);
   const machine = await context.driver.launch(
-    await machineSpec(context, instance, run),
+    await machineSpec(context, instance, { run, holdPorts }),
     operation.signal,
     from,
   );
@@ -61,6 +67,7 @@ export async function launch(
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
+  await applyLimits(context, instance, machine);
   watched = true;
   operation.meanwhile(writeRecord(instance.dir, instance.record));
   return machine;

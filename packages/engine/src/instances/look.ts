@@ -1,5 +1,6 @@
 import { VivError } from '@vivarium/model';
 import type { ExitRecord, Machine } from '../drivers/driver.ts';
+import { applyLimits } from '../limits/apply.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { greet, reconnect } from './reconnect.ts';
@@ -24,6 +25,7 @@ export async function lookForMachine(
   });
   instance.observeMachine(machine, status);
   watchMachine(context, instance, machine);
+  await applyLimits(context, instance, machine);
   if (machine.record.ports.length > 0) instance.change({ ports: machine.record.ports });
   // A start had not got as far as letting the guest run.
   if (action === 'start' && instance.state === 'Created') return endMachine(instance);

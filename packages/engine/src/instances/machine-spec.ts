@@ -36,7 +36,11 @@ export function bootSpec(files: BootFiles): MachineSpec['boot'] {
 }
 
 /** The machine of an instance, and the shape its agent is told of. */
-export async function machineSpec(context: Context, instance: Instance, run: boolean): Promise<MachineSpec> {
+export async function machineSpec(
+  context: Context,
+  instance: Instance,
+  { run, holdPorts }: { run: boolean; holdPorts?: boolean },
+): Promise<MachineSpec> {
   const { record } = instance;
   const { spec } = record;
   const layers = await context.images.disk(spec.image.digest);
@@ -61,6 +65,7 @@ export async function machineSpec(context: Context, instance: Instance, run: boo
     })),
     run,
     detached: !context.embedded || spec.detached,
+    ...(holdPorts ? { holdPorts } : {}),
     logs: spec.logs ?? logDefaults,
   };
 }

@@ -52,8 +52,11 @@ export async function takeOrigin(
     durable,
     layer: true,
   });
-  if (was === 'running') await letWorkloadsRun(instance, still);
+  const running = was === 'running' ? letWorkloadsRun(instance, still) : undefined;
+  // Where the disk can't be kept that is what is told, and the undo lets them run.
+  running?.catch(() => undefined);
   await keepDisk(context, instance, dir, durable);
+  await running;
   return { dir, record, was, state, frozen: still.frozen };
 }
 

@@ -10,7 +10,7 @@ export class InstanceRegistry implements Instances {
   readonly #ordered: Instance[] = [];
 
   /** Told of each instance that comes. */
-  arrived: ((instance: Instance) => void) | undefined;
+  readonly arrived: ((instance: Instance) => void)[] = [];
 
   all(): Iterable<Instance> {
     return this.#byId.values();
@@ -66,7 +66,7 @@ export class InstanceRegistry implements Instances {
     this.#byId.set(instance.id, instance);
     this.#byName.set(instance.record.name, instance);
     this.#ordered.splice(this.#indexOf(positionOf(instance)), 0, instance);
-    this.arrived?.(instance);
+    for (const tell of this.arrived) tell(instance);
   }
 
   remove(instance: Instance): void {

@@ -34,6 +34,14 @@ export function resizeDisk(context: Context, instance: Instance, size: number | 
       },
     },
     async (operation) => {
+      const { admission } = context;
+      admission.judgeDisk(bytes, await admission.diskCapacity(), instance);
+      const before = instance.record.spec;
+      // Counted from here on: of two that grow at once one may have to be refused.
+      instance.change({ spec: { ...before, diskBytes: bytes } });
+      operation.undo('forget the new size', () =>
+        instance.change({ spec: { ...instance.record.spec, diskBytes: before.diskBytes } }),
+      );
       const { machine, guest } = instance;
       operation.step('grow the disk');
       if (machine === undefined) await context.disks.grow(instance.dir, bytes);
@@ -43,7 +51,6 @@ export function resizeDisk(context: Context, instance: Instance, size: number | 
           'not_supported',
           `The ${context.driver.name} driver can't grow the disk of a live VM`,
         );
-      instance.change({ spec: { ...instance.record.spec, diskBytes: bytes } });
       await writeRecord(instance.dir, instance.record);
       if (guest !== undefined) {
         operation.step('grow the file system');

@@ -1,6 +1,8 @@
 import { type CreateOptions, type PortRequest, parseSize, VivError } from '@vivarium/model';
 import type { StoredImage } from '../images/store.ts';
+import { checkLimits, mergeLimits } from '../limits/check.ts';
 import { checkService, resolveService } from '../service/options.ts';
+import { checkPolicy, checkWake } from '../standby/policy.ts';
 import type { InstanceSpec } from '../store/record.ts';
 import { checkMounts } from '../volumes/rules.ts';
 import { checkCommand, commandLine, commandParts } from './command.ts';
@@ -26,7 +28,10 @@ export const limits = {
 } as const;
 
 /** The parts that can be judged before the image is there. */
-export function checkOptions(options: CreateOptions, host: { memoryBytes: number; maxCpus: number }): void {
+export function checkOptions(
+  options: CreateOptions,
+  host: { memoryBytes: number; maxCpus: number; diskBytes?: number },
+): void {
   if (options.name !== undefined) checkName(options.name);
   const cpus = options.cpus ?? defaults.cpus;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > host.maxCpus) {
@@ -38,7 +43,10 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
     ...limits.memoryBytes,
     most: host.memoryBytes,
   });
-  sizeWithin('disk', options.disk, defaults.diskBytes, limits.diskBytes);
+  sizeWithin('disk', options.disk, defaults.diskBytes, {
+    ...limits.diskBytes,
+    most: host.diskBytes ?? limits.diskBytes.most,
+  });
   checkTags(options.tags);
   checkEnv(options.env ?? {});
   checkCommand(options);
@@ -50,6 +58,9 @@ export function checkOptions(options: CreateOptions, host: { memoryBytes: number
   }
   checkService(options);
   if (options.stopTimeoutMs !== undefined) checkStopTimeout(options.stopTimeoutMs);
+  if (options.autoStandby !== undefined) checkPolicy(options.autoStandby);
+  if (options.wake !== undefined) checkWake(options.wake);
+  if (options.limits !== undefined) checkLimits(options.limits);
   for (const port of options.ports ?? []) checkPort(port);
   checkMounts(options.volumes);
   if (options.network === 'none' && (options.ports?.length ?? 0) > 0) {
@@ -91,6 +102,7 @@ export function resolveSpec(
   reference: string,
 ): InstanceSpec {
   const { config } = image;
+  const asked = mergeLimits(undefined, options.limits ?? {});
   return {
     image: { reference, digest: image.digest },
     ...sizesOf(options),
@@ -113,6 +125,9 @@ export function resolveSpec(
     stopTimeoutMs: options.stopTimeoutMs ?? defaults.stopTimeoutMs,
     autoRemove: options.autoRemove ?? false,
     detached: options.detached ?? false,
+    ...(options.autoStandby === undefined ? {} : { autoStandby: options.autoStandby }),
+    ...(options.wake === undefined ? {} : { wake: options.wake }),
+    ...(asked === undefined ? {} : { limits: asked }),
     ...commandParts(options, config),
     ...resolveService(options),
   };

@@ -1,5 +1,5 @@
 import { VivError } from '@vivarium/model';
-import type { Machine, SavedState } from '../drivers/driver.ts';
+import { isPortHolder, type Machine, type SavedState } from '../drivers/driver.ts';
 import type { Guest, RestoredIdentity } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState } from '../saved-states/manifest.ts';
@@ -62,8 +62,10 @@ export async function resurrect(
     run: !asleep,
     from: saved,
     fromMemory: true,
+    holdPorts: true,
   });
   if (asleep) {
+    await letThrough(instance, machine);
     instance.leave();
     return;
   }
@@ -79,8 +81,14 @@ export async function resurrect(
     instance.still = still;
     instance.change({ frozen: true });
   }
+  // Not before the connections of its past have been ended: one that came sooner would be taken for one of them.
+  await letThrough(instance, machine);
   watchGuest(context, instance, machine, guest);
   if (state === 'running' && instance.workloadExit !== undefined) void endAfterWorkload(instance, guest);
+}
+
+async function letThrough({ record }: Instance, machine: Machine): Promise<void> {
+  if (record.ports.length > 0 && isPortHolder(machine)) await machine.releasePorts();
 }
 
 /** An agent that knows who it is. */

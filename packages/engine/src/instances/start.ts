@@ -50,6 +50,7 @@ export async function startInstance(
       if (override !== undefined) overrideCommand(context, instance, operation, override);
       const { restart } = instance.record;
       if (byPolicy) instance.change({ restart: attemptBegun(restart, context.clock.now()) });
+      using _room = await context.admission.reserve(instance);
       if (!suspended) await removeSaved(instance);
       if (suspended && !cold) await restoreSuspended(context, instance, operation);
       else await boot(context, instance, operation, cold);
@@ -145,6 +146,7 @@ export function prepareInstance(
   call: CallOptions = {},
 ): Promise<ActionResult> {
   return context.door.run(instance, request(instance, 'prepare', call), async (operation) => {
+    using _room = await context.admission.reserve(instance);
     instance.enter('Starting');
     await launch(context, instance, operation, { run: false });
     instance.leave();

@@ -1,5 +1,8 @@
 import { rm } from 'node:fs/promises';
 import type { ActionResult, CallOptions } from '@vivarium/model';
+import { isPortHolder, type Machine, type PortTraffic } from '../drivers/driver.ts';
+import type { Operation } from '../operations/operation.ts';
+import { wakes } from '../standby/policy.ts';
 import { writeRecord } from '../store/record.ts';
 import { dropVolumeTops, layerVolumes } from '../volumes/in-use.ts';
 import { changed, invalidState, request } from './actions.ts';
@@ -7,19 +10,32 @@ import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
 import { flattenSoon, makeRoom } from './flatten.ts';
 import type { Instance } from './instance.ts';
-import { standStill } from './standstill.ts';
+import { standStill, unlessEnded } from './standstill.ts';
+
+export interface SuspendOptions extends CallOptions {
+  /** Nobody has asked for it: it gives way to whatever else is asked. Default: a person has. */
+  by?: 'idle' | 'reclaim';
+  /** Called once nobody new gets in, with the connections that are open: throws where it is not to be suspended after all. */
+  still?: (open: readonly PortTraffic[]) => void;
+}
 
 /** Running or Paused -> Suspending -> Suspended: the memory is on disk, and there is no VMM. */
 export async function suspendInstance(
   context: Context,
   instance: Instance,
-  call: CallOptions = {},
+  { by, still, ...call }: SuspendOptions = {},
 ): Promise<ActionResult> {
-  const result = await context.door.run(instance, request(instance, 'suspend', call), async (operation) => {
+  const asked = request(instance, 'suspend', call, { parameters: by && { by } });
+  const polite = { ...asked, yields: by !== undefined };
+  const result = await context.door.run(instance, polite, async (operation) => {
     const { machine } = instance;
     if (machine === undefined) throw invalidState(instance, 'suspend');
     const was = instance.state === 'Paused' ? 'paused' : 'running';
+    await removals.get(instance);
     await makeRoom(context, instance, operation);
+    const keep = was === 'running' && wakes(instance.record.spec.wake, by);
+    const holdMs = context.admission.config['standby.wakeTimeout'];
+    await holdPorts(instance, machine, operation, { keep, holdMs, still });
     const { frozen } = await standStill(instance, operation, { unsafe: true });
     instance.enter('Suspending');
     await capture(context, instance, operation, {
@@ -32,7 +48,10 @@ export async function suspendInstance(
     operation.step('end the VMM');
     // From here on there is no way back, and none is needed: what was saved is complete.
     const { record } = instance;
-    instance.change({ suspended: { at: new Date().toISOString(), was, frozen }, frozen: undefined });
+    instance.change({
+      suspended: { at: new Date().toISOString(), was, frozen, ...(by === undefined ? {} : { by }) },
+      frozen: undefined,
+    });
     operation.undo('forget the saved memory', () => {
       instance.change({ suspended: undefined, frozen: record.frozen });
     });
@@ -46,6 +65,21 @@ export async function suspendInstance(
   });
   void flattenSoon(context, instance);
   return result;
+}
+
+/** Before anything is saved: whoever comes from here on waits, for the guest that goes on or for the one that is woken. */
+async function holdPorts(
+  { record }: Instance,
+  machine: Machine,
+  operation: Operation,
+  { still, ...hold }: Pick<SuspendOptions, 'still'> & { keep: boolean; holdMs: number },
+): Promise<void> {
+  let open: PortTraffic[] = [];
+  if (record.ports.length > 0 && isPortHolder(machine) && (hold.keep || still !== undefined)) {
+    operation.undo('let connections through', () => unlessEnded(machine, () => machine.releasePorts()));
+    open = await machine.holdPorts(hold);
+  }
+  still?.(open);
 }
 
 /**
@@ -93,9 +127,22 @@ export async function discardInstance(
   return result;
 }
 
+/** Removals under way. They come after the operation whose record makes them possible, and so may meet the next one. */
+const removals = new WeakMap<Instance, Promise<void>>();
+
 /** Of memory that the record no longer speaks of. */
 export async function removeSaved(instance: Instance): Promise<void> {
-  if (instance.record.suspended !== undefined) return;
-  await rm(savedDir(instance), { recursive: true, force: true });
-  await rm(`${savedDir(instance)}.new`, { recursive: true, force: true });
+  // A suspend that has begun by now puts its own in its place.
+  if (instance.record.suspended !== undefined || instance.operation?.action === 'suspend') return;
+  const removal = removeBoth(savedDir(instance));
+  removals.set(
+    instance,
+    removal.catch(() => undefined), // it fails for whoever asked for it
+  );
+  await removal;
+}
+
+async function removeBoth(saved: string): Promise<void> {
+  await rm(saved, { recursive: true, force: true });
+  await rm(`${saved}.new`, { recursive: true, force: true });
 }

@@ -46,6 +46,9 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     ...(record.exit === undefined ? {} : { exit: record.exit }),
     ...(operation === undefined ? {} : { operation: operation.info }),
     ...(record.suspended === undefined || machine !== undefined ? {} : { suspendedAt: record.suspended.at }),
+    ...(spec.autoStandby === undefined ? {} : { autoStandby: spec.autoStandby }),
+    ...(spec.limits === undefined ? {} : { limits: spec.limits }),
+    ...(spec.wake === undefined ? {} : { wake: spec.wake }),
     ...(record.volumes === undefined
       ? {}
       : { volumes: record.volumes.map(({ volumeId, path, mode }) => ({ volumeId, path, mode })) }),

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { isVivError, VivError } from '@vivarium/model';
+import { isVivError, type Progress, VivError } from '@vivarium/model';
 import { type Database, openDatabase } from '../store/database.ts';
 import { Journal } from '../store/journal.ts';
 import type { InstanceRecord } from '../store/record.ts';
@@ -72,6 +72,15 @@ describe('the operation door', () => {
     });
     await assert.rejects(thrown, { code: 'internal' });
     assert.deepEqual(order, ['beside', 'done', 'beside', 'undone', 'beside', 'undone']);
+  });
+
+  it('tells its caller of stages that come before anything is waited for', async () => {
+    const stages: string[] = [];
+    const onProgress = ({ stage }: Progress) => void stages.push(stage);
+    await door.run(held, { action: 'create', deadlineMs, onProgress }, async (operation) => {
+      operation.progress({ stage: 'creating', name: 'one', id: 'i1' });
+    });
+    assert.deepEqual(stages, ['creating']);
   });
 
   it('lets one in, journals it, and is open again afterwards', async () => {

@@ -109,8 +109,10 @@ export class OperationDoor {
     const operation = this.#open(instance, key, request);
     instance.operation = operation;
     this.#running.add(operation);
+    // Before it begins: its first stages come before it waits for anything.
+    const joined = operation.join<T>(request);
     operation.settle(this.#drive(instance, operation, body));
-    return operation.join<T>(request);
+    return joined;
   }
 
   #open(instance: Holdable, key: string, { action, deadlineMs, yields }: Request<unknown>): Operation {

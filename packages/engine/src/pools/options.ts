@@ -1,7 +1,7 @@
 import { createId } from '@paralleldrive/cuid2';
 import { type PoolOptions, type PoolStage, VivError } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
-import { referenceOf } from '../instances/create.ts';
+import { hostOf, referenceOf } from '../instances/create.ts';
 import { checkName } from '../instances/names.ts';
 import { checkOptions } from '../instances/resolve.ts';
 import { longestTimerMs } from '../instances/times.ts';
@@ -46,10 +46,7 @@ export function poolRecord(
   for (const field of notOfPools) {
     if (field in vm) throw new VivError('invalid_request', `The VMs of a pool have no ${field} of their own`);
   }
-  checkOptions(vm, {
-    memoryBytes: context.hostMemoryBytes,
-    maxCpus: context.driver.capabilities().maxCpus,
-  });
+  checkOptions(vm, hostOf(context));
   const fixed = (vm.ports ?? []).find(({ hostPort = 0 }) => hostPort !== 0);
   if (fixed !== undefined && size > 1) {
     throw new VivError(

@@ -1,8 +1,10 @@
 import {
+  type AskOptions,
   type MakingOptions,
   type Pool,
   type PoolEvent,
   type PoolInfo,
+  refuseAborted,
   VivError,
   type Vm,
 } from '@vivarium/model';
@@ -37,7 +39,8 @@ export class EnginePool implements Pool {
     return this.#keeper.info;
   }
 
-  async refresh(): Promise<PoolInfo> {
+  async refresh(options: AskOptions = {}): Promise<PoolInfo> {
+    refuseAborted(options);
     if (this.#owner.gone()) throw new VivError('not_found', `The pool ${this.name} has been removed`);
     return this.info;
   }
@@ -46,7 +49,8 @@ export class EnginePool implements Pool {
     return this.#context.requests.once(options, acquisition(this.#context, this.#keeper));
   }
 
-  async release(idOrName: string): Promise<void> {
+  async release(idOrName: string, options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     const instance = this.#context.instances.find(idOrName);
     const { pool, name } = instance.record;
     if (pool?.id !== this.#keeper.record.id) {
@@ -64,8 +68,9 @@ export class EnginePool implements Pool {
     return this.#keeper.log.read(options);
   }
 
-  remove({ keepAcquired = false }: { keepAcquired?: boolean } = {}): Promise<void> {
-    return this.#owner.remove(keepAcquired);
+  async remove(options: AskOptions & { keepAcquired?: boolean } = {}): Promise<void> {
+    refuseAborted(options);
+    return this.#owner.remove(options.keepAcquired ?? false);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

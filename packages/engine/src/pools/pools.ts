@@ -1,9 +1,11 @@
 import {
+  type AskOptions,
   abortReason,
   type MakingOptions,
   type PoolInfo,
   type PoolOptions,
   type Pools,
+  refuseAborted,
   VivError,
 } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
@@ -92,13 +94,15 @@ export class EnginePools implements Pools {
     return keeper && this.#removals.get(keeper)?.catch(() => undefined);
   }
 
-  async get(name: string): Promise<EnginePool> {
+  async get(name: string, options: AskOptions = {}): Promise<EnginePool> {
+    refuseAborted(options);
     const keeper = this.#keepers.get(name);
     if (keeper !== undefined) return this.#handle(keeper);
     throw new VivError('not_found', `No pool is called ${JSON.stringify(name)}`);
   }
 
-  async list(): Promise<PoolInfo[]> {
+  async list(options: AskOptions = {}): Promise<PoolInfo[]> {
+    refuseAborted(options);
     return [...this.#keepers.values()].map(({ info }) => info).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 

@@ -39,6 +39,10 @@ describe('after a reboot of the host', () => {
     await service.end(ended, 0);
     const held = await run('held', { restartPolicy: { policy: 'always' } });
     await held.stop();
+    const gaveUp = await run('gave-up', { restartPolicy: { policy: 'on_failure', maxAttempts: 1 } });
+    await service.crash(gaveUp);
+    await service.restarted(gaveUp);
+    await service.crash(gaveUp);
     const suspended = await run('suspended', { autostart: {} });
     await suspended.suspend();
     const before = service.engine.lastEvent;
@@ -51,7 +55,7 @@ describe('after a reboot of the host', () => {
       assert.equal(vm.info.restart?.attempts, 1, name);
     }
     await settled();
-    for (const name of ['plain', 'stopped', 'ended', 'held'])
+    for (const name of ['plain', 'stopped', 'ended', 'held', 'gave-up'])
       assert.equal((await service.engine.get(name)).info.state, 'Stopped', name);
     assert.equal((await service.engine.get('suspended')).info.state, 'Suspended');
   });

@@ -39,8 +39,10 @@ export class Reaper implements Disposable {
       this.#cases.delete(instance);
       return;
     }
-    if (!this.#cases.has(instance)) this.#cases.set(instance, { failures: 0, notBefore: 0, underWay: false });
-    this.#wakeAt(this.#due(instance));
+    const state = this.#cases.get(instance) ?? { failures: 0, notBefore: 0, underWay: false };
+    this.#cases.set(instance, state);
+    // What is being deleted is looked at again when that has ended.
+    if (!state.underWay) this.#wakeAt(this.#due(instance));
   }
 
   #due(instance: Instance): number {

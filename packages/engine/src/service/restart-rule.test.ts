@@ -50,8 +50,11 @@ test('a stop for its health is restarted, and a stop by somebody in the same mom
   assert.equal(restarted?.failing, undefined);
   const held = stoppedBySomebody(record('on_failure', failing));
   assert.ok(held);
-  const stopped = afterExit(record('on_failure', held), exit('stopped', 143), now).restart;
-  assert.deepEqual([stopped?.blockedReason, stopped?.nextAttemptAt], ['manual_stop', undefined]);
+  // Also where nobody was there any more to see that the end was the stop's.
+  for (const end of [exit('stopped', 143), exit('exited', 143), exit('vmm_exited')]) {
+    const { restart } = afterExit(record('on_failure', held), end, now);
+    assert.deepEqual([restart?.blockedReason, restart?.nextAttemptAt], ['manual_stop', undefined]);
+  }
 });
 
 test('a stop is nothing to an instance without a policy, and is written down once', () => {

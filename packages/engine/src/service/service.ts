@@ -23,7 +23,7 @@ export class InstanceService implements Disposable {
     this.#restarts = new Restarts(context, this.#timers);
     const health = new HealthChecks(this.#timers, (instance) => void this.#restarts.unhealthy(instance));
     this.#keepers = [this.#restarts, health, new Reaper(context, this.#timers)];
-    registry.arrived = (instance) => this.#attend(instance);
+    registry.arrived.push((instance) => this.#attend(instance));
   }
 
   /** Once every instance has been found where it is. What ran when the host went down is started beside. */

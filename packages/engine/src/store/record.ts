@@ -1,13 +1,16 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type {
+  AutoStandbyPolicy,
   Autostart,
   ErrorRecord,
   ExitInfo,
+  InstanceLimits,
   LogLimits,
   PublishedPort,
   RestartPolicy,
   TerminalSize,
+  WakePolicy,
 } from '@vivarium/model';
 import type { NicSpec } from '../drivers/driver.ts';
 import type { ResolvedHealthCheck } from '../service/health/options.ts';
@@ -15,7 +18,7 @@ import type { RestartState } from '../service/restart-rule.ts';
 import type { ScheduleRecord } from '../snapshots/schedule.ts';
 import type { AttachmentRecord } from '../volumes/record.ts';
 
-/** What was asked for, with every default filled in. Never changes but by rename, resize, update and start. */
+/** What was asked for, with every default filled in. Changes by rename, resize, update, start, and what sets limits and standby only. */
 export interface InstanceSpec {
   image: { reference: string; digest: string };
   cpus: number;
@@ -38,6 +41,10 @@ export interface InstanceSpec {
   stopTimeoutMs: number;
   autoRemove: boolean;
   detached: boolean;
+  autoStandby?: AutoStandbyPolicy;
+  /** Absent: `standby`. */
+  wake?: WakePolicy;
+  limits?: InstanceLimits;
   /** The parts of the command; absent in records of before there was a use for them. */
   entrypoint?: string[];
   cmd?: string[];
@@ -81,6 +88,8 @@ export interface InstanceRecord {
     frozen: boolean;
     /** What belongs to the memory lies below the top of the disk, which is given up where a start fails. */
     layered?: true;
+    /** Not a person: it was idle, or its memory was wanted. */
+    by?: 'idle' | 'reclaim';
     /** It is another machine's memory: who it is now is told to it as to a copy. */
     copy?: boolean;
   };

@@ -4,6 +4,7 @@ import { deadlines } from '../instances/actions.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import type { Operation } from '../operations/operation.ts';
+import type { MarkedCall } from '../requests/request.ts';
 import { attachmentsOf } from './attachments.ts';
 import { volumeBytes } from './room.ts';
 import type { Volume } from './volume.ts';
@@ -52,9 +53,9 @@ async function heldWith<T>(
 export async function copyVolume(
   context: Context,
   volume: Volume,
-  options: CopyVolumeOptions & { readOnly: boolean; signal?: AbortSignal },
+  options: CopyVolumeOptions & MarkedCall & { readOnly: boolean },
 ): Promise<Volume> {
-  const { readOnly, signal } = options;
+  const { readOnly, signal, request } = options;
   return heldWith(
     context,
     volume,
@@ -66,6 +67,7 @@ export async function copyVolume(
         {
           readOnly,
           sourceId: volume.id,
+          ...(request === undefined ? {} : { request }),
           // As after a power failure, where a guest writes to it: the copy has a journal to be replayed.
           ...(live !== undefined || volume.record.unclean ? { unclean: true } : {}),
         },

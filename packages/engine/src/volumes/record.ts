@@ -23,6 +23,8 @@ export interface VolumeRecord {
   generation: number;
   /** Its file system may have a journal to be replayed, or has not grown to its disk: a guest has to write to it before others read. */
   unclean?: true;
+  /** The request with an idempotency key that it was made for. */
+  request?: string;
 }
 
 /** A volume of an instance, in the instance's record. */

@@ -83,7 +83,7 @@ export class VolumeRoom {
   /** `fill` makes its disk what it is to be, in its directory; whatever fails, nothing is left. */
   async create(
     options: CreateVolumeOptions,
-    more: Partial<Pick<VolumeRecord, 'readOnly' | 'sourceId' | 'unclean'>> = {},
+    more: Partial<Pick<VolumeRecord, 'readOnly' | 'sourceId' | 'unclean' | 'request'>> = {},
     fill: (volume: Volume) => Promise<unknown> = (volume) =>
       this.#context.disks.create(volume.dir, volume.record.bytes),
   ): Promise<Volume> {

@@ -2,11 +2,21 @@ import { stat } from 'node:fs/promises';
 import { VivError } from '@vivarium/model';
 import { type AcceleratorVerdict, probeAccelerator } from '../../host/accelerator.ts';
 import { findQemu, type QemuInfo } from '../../host/qemu.ts';
-import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec, SavedState } from '../driver.ts';
+import type {
+  Capabilities,
+  DormantPorts,
+  DormantSpec,
+  Driver,
+  ExitRecord,
+  Machine,
+  MachineSpec,
+  SavedState,
+} from '../driver.ts';
 import { adopt } from './adopt.ts';
 import { type Accelerator, cpuModel } from './command-line.ts';
 import { shimDigests } from './digests.ts';
 import { launch } from './launch.ts';
+import { dormantPorts } from './ports.ts';
 import type { ReadMemory } from './save.ts';
 import { checkSpec, maxCpus } from './spec.ts';
 
@@ -42,6 +52,7 @@ export class QemuDriver implements Driver {
       diskGrowLive: true,
       volumes: true,
       save: true,
+      holdPorts: true,
       networks: ['user', 'none'],
       maxCpus,
     };
@@ -70,6 +81,10 @@ export class QemuDriver implements Driver {
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
     return adopt(dir, { digests: shimDigests(this.#options.shimPath), readMemory: this.#readMemory });
+  }
+
+  dormantPorts(dir: string, spec: DormantSpec): Promise<DormantPorts> {
+    return dormantPorts(this.#options.shimPath, dir, spec);
   }
 
   get #readMemory(): ReadMemory {

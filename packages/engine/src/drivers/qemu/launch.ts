@@ -123,6 +123,7 @@ function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext, fro
       guest_port: port.guestPort,
       binding: port.binding,
     })),
+    hold_ports: spec.holdPorts === true,
     remove: Object.values(sockets),
     detached: spec.detached,
     ...(from ? { incoming: path.resolve(from.dir, stateFiles.devices) } : {}),

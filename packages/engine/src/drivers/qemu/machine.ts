@@ -9,9 +9,13 @@ import type {
   ExitRecord,
   LayerMerge,
   Machine,
+  MachineLimits,
   MachineRecord,
   MachineSaver,
   MachineStatus,
+  MachineThrottler,
+  PortHolder,
+  PortTraffic,
   ProcessIdentity,
   SavedStateManifest,
   SaveTarget,
@@ -23,11 +27,13 @@ import { addLayer, topLayer, topNode } from './disk-layers.ts';
 import { mergeLayers, settleMerge } from './disk-merge.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { placeMemory, type SavedShape } from './memory.ts';
+import { holdPorts, traffic } from './ports.ts';
 import { QmpClient } from './qmp.ts';
 import { removeSockets } from './record.ts';
 import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
+import { throttle } from './throttle.ts';
 import { connectUnix, connectUnixForMuch, isNotListening } from './unix-socket.ts';
 import { pluggedVolumes, plugVolume, unplugVolume } from './volumes.ts';
 
@@ -47,7 +53,15 @@ export interface Particulars extends SavingMeans {
 
 /** A machine whose VMM is a QEMU below a shim. */
 export class QemuMachine
-  implements Machine, DiskGrower, DiskLayerer, DiskMerger, MachineSaver, VolumePlugger
+  implements
+    Machine,
+    DiskGrower,
+    DiskLayerer,
+    DiskMerger,
+    MachineSaver,
+    MachineThrottler,
+    PortHolder,
+    VolumePlugger
 {
   readonly record: MachineRecord;
   /** Of a machine that was let go of, it never settles. */
@@ -143,6 +157,22 @@ export class QemuMachine
         this.#shim.request(method, params, timeoutMs),
     };
     return this.#watch.hold(() => saveMachine(saveable, target));
+  }
+
+  throttle(limits: MachineLimits): Promise<void> {
+    return throttle(this.#execute, this.#shim, limits);
+  }
+
+  traffic(): Promise<PortTraffic[]> {
+    return traffic(this.#shim);
+  }
+
+  holdPorts(options: { keep: boolean; holdMs: number }): Promise<PortTraffic[]> {
+    return holdPorts(this.#shim, options);
+  }
+
+  async releasePorts(): Promise<void> {
+    await this.#shim.request('ports_release');
   }
 
   kill(): Promise<ExitRecord> {

@@ -1,6 +1,15 @@
 import { VivError } from '@vivarium/model';
 import { goneMeanwhile } from '../../saved-states/check.ts';
-import type { Capabilities, Driver, ExitRecord, Machine, MachineSpec, SavedState } from '../driver.ts';
+import type {
+  Capabilities,
+  DormantPorts,
+  DormantSpec,
+  Driver,
+  ExitRecord,
+  Machine,
+  MachineSpec,
+  SavedState,
+} from '../driver.ts';
 import { injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
 import { bootGuest, meetFault, never, passing, SimulatedMachine } from './machine.ts';
@@ -27,6 +36,7 @@ export class SimulatedDriver implements Driver {
       diskGrowLive: true,
       volumes: true,
       save: true,
+      holdPorts: true,
       networks: ['user', 'none'],
       maxCpus: 16,
     };
@@ -95,5 +105,10 @@ export class SimulatedDriver implements Driver {
     if (vmm.exit === undefined)
       await meetFault(this.#host, vmm, 'adopt', { patienceMs: this.#host.answerMs });
     return vmm.exit ?? new SimulatedMachine(this.#host, vmm, this.#process);
+  }
+
+  async dormantPorts(dir: string, spec: DormantSpec): Promise<DormantPorts> {
+    if (this.#process.killed) return never;
+    return this.#host.ports.dormant(dir, spec);
   }
 }

@@ -17,6 +17,8 @@ export interface SimulatedHostOptions {
   logs?: 'files' | 'none';
   /** Milliseconds after which a VMM that doesn't answer has failed. Default 2000. */
   answerMs?: number;
+  /** Milliseconds since 1970, for how long ago a connection has ended. Default the host's clock. */
+  now?: () => number;
 }
 
 /** Above any pid Linux gives (2^22), so that a simulated pid is never a real process. */
@@ -28,7 +30,7 @@ const firstPid = 5_000_000;
  */
 export class SimulatedHost {
   readonly faults = new Faults();
-  readonly ports = new SimulatedPorts();
+  readonly ports: SimulatedPorts;
   readonly answerMs: number;
   readonly bootId = randomUUID();
   /** Told of every guest before anybody speaks to it: for faults inside of one that is not there yet. */
@@ -40,6 +42,7 @@ export class SimulatedHost {
 
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
+    this.ports = new SimulatedPorts(options.now);
     this.answerMs = options.answerMs ?? 2000;
   }
 
@@ -52,7 +55,7 @@ export class SimulatedHost {
       });
     }
     for (const disk of spec.disks) if (disk.unit !== undefined) this.lockVolume(disk);
-    const ports = this.ports.bind(spec.publish);
+    const ports = this.ports.bind(spec.publish, spec);
     const identity = () => ({
       pid: this.#nextPid,
       startTime: this.#nextPid++ - firstPid,
@@ -76,7 +79,7 @@ export class SimulatedHost {
       makeGuest: this.#options.makeGuest ?? ((hardware, memory) => this.#makeGuest(hardware, memory)),
       log: (name, data) => logs?.append(name, data),
       ended: () => {
-        this.ports.release(ports);
+        this.ports.release(spec.dir);
         this.#guests.delete(spec.dir);
       },
     });
@@ -151,10 +154,12 @@ export class SimulatedHost {
       if (vmm.spec.detached) vmm.disconnect();
       else vmm.end({ signal: 'SIGKILL' });
     }
+    this.ports.forgetListeners();
   }
 
   /** The host reboots: every VMM is gone and nobody saw it go. */
   reboot(): void {
     for (const vmm of this.alive()) vmm.end({ unobserved: true });
+    this.ports.loseAll();
   }
 }

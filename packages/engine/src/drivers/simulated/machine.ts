@@ -6,9 +6,13 @@ import type {
   DiskLayerer,
   ExitRecord,
   Machine,
+  MachineLimits,
   MachineRecord,
   MachineSaver,
   MachineStatus,
+  MachineThrottler,
+  PortHolder,
+  PortTraffic,
   SavedStateManifest,
   SaveTarget,
   VolumeDisk,
@@ -27,7 +31,9 @@ export interface DriverProcess {
 export const never = new Promise<never>(() => undefined);
 
 /** One driver's handle of a simulated machine. */
-export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, MachineSaver, VolumePlugger {
+export class SimulatedMachine
+  implements Machine, DiskGrower, DiskLayerer, MachineSaver, MachineThrottler, PortHolder, VolumePlugger
+{
   readonly #host: SimulatedHost;
   readonly #vmm: SimulatedVmm;
   readonly #process: DriverProcess;
@@ -125,6 +131,26 @@ export class SimulatedMachine implements Machine, DiskGrower, DiskLayerer, Machi
   async topLayer(serial: string): Promise<string> {
     await this.#order('top-layer');
     return this.#vmm.topLayer(serial);
+  }
+
+  async throttle(limits: MachineLimits): Promise<void> {
+    await this.#order('status');
+    this.#vmm.limits = limits;
+  }
+
+  async traffic(): Promise<PortTraffic[]> {
+    await this.#order('status');
+    return this.#host.ports.traffic(this.#vmm.spec.dir);
+  }
+
+  async holdPorts({ keep }: { keep: boolean }): Promise<PortTraffic[]> {
+    await this.#order('status');
+    return this.#host.ports.hold(this.#vmm.spec.dir, keep);
+  }
+
+  async releasePorts(): Promise<void> {
+    await this.#order('status');
+    this.#host.ports.letThrough(this.#vmm.spec.dir);
   }
 
   /** Tells of nothing but the end meanwhile: a save's pause is no pause of the VM. */

@@ -1,4 +1,4 @@
-import type { Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
+import type { DormantPorts, Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
 import type { SimulatedDriver } from './driver.ts';
 import { never } from './machine.ts';
 
@@ -38,6 +38,10 @@ export class MortalDriver implements Driver {
       const found = await this.#driver.adopt(dir);
       return found && 'record' in found ? this.#wrap(found) : found;
     });
+  }
+
+  dormantPorts(...args: Parameters<SimulatedDriver['dormantPorts']>): Promise<DormantPorts> {
+    return this.#whileAlive(() => this.#driver.dormantPorts(...args));
   }
 
   /** The dead ask nothing, and hear no answer to what they asked alive. */

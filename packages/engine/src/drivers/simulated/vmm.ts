@@ -1,6 +1,14 @@
 import { Duplex } from 'node:stream';
 import { VivError } from '@vivarium/model';
-import type { Channel, DiskSpec, ExitRecord, MachineRecord, MachineSpec, MachineStatus } from '../driver.ts';
+import type {
+  Channel,
+  DiskSpec,
+  ExitRecord,
+  MachineLimits,
+  MachineRecord,
+  MachineSpec,
+  MachineStatus,
+} from '../driver.ts';
 import { GatedChannel } from './gate.ts';
 import type { Hardware, InProcessGuest, MakeGuest } from './hardware.ts';
 
@@ -19,6 +27,8 @@ const consoleBacklog = 1024 * 1024;
 export class SimulatedVmm {
   readonly spec: MachineSpec;
   readonly record: MachineRecord;
+  /** As they were set last; a simulated machine is as fast as ever. */
+  limits: MachineLimits | undefined;
   readonly #surroundings: Surroundings;
   readonly #exited = Promise.withResolvers<ExitRecord>();
   readonly #listeners = new Set<(status: MachineStatus) => void>();

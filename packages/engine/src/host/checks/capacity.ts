@@ -1,6 +1,7 @@
 import { access, readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize } from '@vivarium/model';
+import { Cgroups } from '../cgroups/index.ts';
 import type { HostCheck } from '../doctor.ts';
 
 /** An image, its root disk and some logs fit into it. */
@@ -52,26 +53,21 @@ export async function checkMemory(): Promise<HostCheck> {
   return { name: 'memory', status: 'warning', message, hint: 'Stop something, or give VMs less memory.' };
 }
 
-/**
- * VMs are not put into cgroups of their own: this says only what a limit around the whole of Vivarium (a container, a
- * systemd unit) would be made of.
- */
-export async function checkCgroups(root = '/sys/fs/cgroup'): Promise<HostCheck> {
+/** Who keeps limits of CPU and memory that are asked for VMs. Disks and published ports have throttles of our own. */
+export async function checkCgroups(cgroups = new Cgroups()): Promise<HostCheck> {
   const name = 'cgroups';
-  const controllers = await readIfThere(path.join(root, 'cgroup.controllers'));
-  if (controllers !== undefined) {
-    return { name, status: 'ok', message: `cgroup v2 with ${controllers.trim() || 'no controllers'}` };
-  }
-  const hybrid = await readIfThere(path.join(root, 'unified', 'cgroup.controllers'));
-  const kind = hybrid === undefined ? 'cgroup v1 only' : 'a hybrid hierarchy, without usable v2 controllers';
-  return { name, status: 'ok', message: `This host has ${kind}; VMs run without limits of the host's` };
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
-  }
+  const survey = await cgroups.survey();
+  const message = survey
+    .map(
+      ({ controller, by, why }) =>
+        `${controller} limits ${by === 'none' ? `are not kept: ${why}` : `by ${by}`}`,
+    )
+    .join('; ');
+  if (survey.every(({ by }) => by !== 'none')) return { name, status: 'ok', message };
+  return {
+    name,
+    status: 'warning',
+    message,
+    hint: 'VMs run all the same. Under systemd: a unit with `Delegate=yes` and `DelegateSubgroup=daemon`.',
+  };
 }

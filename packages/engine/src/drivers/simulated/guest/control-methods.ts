@@ -6,6 +6,10 @@ import type { StartSpec } from './session.ts';
 import type { Method, MethodCall } from './simulated-guest.ts';
 
 const none = {};
+/** Sessions in one answer. */
+const mostListed = 10;
+/** Characters of a command line that a list shows. */
+const shownCharacters = 4096;
 
 /** The methods of the control port, by the names of docs/protocol.md. */
 export const controlMethods: Readonly<Record<string, Method | undefined>> = Object.assign(
@@ -88,11 +92,14 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       session.size = { rows: params.uint('rows'), cols: params.uint('cols') };
       return none;
     },
-    'exec.list': ({ system }) => ({
-      sessions: [...system.sessions.values()].map(({ spec, exit, process, orphaned }) => ({
+    'exec.list': ({ system, params }) => {
+      const from = (params.optionalUint('after') ?? -1) + 1;
+      const listed = [...system.sessions.values()].slice(from, from + mostListed);
+      const next = from + mostListed < system.sessions.size ? from + mostListed - 1 : undefined;
+      const sessions = listed.map(({ spec, exit, process, orphaned }) => ({
         execId: spec.start.execId,
         target: spec.start.target,
-        argv: [...spec.start.argv],
+        argv: shownArgv(spec.start.argv),
         running: exit === undefined,
         exit,
         pid: process?.pid ?? 0,
@@ -100,8 +107,9 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
         orphaned,
         stdout: { from: spec.stdout.base, to: spec.stdout.end },
         stderr: { from: spec.stderr.base, to: spec.stderr.end },
-      })),
-    }),
+      }));
+      return { sessions, next };
+    },
     'exec.read': readOutput,
     'exec.close': ({ system, params }) => {
       system.close(params.text('execId'));
@@ -203,3 +211,15 @@ function expectWorkload(system: GuestSystem, params: Fields): void {
 
 const unknownSignal = (params: Fields) =>
   new Refusal('invalid_request', `there is no signal ${params.text('signal')}`);
+
+/** One that is long is cut, and ends with an ellipsis. */
+function shownArgv(argv: readonly string[]): string[] {
+  let room = shownCharacters;
+  const shown: string[] = [];
+  for (const word of argv) {
+    if (word.length > room) return [...shown, `${word.slice(0, room)}…`];
+    room -= word.length;
+    shown.push(word);
+  }
+  return shown;
+}

@@ -1,0 +1,28 @@
+import { defineCommand } from '../command.ts';
+import { widthOf } from '../context.ts';
+import { allocationColumns, resourceColumns, resourceRows } from '../render/resources.ts';
+import { renderTable } from '../render/table.ts';
+
+export const command = defineCommand<{ json?: boolean }>({
+  arguments: '',
+  options(parser) {
+    parser.option('--json', 'print JSON');
+  },
+  notes: [
+    'GIVEN OUT of memory by use is what is not left: what VMs use, what those that run are expected to use beyond that, and whatever else ' +
+      'this host does. IN USE is the proportional set size of the VMM. `viv config show` has the factors.',
+  ],
+  examples: [['viv resources', 'how much of this host is given out, and to whom']],
+  async run(context, _args, flags) {
+    const resources = await (await context.vivarium()).resources.get();
+    if (flags.json) {
+      await context.printJson(resources);
+      return 0;
+    }
+    const options = { width: widthOf(context.stdout), style: context.style };
+    await context.print(renderTable(resourceColumns, resourceRows(resources), options));
+    if (resources.allocations.length > 0)
+      await context.print(`\n${renderTable(allocationColumns, resources.allocations, options)}`);
+    return 0;
+  },
+});

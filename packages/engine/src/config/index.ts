@@ -1,0 +1,2 @@
+export { type Config, fields } from './fields.ts';
+export { configFile, configOf, defaultConfig, readConfig } from './read.ts';

@@ -1,0 +1,2 @@
+export { Cgroups, type GroupEffect, type GroupLimits } from './groups.ts';
+export { type CgroupTree, hostTree } from './layout.ts';

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { configOf } from '../config/index.ts';
+import { Cgroups } from '../host/cgroups/index.ts';
+import { failure, House } from '../instances/fixtures/house.ts';
+import { boundlessGauge } from '../resources/gauge.ts';
+
+const limits = { diskBytesPerSecond: 2 ** 20, networkUpload: 125_000 };
+
+describe('limits of an instance', () => {
+  test('are kept by VMM and shim from its start on, and after a restart of the daemon', async () => {
+    await using house = await House.open();
+    const { id } = await house.engine.run('busybox', { limits });
+    const set = () => house.host.find(house.dir(id))?.limits;
+    const rates = {
+      diskBytesPerSecond: 2 ** 20,
+      diskRequestsPerSecond: 0,
+      networkDownload: 0,
+      networkUpload: 125_000,
+    };
+    assert.deepEqual(set(), rates);
+    await house.reopen();
+    const vm = await house.engine.get(id);
+    const { asked, effects } = await vm.limits.get();
+    assert.deepEqual(asked, limits);
+    assert.deepEqual(
+      effects.map(({ limit, value, by, automatic }) => [limit, value, by, automatic]),
+      [
+        ['diskBytesPerSecond', 2 ** 20, 'vmm', false],
+        ['networkUpload', 125_000, 'shim', false],
+      ],
+    );
+    assert.match(effects[1]?.why ?? '', /published ports/);
+    await vm.suspend();
+    assert.deepEqual((await vm.limits.get()).effects, []);
+    await vm.start();
+    assert.deepEqual(set(), rates, 'and by the VMM that goes on from saved memory');
+  });
+
+  test('change while it runs: what is not named stays, and 0 lifts', async () => {
+    await using house = await House.open();
+    const vm = await house.engine.run('busybox', { limits });
+    const set = () => house.host.find(house.dir(vm.id))?.limits;
+    await vm.limits.set({ diskBytesPerSecond: 2 ** 21 });
+    assert.deepEqual(vm.info.limits, { ...limits, diskBytesPerSecond: 2 ** 21 });
+    assert.equal(set()?.diskBytesPerSecond, 2 ** 21);
+    const lifted = await vm.limits.set({ diskBytesPerSecond: 0, networkUpload: 0 });
+    assert.deepEqual(lifted, { asked: {}, effects: [] });
+    assert.deepEqual([set()?.diskBytesPerSecond, set()?.networkUpload], [0, 0]);
+    assert.equal(vm.info.limits, undefined);
+    for (const wrong of [{ diskBytesPerSecond: 1 }, { cpus: -1 }, { cpuWeight: 1.5 }, { memoryBytes: 5 }])
+      assert.equal((await failure(vm.limits.set(wrong))).code, 'invalid_request');
+  });
+
+  test('that need the host are said not to be kept where it has nothing for them', async () => {
+    await using house = await House.open();
+    const vm = await house.engine.run('busybox', { limits: { cpus: 0.5 } });
+    const { effects } = await vm.limits.get();
+    assert.deepEqual(
+      effects.map(({ limit, by, why }) => [limit, by, why]),
+      [['cpus', 'none', 'its VMM is no process of this host']],
+    );
+  });
+
+  test('of the host are a cgroup, which goes with the VM', async () => {
+    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    try {
+      await mkdir(path.join(root, 'cpu'));
+      await writeFile(path.join(root, 'self'), '1:cpu:/\n');
+      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
+      await using house = await House.open('daemon', { cgroups });
+      const vm = await house.engine.run('busybox', { limits: { cpus: 0.25, memoryBytes: 2 ** 29 } });
+      const group = path.join(root, 'cpu', `vivarium-${vm.id}`);
+      assert.equal(await readFile(path.join(group, 'cpu.cfs_quota_us'), 'utf8'), '25000');
+      assert.equal(await readFile(path.join(group, 'cgroup.procs'), 'utf8'), String(vm.info.vmm?.pid));
+      const { effects } = await vm.limits.get();
+      assert.deepEqual(
+        effects.map(({ limit, by }) => [limit, by]),
+        [
+          ['cpus', 'cgroup-v1'],
+          ['memoryBytes', 'none'],
+        ],
+      );
+      await vm.limits.set({ cpus: 0 });
+      assert.equal(await readFile(path.join(group, 'cpu.cfs_quota_us'), 'utf8'), '-1');
+      // A real group's files go with it.
+      for (const file of await readdir(group)) await rm(path.join(group, file));
+      await vm.stop({ force: true });
+      assert.deepEqual(await readdir(path.join(root, 'cpu')), []);
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
+
+  test('are automatic where hypeman’s preset is chosen, and must fit', async () => {
+    const gauge = { ...boundlessGauge, cpus: 1, memoryBytes: 2 ** 34, diskBytes: async () => 2 ** 45 };
+    const config = configOf(
+      { resources: { preset: 'hypeman', network: { capacity: '80Mbps' }, diskIo: { capacity: '4MB/s' } } },
+      'test',
+    );
+    await using house = await House.open('daemon', { gauge, config });
+    const vm = await house.engine.run('busybox', { cpus: 1 });
+    const { effects } = await vm.limits.get();
+    assert.deepEqual(
+      effects.map(({ limit, value, automatic }) => [limit, value, automatic]),
+      [
+        // 4 vCPUs share 8 MB/s and 20 MB/s.
+        ['diskBytesPerSecond', 2 * 2 ** 20, true],
+        ['networkDownload', 5_000_000, true],
+        ['networkUpload', 5_000_000, true],
+      ],
+    );
+    const others = await Promise.allSettled(
+      Array.from({ length: 5 }, () => house.engine.run('busybox', { cpus: 1 })),
+    );
+    assert.equal(others.filter(({ status }) => status === 'fulfilled').length, 3);
+    const refused = await failure(vm.limits.set({ networkDownload: 6_000_000 }));
+    assert.deepEqual([refused.code, refused.details?.resource], ['insufficient_resources', 'network']);
+    assert.equal(vm.info.limits, undefined);
+  });
+});

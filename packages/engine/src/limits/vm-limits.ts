@@ -1,0 +1,39 @@
+import type { InstanceLimits, LimitsStatus, VmLimits } from '@vivarium/model';
+import type { Context } from '../instances/context.ts';
+import type { Instance } from '../instances/instance.ts';
+import { writeRecord } from '../store/record.ts';
+import { applyLimits, wantedLimits } from './apply.ts';
+import { checkLimits, mergeLimits } from './check.ts';
+
+/** Limits of one instance. */
+export class EngineVmLimits implements VmLimits {
+  readonly #context: Context;
+  readonly #instance: Instance;
+
+  constructor(context: Context, instance: Instance) {
+    this.#context = context;
+    this.#instance = instance;
+  }
+
+  async get(): Promise<LimitsStatus> {
+    const { machine, record, effects } = this.#instance;
+    return { asked: record.spec.limits ?? {}, effects: machine === undefined ? [] : [...effects] };
+  }
+
+  async set(limits: InstanceLimits): Promise<LimitsStatus> {
+    checkLimits(limits);
+    const { admission, journal } = this.#context;
+    const instance = this.#instance;
+    const before = wantedLimits(this.#context, instance);
+    const { limits: old, ...spec } = instance.record.spec;
+    const merged = mergeLimits(old, limits);
+    const next = { ...spec, ...(merged === undefined ? {} : { limits: merged }) };
+    admission.judgeChange(instance, next);
+    instance.change({ spec: next });
+    journal.save(instance.record);
+    await writeRecord(instance.dir, instance.record);
+    const { machine } = instance;
+    if (machine !== undefined) await applyLimits(this.#context, instance, machine, before);
+    return this.get();
+  }
+}

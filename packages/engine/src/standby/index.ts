@@ -1,0 +1,2 @@
+export { StandbyKeeper } from './keeper.ts';
+export { EngineVmStandby } from './vm-standby.ts';

@@ -1,0 +1,42 @@
+import { type AutoStandbyPolicy, type StandbyUse, VivError } from '@vivarium/model';
+import { isPortHolder, type PortTraffic } from '../drivers/driver.ts';
+import { rootSession } from '../instances/exec.ts';
+import type { Instance } from '../instances/instance.ts';
+import { qualifying } from './policy.ts';
+
+/** Milliseconds the agent has to list its sessions. */
+const answerMs = 5000;
+
+/** What was found by asking shim and guest. */
+export interface Sight {
+  uses: StandbyUse[];
+  /** Milliseconds since the last connection that counts; undefined where there was none. */
+  quietMs: number | undefined;
+}
+
+/** What nobody tells of by himself: connections to published ports, and commands that go on with nobody attached. */
+export async function look(instance: Instance, policy: AutoStandbyPolicy): Promise<Sight> {
+  const traffic = qualifying(await trafficOf(instance), policy);
+  const connections = openIn(traffic);
+  const sessions = await runningSessions(instance);
+  const uses: StandbyUse[] = [];
+  if (connections > 0) uses.push({ kind: 'connection', count: connections });
+  if (sessions > 0) uses.push({ kind: 'session', count: sessions });
+  const quiet = traffic.map(({ quietMs }) => quietMs);
+  return { uses, quietMs: quiet.length === 0 ? undefined : Math.min(...quiet) };
+}
+
+export const openIn = (traffic: readonly PortTraffic[]): number =>
+  traffic.reduce((count, { open }) => count + open, 0);
+
+export async function trafficOf({ machine, record }: Instance): Promise<PortTraffic[]> {
+  return machine !== undefined && record.ports.length > 0 && isPortHolder(machine) ? machine.traffic() : [];
+}
+
+/** Commands somebody has started, attached to or not. The image's own process is what the VM is for, and not a use of it. */
+async function runningSessions({ guest, record }: Instance): Promise<number> {
+  if (guest === undefined)
+    throw new VivError('agent_unreachable', `The agent of ${record.name} does not answer`);
+  const sessions = await guest.sessions(AbortSignal.timeout(answerMs));
+  return sessions.filter(({ running, execId }) => running && execId !== rootSession).length;
+}

@@ -1,0 +1,367 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { AutoStandbyPolicy, CreateOptions } from '@vivarium/model';
+import { failure, House } from '../instances/fixtures/house.ts';
+import { HandClock } from '../pools/fixtures/hand-clock.ts';
+import { boundlessGauge } from '../resources/gauge.ts';
+import type { EngineVm } from '../vm.ts';
+
+const policy: AutoStandbyPolicy = { enabled: true, idleTimeoutMs: 60_000 };
+
+async function standbyHouse(more: Parameters<typeof House.open>[1] = {}) {
+  const clock = new HandClock();
+  return { house: await House.open('daemon', { poolClock: clock, now: () => clock.now(), ...more }), clock };
+}
+
+const web = (house: House, more: Partial<CreateOptions> = {}): PromiseLike<EngineVm> =>
+  house.engine.run('busybox', { autoStandby: policy, ports: [{ guestPort: 80 }], ...more });
+
+const portOf = (vm: EngineVm): number => vm.info.ports[0]?.hostPort ?? 0;
+
+/** Until what was begun by a turn of the clock has been done. */
+async function settled(vm: EngineVm): Promise<void> {
+  for (;;) {
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    if (vm.info.operation === undefined) return;
+  }
+}
+
+async function passes(clock: HandClock, vm: EngineVm, milliseconds: number): Promise<string> {
+  clock.advance(milliseconds);
+  await settled(vm);
+  return vm.info.state;
+}
+
+async function events(house: House, type: string): Promise<Record<string, unknown>[]> {
+  const found: Record<string, unknown>[] = [];
+  const last = house.engine.lastEvent;
+  for await (const event of house.engine.events({ since: 0 })) {
+    if (event.type === type) found.push(event.data);
+    if (event.seq >= last) break;
+  }
+  return found;
+}
+
+describe('an instance with a standby policy', () => {
+  test('is suspended once it has been idle for long enough, and says when that is', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const before = await vm.standby.status();
+    assert.deepEqual([before.status, before.reason], ['idle_countdown', 'idle_timeout_not_elapsed']);
+    assert.equal(Date.parse(before.nextStandbyAt ?? '') - clock.now(), 60_000);
+    assert.equal(await passes(clock, vm, 59_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+    const after = await vm.standby.status();
+    assert.deepEqual([after.eligible, after.reason], [false, 'instance_not_running']);
+    assert.equal(house.host.alive().length, 0);
+  });
+
+  test('is not while a command runs in it, attached to or not, and its time begins when that ends', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const session = await vm.openExec(['cat'], { stdin: 'open-stream' });
+    assert.equal(await passes(clock, vm, 200_000), 'Running');
+    assert.deepEqual((await vm.standby.status()).uses, [{ kind: 'exec', count: 1 }]);
+    assert.equal((await vm.standby.status()).status, 'active');
+    // Nobody holds it any more, and it goes on in the guest.
+    session.detach();
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    assert.deepEqual((await vm.standby.status()).uses, [{ kind: 'session', count: 1 }]);
+    await passes(clock, vm, 10_000);
+    const again = await vm.resumeExec(session.execId);
+    await again.end();
+    await again.exit;
+    await again.close();
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 59_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+  });
+
+  test('is not while a connection to a published port is open, and its time begins when that has ended', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const connection = house.host.ports.connect(portOf(vm));
+    assert.equal(await passes(clock, vm, 300_000), 'Running');
+    const status = await vm.standby.status();
+    assert.deepEqual(
+      [status.status, status.reason, status.connections],
+      ['active', 'active_inbound_connections', 1],
+    );
+    house.host.ports.close(connection);
+    assert.equal(await passes(clock, vm, 10_000), 'Running');
+    assert.equal(await passes(clock, vm, 49_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+  });
+
+  test('counts connections that were gone before anybody looked', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    await passes(clock, vm, 40_000);
+    house.host.ports.close(house.host.ports.connect(portOf(vm)));
+    assert.equal(await passes(clock, vm, 20_000), 'Running');
+    assert.equal(await passes(clock, vm, 39_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+  });
+
+  test('does not count what its policy ignores', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const ignoring = { ...policy, ignoreSourceCidrs: ['10.1.0.0/16'], ignoreDestinationPorts: [90] };
+    const vm = await web(house, { autoStandby: ignoring, ports: [{ guestPort: 80 }, { guestPort: 90 }] });
+    const probe = house.host.ports.connect(portOf(vm), '10.1.2.3');
+    const metrics = house.host.ports.connect(vm.info.ports[1]?.hostPort ?? 0);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    assert.deepEqual([probe.state, metrics.state], ['closed', 'closed']);
+  });
+
+  test('is not while a tunnel, a console or a copy is open', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const console = await vm.console();
+    assert.equal(await passes(clock, vm, 100_000), 'Running');
+    console.destroy();
+    await settled(vm);
+    const archive = vm.files.getArchive('/')[Symbol.asyncIterator]();
+    await archive.next();
+    assert.equal(await passes(clock, vm, 100_000), 'Running');
+    assert.deepEqual((await vm.standby.status()).uses, [{ kind: 'files', count: 1 }]);
+    await archive.return?.();
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
+  test('is not while it computes more than it may', async () => {
+    let nanos = 0;
+    const gauge = { ...boundlessGauge, cpuNanos: async () => nanos };
+    const { house, clock } = await standbyHouse({ gauge });
+    await using _house = house;
+    const vm = await web(house, { autoStandby: { ...policy, cpuBelow: 0.1 } });
+    await settled(vm);
+    nanos += 30e9;
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    nanos += 3e9;
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
+  test('goes on where somebody comes while it is being suspended', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const reached = Promise.withResolvers<void>();
+    house.host.faults.inject('save.memory', { effect: 'delay', milliseconds: 50 });
+    const poll = setInterval(() => vm.info.state === 'Suspending' && reached.resolve(), 1);
+    clock.advance(60_000);
+    await reached.promise;
+    clearInterval(poll);
+    const waiting = house.host.ports.connect(portOf(vm));
+    assert.equal(waiting.state, 'waiting');
+    assert.equal((await vm.exec(['echo', 'there'])).stdout, 'there\n');
+    assert.equal(vm.info.state, 'Running');
+    assert.equal(waiting.state, 'open', 'and nobody who came to a port was sent away');
+    assert.deepEqual(await events(house, 'waking'), [], 'it never slept');
+  });
+
+  test('stays awake for a whole timeout after a hold, which a sleeping one refuses', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    await passes(clock, vm, 50_000);
+    const { holdUntil } = await vm.standby.hold();
+    assert.equal(Date.parse(holdUntil ?? '') - clock.now(), 60_000);
+    assert.equal(await passes(clock, vm, 59_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+    assert.equal((await failure(vm.standby.hold())).code, 'conflict');
+  });
+
+  test('follows a change of its policy at once', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house, { autoStandby: undefined });
+    assert.equal((await vm.standby.status()).reason, 'policy_missing');
+    assert.equal(await passes(clock, vm, 1_000_000), 'Running');
+    await vm.standby.set({ policy });
+    await vm.standby.set({ policy: { ...policy, enabled: false } });
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    assert.equal((await vm.standby.status()).reason, 'policy_disabled');
+    await vm.standby.set({ policy: { ...policy, idleTimeoutMs: 5000 } });
+    assert.equal(await passes(clock, vm, 5000), 'Suspended');
+    for (const wrong of [
+      { idleTimeoutMs: 10 },
+      { ignoreSourceCidrs: ['10.0.0.0/40'] },
+      { ignoreDestinationPorts: [0] },
+      { cpuBelow: 0 },
+    ])
+      assert.equal(
+        (await failure(vm.standby.set({ policy: { enabled: true, ...wrong } }))).code,
+        'invalid_request',
+      );
+  });
+
+  test('counts anew after a restart of the daemon', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const { id } = await web(house);
+    clock.advance(59_000);
+    await house.reopen();
+    const vm = await house.engine.get(id);
+    assert.equal(await passes(clock, vm, 59_999), 'Running');
+    assert.equal(await passes(clock, vm, 1), 'Suspended');
+  });
+
+  test('tells why where it can not be suspended, and is tried again', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    house.host.faults.inject('save.devices', { effect: 'error' });
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    assert.match(String((await events(house, 'warning')).at(-1)?.message), /idle and could not be suspended/);
+    assert.equal((await vm.standby.status()).status, 'error');
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+});
+
+describe('an instance that sleeps', () => {
+  async function asleep(more: Partial<CreateOptions> = {}) {
+    const { house, clock } = await standbyHouse();
+    const vm = await web(house, more);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    return { house, clock, vm };
+  }
+
+  test('is woken by a connection to its port, which is neither refused nor lost', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    const connections = Array.from({ length: 30 }, () => house.host.ports.connect(portOf(vm)));
+    assert.ok(connections.every(({ state }) => state === 'waiting'));
+    await vm.waitFor('Running');
+    await settled(vm);
+    assert.ok(connections.every(({ state }) => state === 'open'));
+    assert.deepEqual(await events(house, 'waking'), [{ by: 'connection' }], 'once');
+  });
+
+  test('is woken by an exec, by files and by a tunnel; once by many', async () => {
+    const { house, clock, vm } = await asleep();
+    await using _house = house;
+    const outputs = await Promise.all(Array.from({ length: 10 }, () => vm.exec(['echo', 'up'])));
+    assert.ok(outputs.every(({ stdout }) => stdout === 'up\n'));
+    assert.deepEqual(await events(house, 'waking'), [{ by: 'exec' }]);
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    await vm.files.stat('/');
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    (await vm.connect(80)).on('error', () => undefined).destroy();
+    assert.equal(vm.info.state, 'Running');
+  });
+
+  test('is not woken by who only looks', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    assert.equal((await failure(vm.console())).code, 'invalid_state');
+    assert.equal((await failure(vm.stats())).code, 'invalid_state');
+    assert.equal(vm.info.state, 'Suspended');
+  });
+
+  test('is woken after a restart of the daemon, also by who came while there was none', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    const port = portOf(vm);
+    await house.kill();
+    const connection = house.host.ports.connect(port);
+    assert.equal(connection.state, 'waiting');
+    await house.open();
+    const again = await house.engine.get(vm.id);
+    await again.waitFor('Running');
+    await settled(again);
+    assert.equal(connection.state, 'open');
+  });
+
+  test('is woken after a reboot of the host', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    const port = portOf(vm);
+    await house.kill();
+    house.host.reboot();
+    assert.throws(() => house.host.ports.connect(port));
+    await house.open();
+    const again = await house.engine.get(vm.id);
+    await settled(again);
+    const connection = house.host.ports.connect(port);
+    await again.waitFor('Running');
+    await settled(again);
+    assert.equal(connection.state, 'open');
+  });
+
+  test('closes who waits where it can not be woken, tells of it, and is tried anew by the next', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    house.host.faults.inject('launch.before-spawn', { effect: 'error' });
+    const connection = house.host.ports.connect(portOf(vm));
+    await settled(vm);
+    assert.equal(connection.state, 'closed');
+    assert.equal(vm.info.state, 'Suspended');
+    assert.equal((await events(house, 'wake-failed')).length, 1);
+    house.host.faults.inject('restore.load', { effect: 'crash' });
+    const second = house.host.ports.connect(portOf(vm));
+    await settled(vm);
+    assert.equal(second.state, 'closed');
+    const third = house.host.ports.connect(portOf(vm));
+    await vm.waitFor('Running');
+    await settled(vm);
+    assert.equal(third.state, 'open');
+  });
+
+  test('gives its ports up when it is stopped for good', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    assert.deepEqual(house.host.ports.dormantDirs, [house.dir(vm.id)]);
+    await vm.discard();
+    await settled(vm);
+    assert.deepEqual(house.host.ports.dormantDirs, []);
+    assert.throws(() => house.host.ports.connect(portOf(vm)));
+  });
+
+  test('gives its ports up when it is deleted', async () => {
+    const { house, vm } = await asleep();
+    await using _house = house;
+    await vm.delete();
+    await settled(vm);
+    assert.deepEqual(house.host.ports.dormantDirs, []);
+  });
+});
+
+describe('the wake policy', () => {
+  test('leaves one that somebody has suspended alone, unless it says always', async () => {
+    const { house } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    await vm.suspend();
+    assert.equal((await failure(vm.exec(['true']))).code, 'invalid_state');
+    assert.throws(() => house.host.ports.connect(portOf(vm)), 'its ports are closed');
+    await vm.standby.set({ wake: 'always' });
+    await settled(vm);
+    const connection = house.host.ports.connect(portOf(vm));
+    await vm.waitFor('Running');
+    await settled(vm);
+    assert.equal(connection.state, 'open');
+    await vm.suspend();
+    assert.equal((await vm.exec(['echo', 'up'])).stdout, 'up\n');
+  });
+
+  test('has nothing wake one that is never to be woken', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house, { wake: 'never' });
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    assert.throws(() => house.host.ports.connect(portOf(vm)));
+    assert.equal((await failure(vm.exec(['true']))).code, 'invalid_state');
+    await vm.start();
+    assert.equal((await failure(vm.standby.set({ wake: 'sometimes' as never }))).code, 'invalid_request');
+  });
+});

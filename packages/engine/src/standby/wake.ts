@@ -1,0 +1,108 @@
+import type { Duplex } from 'node:stream';
+import { abortReason, isVivError } from '@vivarium/model';
+import type { GuestExecConnection } from '../guest/guest.ts';
+import type { Context } from '../instances/context.ts';
+import type { Instance } from '../instances/instance.ts';
+import { startInstance } from '../instances/start.ts';
+import { mayWake } from './policy.ts';
+import type { UseKind } from './uses.ts';
+
+/**
+ * Returns once the instance is awake, where it sleeps and use may wake it; at once where it does not or may not. One that is just being
+ * suspended for being idle is not, any more. However many come at once, it is started once.
+ *
+ * @throws VivError what the start throws, or the signal's reason.
+ */
+export async function awake(
+  context: Context,
+  instance: Instance,
+  by: UseKind,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const { operation, state } = instance;
+    if (operation?.action === 'suspend') {
+      if (operation.yields) operation.interrupt('use of the instance');
+      await orAborted(operation.ended, signal);
+      continue;
+    }
+    const sleeps = state === 'Suspended' && mayWake(instance);
+    if (!sleeps && !(state === 'Restoring' && operation?.action === 'start')) return;
+    if (sleeps && operation === undefined) instance.emit('waking', { by });
+    try {
+      await startInstance(context, instance, { signal });
+      return;
+    } catch (error) {
+      if (!isVivError(error, 'busy')) throw error;
+      await orAborted(instance.operation?.ended, signal);
+    }
+  }
+}
+
+async function orAborted(promise: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise;
+  if (signal.aborted) throw abortReason(signal);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(abortReason(signal));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** Does something with an instance that is awake, and counts as a use of it meanwhile. */
+export async function using<T>(
+  context: Context,
+  instance: Instance,
+  kind: UseKind,
+  work: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  using _use = instance.uses.begin(kind);
+  await awake(context, instance, kind, signal);
+  return await work();
+}
+
+/** Opens a session, which counts as a use until its command has ended or it was let go of. */
+export async function usingSession<T extends GuestExecConnection>(
+  context: Context,
+  instance: Instance,
+  kind: 'exec' | 'attach',
+  open: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const use = instance.uses.begin(kind);
+  const end = () => use[Symbol.dispose]();
+  try {
+    await awake(context, instance, kind, signal);
+    const session = await open();
+    session.exit.then(end, end);
+    return session;
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+/** Opens a stream, which counts as a use until it is closed. A console wakes nobody: who looks does not touch. */
+export async function usingStream(
+  context: Context,
+  instance: Instance,
+  kind: 'tunnel' | 'console',
+  open: () => Promise<Duplex>,
+  signal?: AbortSignal,
+): Promise<Duplex> {
+  const use = instance.uses.begin(kind);
+  try {
+    if (kind === 'tunnel') await awake(context, instance, kind, signal);
+    const stream = await open();
+    stream.once('close', () => use[Symbol.dispose]());
+    if (stream.destroyed) use[Symbol.dispose]();
+    return stream;
+  } catch (error) {
+    use[Symbol.dispose]();
+    throw error;
+  }
+}
