@@ -15,7 +15,7 @@ describe('the inside of a real VM, through the SDK,', () => {
   after(() => daemon?.[Symbol.asyncDispose]());
 
   test('has ports that are reached here without being published', async () => {
-    const server = await vm.sessions.start(['nc', '-lk', '-p', '7000', '-e', 'cat']);
+    const server = await vm.sessions.start(['nc', '-ll', '-p', '7000', '-e', 'cat']);
     await using forward = await vm.forward(7000);
     const say = async (text: string): Promise<string> => {
       const socket = connect(forward.hostPort, '127.0.0.1').setEncoding('utf8');

@@ -26,7 +26,19 @@ export const capabilities: Handler = async ({ house, engine }): Promise<Capabili
     ],
     images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
     network: { model: 'nat', guest_to_guest: false },
-    features: ['instances', 'images', 'exec', 'logs', 'events', 'sessions', 'console', 'tunnel', ...saved],
+    features: [
+      'instances',
+      'images',
+      'exec',
+      'logs',
+      'events',
+      'sessions',
+      'files',
+      'console',
+      'tunnel',
+      ...saved,
+      ...(save ? ['snapshot-schedules'] : []),
+    ],
     driver: engine.capabilities(),
   };
 };
