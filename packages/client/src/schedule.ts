@@ -1,6 +1,7 @@
 import type { SnapshotSchedule } from '@vivarium/api';
 import { scheduleFromWire, scheduleRequestToWire } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   isVivError,
   type SnapshotScheduleInfo,
   type SnapshotScheduleOptions,
@@ -18,8 +19,8 @@ export class RemoteSchedule implements VmSnapshotSchedule {
     this.#id = id;
   }
 
-  async get(): Promise<SnapshotScheduleInfo | undefined> {
-    const send = { params: { id: this.#id } };
+  async get({ signal }: AskOptions = {}): Promise<SnapshotScheduleInfo | undefined> {
+    const send = { params: { id: this.#id }, signal };
     try {
       const { value } = await this.#transport.json<SnapshotSchedule>('getSnapshotSchedule', send);
       return scheduleFromWire(value);
@@ -31,14 +32,14 @@ export class RemoteSchedule implements VmSnapshotSchedule {
     }
   }
 
-  async set(options: SnapshotScheduleOptions): Promise<SnapshotScheduleInfo> {
-    const send = { params: { id: this.#id }, json: scheduleRequestToWire(options) };
+  async set(options: SnapshotScheduleOptions, { signal }: AskOptions = {}): Promise<SnapshotScheduleInfo> {
+    const send = { params: { id: this.#id }, json: scheduleRequestToWire(options), signal };
     return scheduleFromWire(
       (await this.#transport.json<SnapshotSchedule>('setSnapshotSchedule', send)).value,
     );
   }
 
-  async remove(): Promise<void> {
-    await this.#transport.json('deleteSnapshotSchedule', { params: { id: this.#id } });
+  async remove({ signal }: AskOptions = {}): Promise<void> {
+    await this.#transport.json('deleteSnapshotSchedule', { params: { id: this.#id }, signal });
   }
 }

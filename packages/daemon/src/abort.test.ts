@@ -155,6 +155,14 @@ const rooms: Record<string, { of(): object; calls: Calls }> = {
       remove: (call) => vm.snapshots.remove('x', call),
     },
   },
+  VmSnapshotSchedule: {
+    of: () => vm.snapshots.schedule,
+    calls: {
+      get: (call) => vm.snapshots.schedule.get(call),
+      set: (call) => vm.snapshots.schedule.set({ intervalMs: 3_600_000, retention: { maxCount: 1 } }, call),
+      remove: (call) => vm.snapshots.schedule.remove(call),
+    },
+  },
   Snapshots: {
     of: () => viv.snapshots,
     calls: {

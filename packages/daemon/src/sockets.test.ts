@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect as connectSocket, createServer, type Socket } from 'node:net';
+import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { connect } from '@vivarium/client';
@@ -172,6 +173,48 @@ test('the SDK’s commands outlive a restart of the daemon, with every byte once
   await reading;
   assert.equal(received, sent.join(''));
   assert.equal((await cat).exitCode, 0);
+});
+
+test('the SDK’s commands outlive lost connections and a restart between them, with every byte once', async () => {
+  const socket = path.join(house.home, 'relay.sock');
+  const open = new Set<Socket>();
+  const relay = createServer((near) => {
+    const far = connectSocket(house.daemon.socket);
+    open.add(near);
+    far.on('error', () => near.destroy());
+    near.on('error', () => far.destroy()).once('close', () => far.destroy());
+    near.pipe(far).pipe(near);
+  });
+  relay.listen(socket);
+  await once(relay, 'listening');
+  const viv = connect({ socket, autostart: false });
+  const cat = (await viv.get('sock')).exec(['cat'], { stdin: 'open-stream' });
+  let received = '';
+  const reading = (async () => {
+    for await (const { data } of cat) received += Buffer.from(data).toString();
+  })();
+  let sent = '';
+  for (let round = 0; round < 6; round++) {
+    const before = received.length;
+    for (let i = 0; i < 300; i++) {
+      sent += `line ${round}.${i}\n`;
+      void cat.write(`line ${round}.${i}\n`);
+    }
+    await until('some has come', () => received.length > before);
+    for (const one of open) one.destroy();
+    open.clear();
+    if (round !== 3) continue;
+    await house.daemon.close();
+    house.daemon = await serve(house.engine);
+  }
+  await until('all has come', () => received.length >= sent.length);
+  await cat.end();
+  await reading;
+  assert.equal(received, sent);
+  assert.equal((await cat).exitCode, 0);
+  await viv[Symbol.asyncDispose]();
+  for (const one of open) one.destroy();
+  relay.close();
 });
 
 test('a command ends with its VM, and its caller hears of it at once', async () => {

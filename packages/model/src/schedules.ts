@@ -1,4 +1,5 @@
 import type { ErrorRecord } from './errors.ts';
+import type { AskOptions } from './progress.ts';
 
 /** Which snapshots of a schedule stay; at least one of the two. The newest one always does. */
 export interface SnapshotRetention {
@@ -37,9 +38,9 @@ export interface SnapshotScheduleInfo extends SnapshotScheduleOptions {
 
 /** The schedule of one instance. It goes with the instance; the snapshots stay. */
 export interface VmSnapshotSchedule {
-  get(): Promise<SnapshotScheduleInfo | undefined>;
+  get(options?: AskOptions): Promise<SnapshotScheduleInfo | undefined>;
   /** Makes it or replaces it; the next one is taken an interval from now. Only its own snapshots are ever removed by it. */
-  set(options: SnapshotScheduleOptions): Promise<SnapshotScheduleInfo>;
+  set(options: SnapshotScheduleOptions, call?: AskOptions): Promise<SnapshotScheduleInfo>;
   /** Its snapshots stay. @throws VivError `not_found` where there is none. */
-  remove(): Promise<void>;
+  remove(options?: AskOptions): Promise<void>;
 }

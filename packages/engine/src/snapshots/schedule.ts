@@ -1,5 +1,7 @@
 import { createId } from '@paralleldrive/cuid2';
 import {
+  type AskOptions,
+  refuseAborted,
   type SnapshotScheduleInfo,
   type SnapshotScheduleOptions,
   VivError,
@@ -37,12 +39,14 @@ export class InstanceSchedule implements VmSnapshotSchedule {
     this.#changed = changed;
   }
 
-  async get(): Promise<SnapshotScheduleInfo | undefined> {
+  async get(options: AskOptions = {}): Promise<SnapshotScheduleInfo | undefined> {
+    refuseAborted(options);
     const { record } = this.#instance;
     return record.snapshotSchedule && scheduleInfo(record, record.snapshotSchedule);
   }
 
-  async set(options: SnapshotScheduleOptions): Promise<SnapshotScheduleInfo> {
+  async set(options: SnapshotScheduleOptions, call: AskOptions = {}): Promise<SnapshotScheduleInfo> {
+    refuseAborted(call);
     const asked = checkSchedule(options);
     const now = this.#context.clock.now();
     const at = new Date(now).toISOString();
@@ -58,7 +62,8 @@ export class InstanceSchedule implements VmSnapshotSchedule {
     return (await this.get()) as SnapshotScheduleInfo;
   }
 
-  async remove(): Promise<void> {
+  async remove(options: AskOptions = {}): Promise<void> {
+    refuseAborted(options);
     if (this.#instance.record.snapshotSchedule === undefined)
       throw new VivError('not_found', `${this.#instance.record.name} has no snapshot schedule`);
     await this.#change(() => undefined);
