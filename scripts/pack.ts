@@ -32,7 +32,8 @@ async function emit(): Promise<void> {
       outDir: emitted,
     },
     include: [path.join(root, 'packages/*/src')],
-    exclude: [path.join(root, '**/*.test.ts')],
+    // What only tests use is no part of what is published.
+    exclude: ['*.test.ts', 'testing/**', 'fixtures/**'].map((name) => path.join(root, 'packages/**', name)),
   };
   const file = path.join(out, 'tsconfig.json');
   await writeFile(file, JSON.stringify(configuration));
@@ -88,6 +89,10 @@ async function addNative(staged: string): Promise<void> {
   }
 }
 
+/** Of what is no TypeScript: what tests use stays here. */
+const isPublished = (file: string): boolean =>
+  !file.endsWith('.ts') && !/\/(testing|fixtures)(\/|$)/.test(file);
+
 async function pack(name: string): Promise<string> {
   const source = path.join(root, 'packages', name);
   const staged = path.join(out, name);
@@ -95,7 +100,7 @@ async function pack(name: string): Promise<string> {
   await mkdir(staged);
   await rename(path.join(emitted, name, 'src'), dist);
   // What is no TypeScript but lies among it is read at run time: SQL, completions, pages.
-  await cp(path.join(source, 'src'), dist, { recursive: true, filter: (file) => !file.endsWith('.ts') });
+  await cp(path.join(source, 'src'), dist, { recursive: true, filter: isPublished });
   await finishEmitted(dist);
   const manifest = publishedManifest(
     JSON.parse(await readFile(path.join(source, 'package.json'), 'utf8')) as Manifest,

@@ -39,6 +39,13 @@ export async function awake(
   }
 }
 
+/** In the turn in which it is called, so that what is asked of a VM that is awake happens in the order in which it was asked. */
+function wakeFirst(...[context, instance, by, signal]: Parameters<typeof awake>): Promise<void> | undefined {
+  const { operation, state } = instance;
+  const asleep = state === 'Suspended' || state === 'Restoring' || operation?.action === 'suspend';
+  return asleep ? awake(context, instance, by, signal) : undefined;
+}
+
 async function orAborted(promise: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return promise;
   if (signal.aborted) throw abortReason(signal);
@@ -61,7 +68,8 @@ export async function using<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   using _use = instance.uses.begin(kind);
-  await awake(context, instance, kind, signal);
+  const waking = wakeFirst(context, instance, kind, signal);
+  if (waking !== undefined) await waking;
   return await work();
 }
 
@@ -76,7 +84,8 @@ export async function usingSession<T extends GuestExecConnection>(
   const use = instance.uses.begin(kind);
   const end = () => use[Symbol.dispose]();
   try {
-    await awake(context, instance, kind, signal);
+    const waking = wakeFirst(context, instance, kind, signal);
+    if (waking !== undefined) await waking;
     const session = await open();
     session.exit.then(end, end);
     return session;
@@ -96,7 +105,8 @@ export async function usingStream(
 ): Promise<Duplex> {
   const use = instance.uses.begin(kind);
   try {
-    if (kind === 'tunnel') await awake(context, instance, kind, signal);
+    const waking = kind === 'tunnel' ? wakeFirst(context, instance, kind, signal) : undefined;
+    if (waking !== undefined) await waking;
     const stream = await open();
     stream.once('close', () => use[Symbol.dispose]());
     if (stream.destroyed) use[Symbol.dispose]();
