@@ -59,9 +59,14 @@ export class Stage implements AsyncDisposable {
     this.#frozen.add(process_);
   }
 
+  /** One that was sent something deadly before it had really stopped is gone by now. */
   thaw(process_: ProcessIdentity): void {
-    process.kill(process_.pid, 'SIGCONT');
     this.#frozen.delete(process_);
+    try {
+      process.kill(process_.pid, 'SIGCONT');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 
   /** Done at the end of the test, the last one first. */
