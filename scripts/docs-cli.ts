@@ -53,7 +53,8 @@ export async function generate(): Promise<string> {
 - An error is \`viv: message\`, often with a \`hint:\`; its exit status is in [errors.md](errors.md). \`run\` and \`exec\` end with the exit
   status of the command in the guest.
 - Every command but those that need no VM (\`states\`, \`completion\`, \`version\`, \`--help\`) starts \`vivd\` where it isn't running.
-- \`VIV_HOME\` names the data directory: by default \`$XDG_DATA_HOME/vivarium\`, for root \`/var/lib/vivarium\`. Each has a daemon of its own.`,
+- \`VIV_HOME\` names the data directory: by default \`$XDG_DATA_HOME/vivarium\`, for root \`/var/lib/vivarium\`. Each has a daemon of its own.
+- \`VIV_URL\` names a daemon over TCP instead, with \`VIV_TOKEN\`; these and all other variables are in [configuration.md](configuration.md#environment).`,
   ];
   for (const group of groups) {
     parts.push(`## ${group}`);
