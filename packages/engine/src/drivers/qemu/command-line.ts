@@ -226,8 +226,5 @@ function nicArguments(nic: NicSpec, spec: MachineSpec): string[] {
   // guest is about to get another, or its peer is new. (`announce-rounds=0` would do as well, if QEMU 7.2 did not then fall over
   // a timer that it has given up when the guest resets the card.)
   const card = `virtio-net-pci,netdev=${netdevId},mac=${nic.mac},romfile=,guest_announce=off`;
-  return [
-    ...['-netdev', user.join(',')],
-    ...['-device', `${card},addr=${slots.nic}`],
-  ];
+  return [...['-netdev', user.join(',')], ...['-device', `${card},addr=${slots.nic}`]];
 }
