@@ -24,8 +24,8 @@ export interface Context extends AsyncDisposable {
   readonly style: Style;
   /** Colours for stderr. */
   readonly errorStyle: Style;
-  /** Connects on first use, starting vivd where it isn't there; always the same one afterwards. */
-  vivarium(): Promise<Vivarium>;
+  /** Connects on first use, starting vivd (with these arguments) where it isn't there; always the same one afterwards. */
+  vivarium(daemonArguments?: readonly string[]): Promise<Vivarium>;
   /** Connects only where vivd already runs. */
   running(): Promise<Vivarium | undefined>;
   /** Until disposed, these signals come here and nowhere else. */

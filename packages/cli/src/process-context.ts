@@ -1,6 +1,6 @@
 import type { Vivarium } from '@vivarium/model';
 import { VivError } from '@vivarium/model';
-import { connectDaemon } from './connection.ts';
+import { type ConnectionOptions, connectDaemon } from './connection.ts';
 import { type Context, type Input, type Output, type SignalName, write } from './context.ts';
 import { signalStatus } from './failure.ts';
 import { styleFor } from './render/style.ts';
@@ -12,7 +12,7 @@ export interface ContextParts {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: NodeJS.ProcessEnv;
-  readonly connect: (options: { autostart: boolean }) => Promise<Vivarium>;
+  readonly connect: (options: ConnectionOptions) => Promise<Vivarium>;
 }
 
 /** The real process as a {@link Context}; parts of it may be replaced. */
@@ -52,7 +52,7 @@ export function processContext(parts: Partial<ContextParts> = {}): Context {
     signal: abort.signal,
     style: styleFor(stdout, env),
     errorStyle: styleFor(stderr, env),
-    vivarium: () => (connection ??= connect({ autostart: true })),
+    vivarium: (daemonArguments) => (connection ??= connect({ autostart: true, daemonArguments })),
     async running() {
       try {
         return await (connection ?? connect({ autostart: false }));

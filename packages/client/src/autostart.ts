@@ -23,6 +23,8 @@ export interface AutostartOptions {
   home: string;
   socket: string;
   env: NodeJS.ProcessEnv;
+  /** For the daemon's command line: `--listen`, `--tls-cert`, … */
+  args?: readonly string[];
 }
 
 /**
@@ -32,10 +34,10 @@ export interface AutostartOptions {
  * the directory, `timeout`.
  */
 export async function startDaemon(options: AutostartOptions, signal?: AbortSignal): Promise<void> {
-  const { home, socket, env } = options;
+  const { home, socket, env, args = [] } = options;
   const output = path.join(home, 'vivd.start.log');
   const fd = openOutput(home, output);
-  const child = spawn(process.execPath, [...nodeFlags, daemonProgram(), '--home', home], {
+  const child = spawn(process.execPath, [...nodeFlags, daemonProgram(), '--home', home, ...args], {
     detached: true,
     stdio: ['ignore', fd, fd, 'pipe'],
     cwd: '/',

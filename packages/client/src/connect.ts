@@ -22,6 +22,8 @@ export interface ConnectOptions {
   ca?: string;
   /** Start the daemon where none answers; a function is called to do it. Default true, with a `url` false. */
   autostart?: boolean | ((options: AutostartOptions, signal?: AbortSignal) => Promise<void>);
+  /** Arguments of a daemon that is started: `--listen`, `--tls-cert`, … (`vivd --help`). */
+  daemonArguments?: readonly string[];
   /** Environment to look into, and to start the daemon with. Default `process.env`. */
   env?: NodeJS.ProcessEnv;
 }
@@ -42,7 +44,7 @@ export function connect(options: ConnectOptions = {}): Vivarium {
   const start = autostart === true ? startDaemon : autostart;
   if (start === false) return new RemoteVivarium(new Transport({ socket }));
   const started = sharedStart(async (signal) => {
-    if (!(await accepts(socket))) await start({ home, socket, env }, signal);
+    if (!(await accepts(socket))) await start({ home, socket, env, args: options.daemonArguments }, signal);
   });
   return new RemoteVivarium(new Transport({ socket }, started));
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { connect } from '@vivarium/client';
 import { isVivError } from '@vivarium/model';
 
@@ -41,4 +42,23 @@ test('a data directory too deep for a socket is refused before anything is start
     () => connect({ home: path.join(dir, 'x'.repeat(120)) }),
     (error) => isVivError(error, 'invalid_request'),
   );
+});
+
+test('a daemon that is started is given the arguments that were asked for', async () => {
+  const home = path.join(dir, 'listens');
+  const daemonArguments = ['--driver', 'simulated', '--listen', '127.0.0.1:0'];
+  await using viv = connect({ home, daemonArguments });
+  await viv.list();
+  const pid = Number(readFileSync(path.join(home, 'vivd.pid'), 'utf8'));
+  try {
+    const ready = readFileSync(path.join(home, 'vivd.log'), 'utf8')
+      .split('\n')
+      .find((line) => line.includes('"ready"'));
+    const { url, driver } = JSON.parse(ready ?? '{}') as { url?: string; driver?: string };
+    assert.equal(driver, 'simulated');
+    assert.equal((await fetch(`${url}/instances`)).status, 401);
+  } finally {
+    process.kill(pid, 'SIGTERM');
+    while (existsSync(`/proc/${pid}`)) await setTimeout(10);
+  }
 });
