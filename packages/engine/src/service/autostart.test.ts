@@ -105,6 +105,24 @@ describe('after a reboot of the host', () => {
     await (await service.engine.get('b')).waitFor('Running');
   });
 
+  it('what does not start is tried again after a pause, also without a restart policy', async () => {
+    const vm = await run('auto', { autostart: {} });
+    service.house.host.faults.inject('launch.after-spawn', { effect: 'error' });
+    await service.house.kill();
+    service.house.host.reboot();
+    service.bootId = 'second';
+    const before = service.house.engine.lastEvent;
+    await service.house.open();
+    await service.happened(vm, 'restart_failed', { after: before });
+    await settled();
+    const now = await service.engine.get('auto');
+    const { attempts, nextAttemptAt = '' } = now.info.restart ?? {};
+    assert.deepEqual([attempts, Date.parse(nextAttemptAt) - service.clock.now()], [1, 5000]);
+    service.house.host.faults.clear();
+    await service.restarted(now);
+    assert.equal(now.info.state, 'Running');
+  });
+
   it('a stop takes away what is to be started, also before its turn has come', async () => {
     await run('a', { autostart: { priority: 1, delayMs: 60_000 } });
     await run('b', { autostart: {} });
