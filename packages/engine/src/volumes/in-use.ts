@@ -29,6 +29,7 @@ export async function readyVolumes(
     const volume = context.volumes.ofId(attachment.volumeId);
     volume.expectFree();
     if (attachment.mode === 'rw') {
+      volume.expectUntouched();
       await context.volumes.takeForWriting(volume);
       // Snapshots and suspends leave layers; each of them would be looked through at every read.
       await context.disks.flatten(volume.dir, operation.signal);

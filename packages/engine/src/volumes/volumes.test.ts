@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { failure, House } from '../instances/fixtures/house.ts';
@@ -24,6 +24,35 @@ describe('a volume', () => {
     await volumes.remove('data');
     assert.equal((await failure(volumes.get('data'))).code, 'not_found');
     assert.ok(!existsSync(path.join(house.home, 'volumes', made.id)));
+  });
+
+  it('shows nothing of the request that it was made for', async () => {
+    await using house = await House.open();
+    const { volumes } = house.engine;
+    const made = await volumes.create({ name: 'data', size: '64MB', idempotencyKey: 'once' });
+    const expected = ['attachments', 'createdAt', 'id', 'name', 'readOnly', 'sizeBytes', 'tags', 'usedBytes'];
+    assert.deepEqual(Object.keys(made).sort(), expected);
+  });
+
+  it('is there though the list of events takes nothing more', async () => {
+    await using house = await House.open();
+    const allow = house.refuse('INSERT', 'events');
+    const { id } = await newVolume(house);
+    allow();
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map((volume) => volume.id),
+      [id],
+    );
+  });
+
+  it('is listed also while its directory goes', async () => {
+    await using house = await House.open();
+    const { id } = await newVolume(house);
+    await rm(path.join(house.home, 'volumes', id), { recursive: true });
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map(({ usedBytes }) => usedBytes),
+      [0],
+    );
   });
 
   it('has a name and an id of its own, and a size that is possible', async () => {
@@ -242,6 +271,39 @@ describe('a volume of a running instance', () => {
     await vm.files.writeFile('/data/a', 'one');
     await vm.restart();
     assert.equal(await text(vm, '/data/a'), 'one');
+  });
+});
+
+describe('a volume whose journal is being replayed for readers', () => {
+  it('is not copied, removed, grown, exported or given to a writer meanwhile', async () => {
+    await using house = await House.open();
+    const { engine } = house;
+    await newVolume(house);
+    const writer = await engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await writer.delete({ force: true });
+    const reader = await engine.run('busybox');
+    house.host.faults.inject('boot.init', { effect: 'hang' });
+    const replaying = house.host.faults.reached('boot.init');
+    const leaving = new AbortController();
+    const attach = reader.volumes.attach(
+      { volume: 'data', path: '/data', mode: 'ro' },
+      { signal: leaving.signal },
+    );
+    await replaying;
+    leaving.abort();
+    await failure(attach);
+    // Who it was for has left; the guest that writes to it has not.
+    const other = await engine.create({ image: 'busybox' });
+    for (const begun of [
+      () => engine.volumes.clone('data', { name: 'copy' }),
+      () => engine.volumes.remove('data'),
+      () => engine.volumes.resize('data', '128MB'),
+      () => Array.fromAsync(engine.volumes.export('data')),
+      () => other.volumes.attach({ volume: 'data', path: '/data' }),
+    ])
+      assert.equal((await failure(begun())).code, 'busy', String(begun));
+    house.host.faults.clear();
+    await reader.volumes.attach({ volume: 'data', path: '/data', mode: 'ro' });
   });
 });
 
