@@ -116,6 +116,12 @@ export function expectShareable(context: Context, attachments: readonly Attachme
   }
 }
 
+/** As {@link expectShareable} was judged, in the turn in which a copy gets them. @throws VivError `conflict`. */
+export function expectStillShareable(context: Context, attachments: readonly AttachmentRecord[] = []): void {
+  for (const { volumeId, mode } of attachments)
+    expectCompatible(context, context.volumes.ofId(volumeId), mode);
+}
+
 /** Each of them writable by this instance alone. */
 function writableDirs(context: Context, instance: Instance): string[] {
   return volumesOf(instance)

@@ -4,6 +4,7 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { failure, House } from '../instances/fixtures/house.ts';
+import { boundlessGauge } from '../resources/gauge.ts';
 import { newVolume, text } from './fixtures/volume-house.ts';
 
 describe('a volume', () => {
@@ -349,6 +350,29 @@ describe('the volumes of an instance that is saved', () => {
     assert.deepEqual(copy?.info.volumes, vm.info.volumes);
     assert.equal(await text(copy as typeof vm, '/data/a'), 'one');
     assert.equal((await house.engine.volumes.get('data')).attachments.length, 2);
+  });
+
+  it('are given to copies of a snapshot or to a writer, where both are asked for', async () => {
+    let asked: () => Promise<unknown> = async () => undefined;
+    const gauge = {
+      ...boundlessGauge,
+      diskBytes: (dir: string) => asked().then(() => boundlessGauge.diskBytes(dir)),
+    };
+    await using house = await House.open('daemon', { gauge });
+    await newVolume(house);
+    const reader = await house.engine.create({
+      image: 'busybox',
+      volumes: [{ volume: 'data', path: '/data', mode: 'ro' }],
+    });
+    const kept = await reader.snapshots.create();
+    await reader.delete();
+    await house.engine.create({ image: 'busybox', name: 'writer' });
+    await house.reopen();
+    const writer = await house.engine.get('writer');
+    // Between the first look at the volumes and the copy that has them.
+    asked = () => writer.volumes.attach({ volume: 'data', path: '/data' });
+    assert.equal((await failure(house.engine.snapshots.fork(kept.id))).code, 'conflict');
+    assert.equal((await house.engine.volumes.get('data')).attachments.length, 1);
   });
 
   it('are those of then: memory does not go on with a volume that was written to since', async () => {
