@@ -108,11 +108,8 @@ describe('after a reboot of the host', () => {
   it('what does not start is tried again after a pause, also without a restart policy', async () => {
     const vm = await run('auto', { autostart: {} });
     service.house.host.faults.inject('launch.after-spawn', { effect: 'error' });
-    await service.house.kill();
-    service.house.host.reboot();
-    service.bootId = 'second';
-    const before = service.house.engine.lastEvent;
-    await service.house.open();
+    const before = service.engine.lastEvent;
+    await service.reboot();
     await service.happened(vm, 'restart_failed', { after: before });
     await settled();
     const now = await service.engine.get('auto');
@@ -121,6 +118,21 @@ describe('after a reboot of the host', () => {
     service.house.host.faults.clear();
     await service.restarted(now);
     assert.equal(now.info.state, 'Running');
+  });
+
+  it('what does not start is not tried again once its autostart is taken away', async () => {
+    const vm = await run('auto', { autostart: {} });
+    service.house.host.faults.inject('launch.after-spawn', { effect: 'error' });
+    const before = service.engine.lastEvent;
+    await service.reboot();
+    await service.happened(vm, 'restart_failed', { after: before });
+    await settled();
+    const now = await service.engine.get('auto');
+    await now.update({ autostart: null });
+    assert.equal(now.info.restart?.nextAttemptAt, undefined);
+    service.clock.advance(60_000);
+    await settled();
+    assert.equal((await now.refresh()).state, 'Stopped');
   });
 
   it('a stop takes away what is to be started, also before its turn has come', async () => {
