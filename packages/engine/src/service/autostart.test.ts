@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { CreateOptions, InstanceEvent } from '@vivarium/model';
 import { failure } from '../instances/fixtures/house.ts';
@@ -147,6 +149,13 @@ describe('after a reboot of the host', () => {
     await settled();
     assert.equal((await b.refresh()).state, 'Stopped');
   });
+});
+
+it('a boot that can not be written down keeps no daemon from opening, and starts what is due', async () => {
+  const vm = await run('auto', { autostart: {} });
+  await mkdir(path.join(service.house.home, `.boot-id.${process.pid}`));
+  await service.reboot();
+  await (await service.engine.get(vm.id)).waitFor('Running');
 });
 
 it('a VMM that dies while only the daemon is away is no reboot', async () => {
