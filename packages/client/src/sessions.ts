@@ -1,6 +1,13 @@
 import type { ExecStart, Session, SessionPiece, StartSession } from '@vivarium/api';
 import { ndjson, pieceFromWire, sessionFromWire } from '@vivarium/api/wire';
-import type { AskOptions, ExecConnection, SessionInfo, SessionOutput, VmSessions } from '@vivarium/model';
+import {
+  type AskOptions,
+  type ExecConnection,
+  isVivError,
+  type SessionInfo,
+  type SessionOutput,
+  type VmSessions,
+} from '@vivarium/model';
 import { readLines } from './lines.ts';
 import type { Send, Transport } from './transport.ts';
 import { items } from './vm.ts';
@@ -38,10 +45,10 @@ export class RemoteSessions implements VmSessions {
 
   async attach(id: string, options: Parameters<VmSessions['attach']>[1] = {}): Promise<ExecConnection> {
     const { from, signal } = options;
-    const session = await this.get(id, { signal });
+    const session = await this.#unlessAsleep(id, signal);
     const resume = from && {
-      stdout: Number(from.stdout ?? session.stdout.from),
-      stderr: Number(from.stderr ?? session.stderr.from),
+      stdout: Number(from.stdout ?? session?.stdout.from ?? 0),
+      stderr: Number(from.stderr ?? session?.stderr.from ?? 0),
     };
     const { ExecLink } = await import('./exec-link.ts');
     const start: ExecStart = {};
@@ -49,11 +56,21 @@ export class RemoteSessions implements VmSessions {
       transport: this.#transport,
       id: this.#id,
       route: 'attachSession',
-      session: session.id,
+      session: session?.id ?? id,
       from: resume,
       start,
       signal,
     });
+  }
+
+  /** Nobody can look into a VM that sleeps; whoever joins wakes it, where that may be, by the whole id. */
+  async #unlessAsleep(id: string, signal: AbortSignal | undefined): Promise<SessionInfo | undefined> {
+    try {
+      return await this.get(id, { signal });
+    } catch (error) {
+      if (!isVivError(error, 'invalid_state')) throw error;
+      return undefined;
+    }
   }
 
   async *output(

@@ -68,6 +68,12 @@ test('an instance goes through its life in hypeman’s words', async () => {
   refused(await ask('GET', '/instances/life'), 404, 'not_found');
 });
 
+test('a cursor that is none is refused, and is no failure of the daemon', async () => {
+  await ask('POST', '/instances', { body: { image: 'busybox', name: 'cursors' } });
+  assert.equal((await ask('GET', '/instances/cursors/files/list?path=/&cursor=%25')).status, 400);
+  await ask('DELETE', '/instances/cursors');
+});
+
 test('a created instance can be left stopped', async () => {
   const { json } = await ask('POST', '/instances', { body: { image: 'busybox', start: false } });
   assert.equal(json.state, 'Stopped');

@@ -12,6 +12,8 @@ describe('the events of a data directory', () => {
     await pool.remove();
     await engine.images.tag('busybox', 'other:1');
     await engine.images.remove('other:1');
+    const { id: volume } = await engine.volumes.create({ name: 'data', size: '64MB' });
+    await engine.volumes.remove('data');
     await engine.close();
     const events = await Array.fromAsync((await house.open()).events({ since: 0, follow: false }));
     assert.deepEqual(
@@ -26,6 +28,8 @@ describe('the events of a data directory', () => {
       'pool created',
       'pool closed',
       'instance created',
+      'volume created',
+      'volume removed',
       'image tagged',
       'image untagged',
       'operation operation',
@@ -34,5 +38,10 @@ describe('the events of a data directory', () => {
       assert.ok(seen.has(wanted), `${wanted} is not among ${[...seen].join(', ')}`);
     assert.equal(events.at(-1)?.type, 'started');
     for (const { resource } of events) assert.ok(resource.kind && resource.id && resource.name);
+    const about = events.filter(({ resource }) => resource.kind === 'volume');
+    assert.deepEqual(
+      about.map(({ resource: { id, name }, instanceId, data }) => [id, name, instanceId, data.sizeBytes]),
+      Array(2).fill([volume, 'data', '', 64 * 1024 ** 2]),
+    );
   });
 });

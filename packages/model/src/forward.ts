@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { VivError } from './errors.ts';
+import { abortReason, VivError } from './errors.ts';
 import { refuseAborted } from './progress.ts';
 
 export interface ForwardOptions {
@@ -28,7 +28,7 @@ export interface Forward extends AsyncDisposable {
 /**
  * Listens here and carries each connection to a port of the guest, through its agent: no published port is needed.
  *
- * @throws VivError `port_in_use`, `invalid_request`.
+ * @throws VivError `port_in_use`, `invalid_request`, and the signal's reason.
  */
 export async function forwardPort(
   connect: (port: number, options: { host?: string; signal?: AbortSignal }) => Promise<Duplex>,
@@ -67,7 +67,10 @@ export async function forwardPort(
   };
   const end = () => void close();
   signal?.addEventListener('abort', end, { once: true });
-  if (signal?.aborted) end();
+  if (signal?.aborted) {
+    await close();
+    throw abortReason(signal);
+  }
   const { port } = server.address() as AddressInfo;
   return { hostAddress, hostPort: port, guestPort, close, [Symbol.asyncDispose]: close };
 }

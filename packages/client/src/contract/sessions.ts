@@ -37,6 +37,16 @@ export function sessionContract(given: Given): void {
       await failure(vm.sessions.start(['no-such-command']), 'command_not_found');
     });
 
+    it('wake a VM that sleeps when they are joined', async () => {
+      const sleeper = await given().run('busybox', { name: 'contract-sleeper', wake: 'always' });
+      const { id } = await sleeper.sessions.start(['cat'], { stdin: true });
+      await sleeper.suspend();
+      const joined = await sleeper.sessions.attach(id);
+      assert.equal((await sleeper.refresh()).state, 'Running');
+      await joined.close();
+      await sleeper.delete({ force: true });
+    });
+
     it('are joined again, written to, and left alone by whoever closes', async () => {
       const { id } = await vm.sessions.start(['cat'], { stdin: true });
       const first = await vm.sessions.attach(id);

@@ -9,6 +9,7 @@ import {
   type SetAttributes,
   watching,
 } from '@vivarium/api';
+import { VivError } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { streamItems } from '../stream.ts';
 import { find } from './find.ts';
@@ -18,7 +19,7 @@ const filesOf = async (call: Call) => (await find(call)).files;
 export const listDirectory: Handler = async (call): Promise<DirectoryEntry[]> => {
   const { path, limit, cursor } = call.query as { path: string; limit?: number; cursor?: string };
   const all = await (await filesOf(call)).list(path);
-  const after = cursor === undefined ? undefined : decodeURIComponent(cursor);
+  const after = cursor === undefined ? undefined : nameOf(cursor);
   const left = after === undefined ? all : all.filter(({ name }) => name > after);
   const page = left.slice(0, limit);
   const last = page.at(-1);
@@ -26,6 +27,17 @@ export const listDirectory: Handler = async (call): Promise<DirectoryEntry[]> =>
     call.headers[nextPageHeader] = encodeURIComponent(last.name);
   return page.map(entryToWire);
 };
+
+function nameOf(cursor: string): string {
+  try {
+    return decodeURIComponent(cursor);
+  } catch (cause) {
+    throw new VivError('invalid_request', 'Not a cursor', {
+      hint: `Give the ${nextPageHeader} of the page before, as it came.`,
+      cause,
+    });
+  }
+}
 
 export const makeDirectory: Handler = async (call) => {
   const { path, ...options } = call.body as MakeDirectory;

@@ -78,6 +78,11 @@ export const families = {
   templates: gauge('templates', 'Templates, by level.', 'level'),
   templateBytes: gauge('templates_bytes', 'What the files of templates take.'),
   snapshots: gauge('snapshots', 'Snapshots.'),
+  volumes: gauge('volumes', 'Volumes.'),
+  volumeBytes: gauge(
+    'volumes_bytes',
+    'What their disks take on the host; layers that clones share count for each.',
+  ),
   poolSize: gauge('pool_size', 'Places of a pool.', 'pool'),
   poolReady: gauge('pool_ready', 'VMs that it can hand out at once.', 'pool'),
   poolCreating: gauge('pool_creating', 'VMs that are being made for it.', 'pool'),

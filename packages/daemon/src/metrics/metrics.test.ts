@@ -21,6 +21,7 @@ test('what is served is the text format, each family once, and what it promises'
   const vm = await house.viv.run('busybox', { name: 'seen' });
   await vm.stop();
   await vm.start();
+  await house.viv.volumes.create({ name: 'data', size: '64MB' });
   const socket = new WebSocket(`ws+unix://${house.daemon.socket}:/events`);
   await new Promise((resolve) => socket.once('open', resolve));
   const answer = await call(house.daemon.socket, 'GET', '/metrics');
@@ -45,6 +46,8 @@ test('what is served is the text format, each family once, and what it promises'
   has('vivarium_http_request_duration_seconds_count{route="createInstance",method="POST",status="200"} 1\n');
   has('vivarium_websockets{route="eventsSocket"} 1\n');
   has('vivarium_host_memory_bytes ');
+  has('vivarium_volumes 1\n');
+  has('vivarium_volumes_bytes ');
   socket.terminate();
 });
 

@@ -154,10 +154,11 @@ export class Metrics implements Disposable {
   }
 
   async #stores(out: Exposition): Promise<void> {
-    const [images, templates, snapshots] = await Promise.all([
+    const [images, templates, snapshots, volumes] = await Promise.all([
       this.#engine.images.list(),
       this.#engine.templates.list(),
       this.#engine.snapshots.list(),
+      this.#engine.volumes.list(),
     ]);
     const bytes = (all: { sizeBytes: number }[]) => all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     out.one(families.images, images.length);
@@ -170,6 +171,11 @@ export class Metrics implements Disposable {
     );
     out.one(families.templateBytes, bytes(templates));
     out.one(families.snapshots, snapshots.length);
+    out.one(families.volumes, volumes.length);
+    out.one(
+      families.volumeBytes,
+      volumes.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
+    );
   }
 
   async #pools(out: Exposition): Promise<void> {

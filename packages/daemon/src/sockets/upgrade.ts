@@ -44,7 +44,7 @@ const houseHandlers: Readonly<Partial<Record<Route['name'], HouseSocketHandler>>
 };
 
 /** What is used wakes an instance that sleeps; who only looks at its console does not. */
-const wakers: ReadonlySet<Route['name']> = new Set(['exec', 'attach', 'copy', 'tunnel']);
+const wakers: ReadonlySet<Route['name']> = new Set(['exec', 'attach', 'attachSession', 'copy', 'tunnel']);
 
 const socketRoutes = routes.filter((route) => route.method === 'WS');
 

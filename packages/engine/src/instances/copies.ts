@@ -13,7 +13,7 @@ import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';
 import { type InstanceRecord, writeRecord } from '../store/record.ts';
-import { expectAsSaved, expectShareable } from '../volumes/in-use.ts';
+import { expectAsSaved, expectShareable, expectStillShareable } from '../volumes/in-use.ts';
 import { deadlines } from './actions.ts';
 import { savedDir } from './capture.ts';
 import type { Context } from './context.ts';
@@ -134,7 +134,10 @@ async function makeCopy(
 ): Promise<Instance> {
   const copy = new Instance(record, context.dir, context.events);
   order.set(copy, number);
-  context.admission.judgeDisk(record.spec.diskBytes, await context.admission.diskCapacity());
+  const capacity = await context.admission.diskCapacity();
+  // Synchronous from here to where it is registered: of a writer and a reader of a volume one loses.
+  context.admission.judgeDisk(record.spec.diskBytes, capacity);
+  expectStillShareable(context, record.volumes);
   context.instances.add(copy);
   try {
     await context.door.run(

@@ -11,6 +11,16 @@ import { boundlessGauge } from '../resources/gauge.ts';
 const limits = { diskBytesPerSecond: 2 ** 20, networkUpload: 125_000 };
 
 describe('limits of an instance', () => {
+  test('can not be set, and no standby policy either, once it has been deleted, and bring nothing of it back', async () => {
+    await using house = await House.open();
+    const vm = await house.engine.create({ image: 'busybox' });
+    await vm.delete();
+    assert.equal((await failure(vm.limits.set(limits))).code, 'not_found');
+    assert.equal((await failure(vm.standby.set({ wake: 'never' }))).code, 'not_found');
+    await house.reopen();
+    assert.deepEqual((await house.engine.list()).items, []);
+  });
+
   test('are kept by VMM and shim from its start on, and after a restart of the daemon', async () => {
     await using house = await House.open();
     const { id } = await house.engine.run('busybox', { limits });

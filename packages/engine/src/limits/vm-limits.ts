@@ -1,4 +1,4 @@
-import type { InstanceLimits, LimitsStatus, VmLimits } from '@vivarium/model';
+import { type InstanceLimits, type LimitsStatus, VivError, type VmLimits } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { writeRecord } from '../store/record.ts';
@@ -24,6 +24,7 @@ export class EngineVmLimits implements VmLimits {
     checkLimits(limits);
     const { admission, journal } = this.#context;
     const instance = this.#instance;
+    if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
     const before = wantedLimits(this.#context, instance);
     const { limits: old, ...spec } = instance.record.spec;
     const merged = mergeLimits(old, limits);

@@ -57,7 +57,8 @@ export class Tracked {
   #error: VivError | undefined;
   #updates: OperationUpdate[] = [];
   #first = 0;
-  #wake = Promise.withResolvers<void>();
+  /** Each of those who wait for news has one. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: TrackedOptions) {
     this.action = options.action;
@@ -145,16 +146,18 @@ export class Tracked {
 
   /** Its stages from the first one that is held, then new ones, then its end. */
   async *watch(signal?: AbortSignal): AsyncGenerator<OperationUpdate> {
-    const look = () => this.#wake.resolve();
+    let wake = Promise.withResolvers<void>();
+    const look = () => wake.resolve();
     signal?.addEventListener('abort', look);
+    this.#waiting.add(look);
     try {
       for (let next = 0; !signal?.aborted; ) {
-        const wake = this.#wake.promise;
+        wake = Promise.withResolvers();
         // Who is slow misses stages: a later one says what an earlier one did.
         next = Math.max(next, this.#first);
         const update = this.#updates[next - this.#first];
         if (update === undefined) {
-          await wake;
+          await wake.promise;
           continue;
         }
         next += 1;
@@ -162,6 +165,7 @@ export class Tracked {
         if ('operation' in update) return;
       }
     } finally {
+      this.#waiting.delete(look);
       signal?.removeEventListener('abort', look);
     }
   }
@@ -172,7 +176,6 @@ export class Tracked {
       this.#first += this.#updates.length - keep;
       this.#updates = this.#updates.slice(-keep);
     }
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers();
+    for (const look of this.#waiting) look();
   }
 }

@@ -9,6 +9,7 @@ import {
   VivError,
 } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
+import { orAborted } from '../or-aborted.ts';
 import { poolMaking } from '../requests/pools.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import type { PoolRecord, PoolStore } from '../store/pools.ts';
@@ -67,7 +68,7 @@ export class EnginePools implements Pools {
     };
     if (signal?.aborted) throw abortReason(signal);
     const removal = this.#removalOf(name);
-    if (removal !== undefined) await until(removal, signal);
+    if (removal !== undefined) await orAborted(removal, signal);
     this.#refuseClosed();
     if (this.#keepers.has(name)) {
       throw new VivError('name_conflict', `There is a pool ${name} already`, {
@@ -146,7 +147,7 @@ export class EnginePools implements Pools {
   /** Waits for the first VM. When there is none nothing is left of the pool. */
   async #open(keeper: PoolKeeper, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await until(keeper.first.promise, signal);
+      await orAborted(keeper.first.promise, signal);
       keeper.record = { ...keeper.record, phase: 'open' };
       this.#store.save(keeper.record);
     } catch (error) {
@@ -197,16 +198,4 @@ function notRemoved({ record, log }: PoolKeeper, thrown: unknown): void {
   // It is listed still, and removing it again is up to whoever sees it there.
   log.add('closing', { error: { code, message } });
   process.emitWarning(`The pool ${record.name} could not be removed: ${message}`);
-}
-
-async function until(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(abortReason(signal));
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

@@ -107,6 +107,17 @@ describe('admission', () => {
     assert.equal(left.info.state, 'Stopped', 'it is as it was');
   });
 
+  test('lets in as many as there is room for of those that are started in one turn', async () => {
+    await using house = await House.open('daemon', {
+      gauge: gauge({ cpus: 1, availableBytes: () => (256 + 2 * 128 + 5) * MiB }),
+      config: config({ cpu: { oversubscription: 3 } }),
+    });
+    const { engine } = house;
+    const vms = await Promise.all(Array.from({ length: 8 }, () => engine.create({ image: 'busybox' })));
+    const started = await Promise.allSettled(vms.map((vm) => vm.start()));
+    assert.equal(started.filter(({ status }) => status === 'fulfilled').length, 2);
+  });
+
   test('holds for what is woken or copied, and for nothing that only lies on the disk', async () => {
     await using house = await House.open('daemon', {
       gauge: gauge({ cpus: 1 }),

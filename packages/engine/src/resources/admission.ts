@@ -42,6 +42,7 @@ export class Admission {
   /** Room for a VMM, until disposed of; from then on its VMM holds it. @throws VivError `insufficient_resources`. */
   async reserve(instance: Instance): Promise<Disposable> {
     if (!occupies(instance)) await this.#admit(instance);
+    // One that has a VMM, and is to have another.
     instance.reserved = true;
     return {
       [Symbol.dispose]: () => {
@@ -50,16 +51,20 @@ export class Admission {
     };
   }
 
+  /** Marks it where it gets in: whoever returned first would leave the next one a turn in which it is not counted. */
   async #admit(instance: Instance): Promise<void> {
     const demand = this.demand(instance.record.spec);
     this.#judgeSums(instance, demand);
-    if (this.config['resources.memory.judge'] === 'size') return;
     // As if nobody had used any of what is expected of him: where that fits, nobody need be looked at.
-    if (this.roomFor(demand.expectedBytes, { availableBytes: this.gauge.availableBytes(), own: new Map() }))
+    const unused = () => ({ availableBytes: this.gauge.availableBytes(), own: new Map<string, number>() });
+    if (this.config['resources.memory.judge'] === 'size' || this.roomFor(demand.expectedBytes, unused())) {
+      instance.reserved = true;
       return;
+    }
     const sample = await this.sample();
     this.#judgeSums(instance, demand);
     if (!this.roomFor(demand.expectedBytes, sample)) throw this.#tooLittleMemory(instance, demand, sample);
+    instance.reserved = true;
   }
 
   /** Of one that has a VMM and comes to want other rates. @throws VivError `insufficient_resources`. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { CreateOptions, InstanceEvent } from '@vivarium/model';
 import { failure } from '../instances/fixtures/house.ts';
@@ -105,6 +107,36 @@ describe('after a reboot of the host', () => {
     await (await service.engine.get('b')).waitFor('Running');
   });
 
+  it('what does not start is tried again after a pause, also without a restart policy', async () => {
+    const vm = await run('auto', { autostart: {} });
+    service.house.host.faults.inject('launch.after-spawn', { effect: 'error' });
+    const before = service.engine.lastEvent;
+    await service.reboot();
+    await service.happened(vm, 'restart_failed', { after: before });
+    await settled();
+    const now = await service.engine.get('auto');
+    const { attempts, nextAttemptAt = '' } = now.info.restart ?? {};
+    assert.deepEqual([attempts, Date.parse(nextAttemptAt) - service.clock.now()], [1, 5000]);
+    service.house.host.faults.clear();
+    await service.restarted(now);
+    assert.equal(now.info.state, 'Running');
+  });
+
+  it('what does not start is not tried again once its autostart is taken away', async () => {
+    const vm = await run('auto', { autostart: {} });
+    service.house.host.faults.inject('launch.after-spawn', { effect: 'error' });
+    const before = service.engine.lastEvent;
+    await service.reboot();
+    await service.happened(vm, 'restart_failed', { after: before });
+    await settled();
+    const now = await service.engine.get('auto');
+    await now.update({ autostart: null });
+    assert.equal(now.info.restart?.nextAttemptAt, undefined);
+    service.clock.advance(60_000);
+    await settled();
+    assert.equal((await now.refresh()).state, 'Stopped');
+  });
+
   it('a stop takes away what is to be started, also before its turn has come', async () => {
     await run('a', { autostart: { priority: 1, delayMs: 60_000 } });
     await run('b', { autostart: {} });
@@ -117,6 +149,13 @@ describe('after a reboot of the host', () => {
     await settled();
     assert.equal((await b.refresh()).state, 'Stopped');
   });
+});
+
+it('a boot that can not be written down keeps no daemon from opening, and starts what is due', async () => {
+  const vm = await run('auto', { autostart: {} });
+  await mkdir(path.join(service.house.home, `.boot-id.${process.pid}`));
+  await service.reboot();
+  await (await service.engine.get(vm.id)).waitFor('Running');
 });
 
 it('a VMM that dies while only the daemon is away is no reboot', async () => {

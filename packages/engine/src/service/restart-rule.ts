@@ -1,5 +1,6 @@
 import type { ExitInfo, RestartStatus } from '@vivarium/model';
 import type { InstanceRecord } from '../store/record.ts';
+import { restartDefaults } from './options.ts';
 
 /** How far a policy has come, as it is kept. */
 export interface RestartState extends RestartStatus {
@@ -50,7 +51,8 @@ export function afterFailure(record: InstanceRecord, message: string, now: numbe
 }
 
 function next({ spec }: InstanceRecord, state: RestartState, now: number): Verdict {
-  const { backoffMs = 0, maxAttempts = 0 } = spec.restartPolicy ?? {};
+  // One that has only an autostart is tried again as if by default.
+  const { backoffMs, maxAttempts } = spec.restartPolicy ?? restartDefaults;
   const { attempts } = state;
   if (maxAttempts > 0 && attempts >= maxAttempts) return exhausted(state);
   const nextAttemptAt = new Date(now + backoffMs).toISOString();

@@ -6,6 +6,7 @@ import { stopInstance } from '../instances/stop.ts';
 import { longestTimerMs } from '../instances/times.ts';
 import { decide, persist } from './apply.ts';
 import type { Clock } from './clock.ts';
+import { restartDefaults } from './options.ts';
 import { afterFailure, exhausted, hasAttempts } from './restart-rule.ts';
 import { Slots } from './slots.ts';
 
@@ -44,7 +45,8 @@ export class Restarts implements Disposable {
 
   /** A clock that was set back must not make anything wait for longer than its policy says. Milliseconds. */
   #pause({ record }: Instance, at: string): number {
-    const longest = Math.min(record.spec.restartPolicy?.backoffMs ?? 0, longestTimerMs);
+    const { backoffMs } = record.spec.restartPolicy ?? restartDefaults;
+    const longest = Math.min(backoffMs, longestTimerMs);
     return Math.max(0, Math.min(Date.parse(at) - this.#clock.now(), longest));
   }
 

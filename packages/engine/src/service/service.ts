@@ -1,3 +1,4 @@
+import { VivError } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import type { InstanceRegistry } from '../instances/registry.ts';
@@ -30,7 +31,10 @@ export class InstanceService implements Disposable {
   async open(home: string, bootId: string): Promise<void> {
     const rebooted = await hostRebooted(home, bootId);
     const due = rebooted ? markAfterReboot(this.#context) : [];
-    await rememberBoot(home, bootId);
+    await rememberBoot(home, bootId).catch((error: unknown) => {
+      // On a full disk what there is must still be reached; the next process finds the reboot again.
+      process.emitWarning(`The boot of the host was not written down: ${VivError.from(error).message}`);
+    });
     this.#open = true;
     void this.#restarts.startAll(due);
     for (const instance of this.#registry.all()) this.look(instance);

@@ -72,7 +72,13 @@ const updatable: { [K in keyof UpdateOptions]-?: Change<K> } = {
   },
   autostart: (record, autostart) => {
     if (autostart !== null && record.spec.autoRemove) refuseWithAutoRemove({ autostart });
-    return withSpec(record, { autostart: resolveService({ autostart: autostart ?? undefined }).autostart });
+    const { restart, spec } = record;
+    const after = withSpec(record, {
+      autostart: resolveService({ autostart: autostart ?? undefined }).autostart,
+    });
+    if (autostart !== null || restart === undefined || spec.restartPolicy !== undefined) return after;
+    // Nobody is left who wants it started.
+    return { ...after, restart: { ...restart, nextAttemptAt: undefined } };
   },
   logs: (record, logs, { live }) =>
     atNextStart(

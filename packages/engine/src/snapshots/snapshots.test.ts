@@ -106,6 +106,17 @@ describe('a snapshot', () => {
     await settled(house);
   });
 
+  it('goes also where nothing more is taken into the list of events', async () => {
+    await using house = await House.open();
+    const vm = await house.engine.create({ image: 'busybox' });
+    const { id } = await vm.snapshots.create();
+    await vm.delete();
+    const allow = house.refuse('INSERT', 'events');
+    await house.engine.snapshots.remove(id);
+    allow();
+    assert.deepEqual(await house.engine.snapshots.list(), []);
+  });
+
   it('of an agent that does not answer is restored in place, and not copied', async () => {
     await using house = await House.open();
     const vm = await countingVm(house);

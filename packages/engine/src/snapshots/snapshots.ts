@@ -19,6 +19,7 @@ import { checkName } from '../instances/names.ts';
 import { takeOrigin } from '../instances/origin.ts';
 import { checkTags } from '../instances/resolve.ts';
 import type { MarkedCall } from '../requests/request.ts';
+import { noteEvent } from '../store/events.ts';
 import { bytesBelow } from '../templates/store.ts';
 import { expectSaveable } from '../volumes/in-use.ts';
 import { putInPlace, restoreInPlace } from './restore.ts';
@@ -241,6 +242,6 @@ export class SnapshotRoom implements Disposable {
   #tell({ id, name, instanceId, instanceName }: StoredSnapshot['info'], type: string): void {
     const instance = [...this.#context.instances.all()].find((one) => one.id === instanceId);
     if (instance !== undefined) instance.emit(type, { id, name });
-    else this.#context.events.append({ id: instanceId, name: instanceName }, type, { id, name });
+    else noteEvent(this.#context.events, { id: instanceId, name: instanceName }, type, { id, name });
   }
 }

@@ -2,6 +2,7 @@ import { type AutoStandbyPolicy, type StandbyUse, VivError } from '@vivarium/mod
 import { isPortHolder, type PortTraffic } from '../drivers/driver.ts';
 import { rootSession } from '../instances/exec.ts';
 import type { Instance } from '../instances/instance.ts';
+import { checkPrefix } from '../service/health/probes.ts';
 import { qualifying } from './policy.ts';
 
 /** Milliseconds the agent has to list its sessions. */
@@ -33,10 +34,11 @@ export async function trafficOf({ machine, record }: Instance): Promise<PortTraf
   return machine !== undefined && record.ports.length > 0 && isPortHolder(machine) ? machine.traffic() : [];
 }
 
-/** Commands somebody has started, attached to or not. The image's own process is what the VM is for, and not a use of it. */
+/** Commands somebody has started, attached to or not. What the VM is for, and whether it is well, is no use of it. */
 async function runningSessions({ guest, record }: Instance): Promise<number> {
   if (guest === undefined)
     throw new VivError('agent_unreachable', `The agent of ${record.name} does not answer`);
   const sessions = await guest.sessions(AbortSignal.timeout(answerMs));
-  return sessions.filter(({ running, execId }) => running && execId !== rootSession).length;
+  const ofSomebody = (id: string) => id !== rootSession && !id.startsWith(checkPrefix);
+  return sessions.filter(({ running, execId }) => running && ofSomebody(execId)).length;
 }

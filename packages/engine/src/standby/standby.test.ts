@@ -80,6 +80,22 @@ describe('an instance with a standby policy', () => {
     assert.equal(await passes(clock, vm, 1), 'Suspended');
   });
 
+  test('is also while its health is being checked, which is no use of it', async () => {
+    const health = new HandClock();
+    const { house, clock } = await standbyHouse({
+      clock: health,
+      programs: { probe: async (io) => io.sleep(1e9).then(() => 0) },
+    });
+    await using _house = house;
+    const exec = { command: ['probe'] };
+    const vm = await web(house, {
+      healthCheck: { type: 'exec', exec, timeoutMs: 9_000_000, intervalMs: 10_000_000 },
+    });
+    health.advance(10_000_000);
+    while (!(await vm.sessions.list()).some(({ argv }) => argv[0] === 'probe')) await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
   test('is not while a connection to a published port is open, and its time begins when that has ended', async () => {
     const { house, clock } = await standbyHouse();
     await using _house = house;

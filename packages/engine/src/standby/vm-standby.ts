@@ -89,6 +89,7 @@ export class EngineVmStandby implements VmStandby {
   }): Promise<StandbyStatus> {
     const instance = this.#instance;
     if (policy) checkPolicy(policy);
+    if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
     if (wake !== undefined) checkWake(wake);
     if (policy?.enabled && !this.#context.driver.capabilities().save)
       throw new VivError('not_supported', `The ${this.#context.driver.name} driver can't suspend VMs`);

@@ -1,9 +1,10 @@
 import type { Duplex } from 'node:stream';
-import { abortReason, isVivError } from '@vivarium/model';
+import { isVivError } from '@vivarium/model';
 import type { GuestExecConnection } from '../guest/guest.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { startInstance } from '../instances/start.ts';
+import { orAborted } from '../or-aborted.ts';
 import { mayWake } from './policy.ts';
 import type { UseKind } from './uses.ts';
 
@@ -34,7 +35,7 @@ export async function awake(
       return;
     } catch (error) {
       if (!isVivError(error, 'busy')) throw error;
-      await orAborted(instance.operation?.ended, signal);
+      await orAborted(instance.operation?.ended ?? Promise.resolve(), signal);
     }
   }
 }
@@ -44,19 +45,6 @@ function wakeFirst(...[context, instance, by, signal]: Parameters<typeof awake>)
   const { operation, state } = instance;
   const asleep = state === 'Suspended' || state === 'Restoring' || operation?.action === 'suspend';
   return asleep ? awake(context, instance, by, signal) : undefined;
-}
-
-async function orAborted(promise: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
-  if (signal.aborted) throw abortReason(signal);
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(abortReason(signal));
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** Does something with an instance that is awake, and counts as a use of it meanwhile. */

@@ -44,6 +44,17 @@ describe('events', () => {
     assert.deepEqual(seen, [2, 3, 4, 5]);
   });
 
+  it('are told in their order also after a clearing-out that failed', async () => {
+    const log = new EventLog(database.events, 10);
+    database.events.exec(
+      "CREATE TRIGGER refuse BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    );
+    for (let n = 1; n < 1000; n++) log.append(one, 'state', { n });
+    assert.throws(() => log.append(one, 'state', { n: 1000 }), /refused/);
+    log.append(one, 'state', { n: 1001 });
+    assert.deepEqual(await numbers(log, { since: 998 }), [999, 1000, 1001]);
+  });
+
   it('wake a reader that waits, and only for its instance', async () => {
     const log = new EventLog(database.events);
     const abort = new AbortController();

@@ -104,7 +104,6 @@ export class EventLog implements Disposable {
     const kind = about.kind === undefined || about.kind === 'instance' ? null : about.kind;
     const text = JSON.stringify(data);
     this.#seq = Number(this.#statements.insert.run(at, id, name, kind, type, text).lastInsertRowid);
-    if (this.#seq % trimEvery === 0) this.#trim();
     const event = toEvent({
       seq: this.#seq,
       at,
@@ -117,6 +116,8 @@ export class EventLog implements Disposable {
     this.#recent.add(event);
     this.#live.emit('event', event);
     this.#wakeReaders();
+    // Last: it has been stored and told, whether or not the old ones can go.
+    if (this.#seq % trimEvery === 0) this.#trim();
     return event;
   }
 

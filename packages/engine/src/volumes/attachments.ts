@@ -43,6 +43,7 @@ export function claim(
     others.map((other) => other.path),
   );
   const mode = mount.mode ?? (volume.record.readOnly ? 'ro' : 'rw');
+  if (mode === 'rw') volume.expectUntouched();
   expectCompatible(context, volume, mode);
   return { volumeId: volume.id, path, mode, unit: freeUnit(others), layer: createId().slice(0, 12) };
 }

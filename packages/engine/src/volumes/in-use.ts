@@ -29,6 +29,7 @@ export async function readyVolumes(
     const volume = context.volumes.ofId(attachment.volumeId);
     volume.expectFree();
     if (attachment.mode === 'rw') {
+      volume.expectUntouched();
       await context.volumes.takeForWriting(volume);
       // Snapshots and suspends leave layers; each of them would be looked through at every read.
       await context.disks.flatten(volume.dir, operation.signal);
@@ -113,6 +114,12 @@ export function expectShareable(context: Context, attachments: readonly Attachme
     volume.expectFree();
     expectCompatible(context, volume, mode);
   }
+}
+
+/** As {@link expectShareable} was judged, in the turn in which a copy gets them. @throws VivError `conflict`. */
+export function expectStillShareable(context: Context, attachments: readonly AttachmentRecord[] = []): void {
+  for (const { volumeId, mode } of attachments)
+    expectCompatible(context, context.volumes.ofId(volumeId), mode);
 }
 
 /** Each of them writable by this instance alone. */

@@ -13,6 +13,8 @@ import { syncDirectory } from '../images/durable.ts';
 import type { Context } from '../instances/context.ts';
 import { checkName, inventName } from '../instances/names.ts';
 import { limits } from '../instances/resolve.ts';
+import { orAborted } from '../or-aborted.ts';
+import { noteEvent } from '../store/events.ts';
 import type { VolumeStore } from '../store/volumes.ts';
 import { attachmentsOf } from './attachments.ts';
 import { type VolumeRecord, writeVolumeRecord } from './record.ts';
@@ -66,9 +68,14 @@ export class VolumeRoom {
   }
 
   async info({ record, dir }: Volume): Promise<VolumeInfo> {
-    const { format: _, phase: _phase, generation: _generation, unclean: _unclean, bytes, ...rest } = record;
+    const { id, name, bytes, tags, readOnly, sourceId, createdAt } = record;
     return {
-      ...rest,
+      id,
+      name,
+      tags,
+      readOnly,
+      ...(sourceId === undefined ? {} : { sourceId }),
+      createdAt,
       sizeBytes: bytes,
       usedBytes: await usedBytes(dir),
       attachments: attachmentsOf(this.#context, record.id).map(({ instance, attachment }) => ({
@@ -101,7 +108,7 @@ export class VolumeRoom {
       await this.#forget(volume);
       throw VivError.from(error);
     }
-    this.#emit(volume, 'volume-created');
+    this.#emit(volume, 'created');
     return volume;
   }
 
@@ -120,7 +127,7 @@ export class VolumeRoom {
       volume.record = { ...volume.record, phase: 'removing' };
       this.#store.save(volume.record);
       await this.#forget(volume);
-      this.#emit(volume, 'volume-removed');
+      this.#emit(volume, 'removed');
     });
   }
 
@@ -138,7 +145,7 @@ export class VolumeRoom {
     volume.cleaning ??= this.#clean(volume).finally(() => {
       volume.cleaning = undefined;
     });
-    await Promise.race([volume.cleaning, aborted(signal)]);
+    await orAborted(volume.cleaning, signal);
   }
 
   async #clean(volume: Volume): Promise<void> {
@@ -200,7 +207,7 @@ export class VolumeRoom {
   }
 
   #emit({ id, name, record }: Volume, type: string): void {
-    this.#context.events.append({ id, name }, type, { size: record.bytes });
+    noteEvent(this.#context.events, { kind: 'volume', id, name }, type, { sizeBytes: record.bytes });
   }
 }
 
@@ -215,23 +222,25 @@ export function volumeBytes(size: number | string): number {
   return bytes;
 }
 
-/** What the files of its disk take, without the empty file system that all of its size share. */
+/** What the files of its disk take, without the empty file system that all of its size share. Layers, and volumes, may go meanwhile. */
 async function usedBytes(dir: string): Promise<number> {
   let sum = 0;
   const seen = new Set<number>();
-  for (const name of await readdir(dir)) {
+  for (const name of await unlessGone(readdir(dir), [])) {
     if (!name.endsWith('.qcow2')) continue;
-    const found = await stat(path.join(dir, name));
+    const found = await unlessGone(stat(path.join(dir, name)), undefined);
+    if (found === undefined) continue;
     if (!seen.has(found.ino)) sum += found.blocks * 512;
     seen.add(found.ino);
   }
   return sum;
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => undefined);
-  if (signal.aborted) reject(signal.reason);
-  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  return promise;
+async function unlessGone<T, U>(found: Promise<T>, otherwise: U): Promise<T | U> {
+  try {
+    return await found;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return otherwise;
+  }
 }

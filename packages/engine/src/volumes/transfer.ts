@@ -68,6 +68,8 @@ async function* heldWhile(
   source: () => AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const ended = Promise.withResolvers<void>();
+  // Where it can't be held that is said at once, and not by what is waited for at the end.
+  volume.expectUntouched();
   const held = volume.hold('exported', () => ended.promise);
   try {
     signal.throwIfAborted();

@@ -34,9 +34,18 @@ export class Volume {
     });
   }
 
+  /** As {@link Volume.expectFree}, for whoever does more than read it: a guest may be making it fit for readers. */
+  expectUntouched(): void {
+    this.expectFree();
+    if (this.cleaning === undefined) return;
+    throw new VivError('busy', `The journal of the volume ${this.name} is being replayed`, {
+      hint: 'Wait for that to end, and try again.',
+    });
+  }
+
   /** Nobody attaches, starts with, copies or removes it meanwhile. @throws VivError `busy`. */
   async hold<T>(what: string, work: () => Promise<T>): Promise<T> {
-    this.expectFree();
+    this.expectUntouched();
     this.held = what;
     try {
       return await work();

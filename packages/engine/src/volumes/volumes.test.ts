@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { failure, House } from '../instances/fixtures/house.ts';
+import { boundlessGauge } from '../resources/gauge.ts';
 import { newVolume, text } from './fixtures/volume-house.ts';
 
 describe('a volume', () => {
@@ -24,6 +25,35 @@ describe('a volume', () => {
     await volumes.remove('data');
     assert.equal((await failure(volumes.get('data'))).code, 'not_found');
     assert.ok(!existsSync(path.join(house.home, 'volumes', made.id)));
+  });
+
+  it('shows nothing of the request that it was made for', async () => {
+    await using house = await House.open();
+    const { volumes } = house.engine;
+    const made = await volumes.create({ name: 'data', size: '64MB', idempotencyKey: 'once' });
+    const expected = ['attachments', 'createdAt', 'id', 'name', 'readOnly', 'sizeBytes', 'tags', 'usedBytes'];
+    assert.deepEqual(Object.keys(made).sort(), expected);
+  });
+
+  it('is there though the list of events takes nothing more', async () => {
+    await using house = await House.open();
+    const allow = house.refuse('INSERT', 'events');
+    const { id } = await newVolume(house);
+    allow();
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map((volume) => volume.id),
+      [id],
+    );
+  });
+
+  it('is listed also while its directory goes', async () => {
+    await using house = await House.open();
+    const { id } = await newVolume(house);
+    await rm(path.join(house.home, 'volumes', id), { recursive: true });
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map(({ usedBytes }) => usedBytes),
+      [0],
+    );
   });
 
   it('has a name and an id of its own, and a size that is possible', async () => {
@@ -245,6 +275,39 @@ describe('a volume of a running instance', () => {
   });
 });
 
+describe('a volume whose journal is being replayed for readers', () => {
+  it('is not copied, removed, grown, exported or given to a writer meanwhile', async () => {
+    await using house = await House.open();
+    const { engine } = house;
+    await newVolume(house);
+    const writer = await engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await writer.delete({ force: true });
+    const reader = await engine.run('busybox');
+    house.host.faults.inject('boot.init', { effect: 'hang' });
+    const replaying = house.host.faults.reached('boot.init');
+    const leaving = new AbortController();
+    const attach = reader.volumes.attach(
+      { volume: 'data', path: '/data', mode: 'ro' },
+      { signal: leaving.signal },
+    );
+    await replaying;
+    leaving.abort();
+    await failure(attach);
+    // Who it was for has left; the guest that writes to it has not.
+    const other = await engine.create({ image: 'busybox' });
+    for (const begun of [
+      () => engine.volumes.clone('data', { name: 'copy' }),
+      () => engine.volumes.remove('data'),
+      () => engine.volumes.resize('data', '128MB'),
+      () => Array.fromAsync(engine.volumes.export('data')),
+      () => other.volumes.attach({ volume: 'data', path: '/data' }),
+    ])
+      assert.equal((await failure(begun())).code, 'busy', String(begun));
+    house.host.faults.clear();
+    await reader.volumes.attach({ volume: 'data', path: '/data', mode: 'ro' });
+  });
+});
+
 describe('the volumes of an instance that is saved', () => {
   it('are where they were when it goes on', async () => {
     await using house = await House.open();
@@ -287,6 +350,29 @@ describe('the volumes of an instance that is saved', () => {
     assert.deepEqual(copy?.info.volumes, vm.info.volumes);
     assert.equal(await text(copy as typeof vm, '/data/a'), 'one');
     assert.equal((await house.engine.volumes.get('data')).attachments.length, 2);
+  });
+
+  it('are given to copies of a snapshot or to a writer, where both are asked for', async () => {
+    let asked: () => Promise<unknown> = async () => undefined;
+    const gauge = {
+      ...boundlessGauge,
+      diskBytes: (dir: string) => asked().then(() => boundlessGauge.diskBytes(dir)),
+    };
+    await using house = await House.open('daemon', { gauge });
+    await newVolume(house);
+    const reader = await house.engine.create({
+      image: 'busybox',
+      volumes: [{ volume: 'data', path: '/data', mode: 'ro' }],
+    });
+    const kept = await reader.snapshots.create();
+    await reader.delete();
+    await house.engine.create({ image: 'busybox', name: 'writer' });
+    await house.reopen();
+    const writer = await house.engine.get('writer');
+    // Between the first look at the volumes and the copy that has them.
+    asked = () => writer.volumes.attach({ volume: 'data', path: '/data' });
+    assert.equal((await failure(house.engine.snapshots.fork(kept.id))).code, 'conflict');
+    assert.equal((await house.engine.volumes.get('data')).attachments.length, 1);
   });
 
   it('are those of then: memory does not go on with a volume that was written to since', async () => {

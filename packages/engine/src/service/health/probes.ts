@@ -10,6 +10,9 @@ type Probe = (guest: Guest, check: HealthCheck, signal: AbortSignal) => Promise<
 
 const localhost = '127.0.0.1';
 
+/** Begins the id of each session that is a check: nobody uses the VM by it. */
+export const checkPrefix = 'health-';
+
 /** Each goes through the agent, past everything that counts connections and sessions: a check is no use of the VM. */
 const probes: Record<Exclude<HealthCheck['type'], 'none'>, Probe> = {
   tcp: async (guest, { tcp }, signal) => {
@@ -66,7 +69,14 @@ function statusOf(
 async function runCommand(guest: Guest, { exec }: HealthCheck, signal: AbortSignal): Promise<Outcome> {
   const { command = [], workingDir } = exec ?? {};
   const session = await guest.exec(
-    { execId: `health-${createId()}`, target: 'root', argv: command, env: {}, cwd: workingDir, stdin: false },
+    {
+      execId: `${checkPrefix}${createId()}`,
+      target: 'root',
+      argv: command,
+      env: {},
+      cwd: workingDir,
+      stdin: false,
+    },
     signal,
   );
   // Its process group ends with it, also where the check has run out of time.
