@@ -23,10 +23,10 @@ export async function loaded(ground: Ground): Promise<Measured[]> {
   const more = { forks: [] as number[], snapshots: [] as number[], resumes: [] as number[] };
   let bytes = 0;
   for (let round = 0; round < 3; round++) {
-    bytes = await writtenOver(await vmmPid(ground, vm), /memory\.base/);
-    writes.push(await writeTime(ground, bytes));
     // Another half of the memory, so that it is no delta to the last one.
     await fill(vm, memoryMiB, '/dev/shm/fill');
+    bytes = await writtenOver(await vmmPid(ground, vm), /memory\.base/);
+    writes.push(await writeTime(ground, bytes));
     let children: EngineVm[] = [];
     calls.push(
       await timed(async () => {
