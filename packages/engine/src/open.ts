@@ -182,8 +182,14 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     { templates, snapshots, pools, operations, program, service },
     undo.move(),
   );
-  if (options.rebuild) await engine.doctor({ rebuild: true });
-  await service.open(home, await (parts.bootId ?? bootId)());
+  try {
+    if (options.rebuild) await engine.doctor({ rebuild: true });
+    await service.open(home, await (parts.bootId ?? bootId)());
+  } catch (error) {
+    // The engine has it all by now, and nobody will have the engine.
+    await engine.close();
+    throw error;
+  }
   pools.recover();
   if (!embedded) engine.note(daemonResource(program), 'started', { pid: process.pid, driver: engine.driver });
   scheduler.look();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { CreateOptions, InstanceEvent } from '@vivarium/model';
@@ -156,6 +156,17 @@ it('a boot that can not be written down keeps no daemon from opening, and starts
   await mkdir(path.join(service.house.home, `.boot-id.${process.pid}`));
   await service.reboot();
   await (await service.engine.get(vm.id)).waitFor('Running');
+});
+
+it('a data directory that could not be opened is let go of', async () => {
+  const { house } = service;
+  await house.kill();
+  const file = path.join(house.home, 'boot-id');
+  await rm(file);
+  await mkdir(file);
+  await assert.rejects(house.open(), /EISDIR/);
+  await rm(file, { recursive: true });
+  await house.open();
 });
 
 it('a VMM that dies while only the daemon is away is no reboot', async () => {
