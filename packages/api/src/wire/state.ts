@@ -1,4 +1,5 @@
-import { allStates, hypeman, type State, type HypemanState as Word } from '@vivarium/lifecycle';
+import { hypeman, type HypemanState as Word } from '@vivarium/lifecycle/hypeman';
+import { allStates, type State } from '@vivarium/lifecycle/states';
 
 /** hypeman's words as they can stand in an answer: what is `gone` has none. */
 export type HypemanState = Exclude<Word, 'gone'>;
