@@ -33,7 +33,7 @@ import { removeSockets } from './record.ts';
 import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
 import { StatusWatch, statusFrom } from './status.ts';
-import { throttle } from './throttle.ts';
+import { throttle, throttleDisks } from './throttle.ts';
 import { connectUnix, connectUnixForMuch, isNotListening } from './unix-socket.ts';
 import { pluggedVolumes, plugVolume, unplugVolume } from './volumes.ts';
 
@@ -72,6 +72,8 @@ export class QemuMachine
   #qmp: Promise<QmpClient>;
   #killing: Promise<ExitRecord> | undefined;
   #exit: ExitRecord | undefined;
+  /** As they were set last through this handle. */
+  #limits: MachineLimits | undefined;
   #released = false;
 
   constructor(particulars: Particulars, shim: ShimClient, qmp: QmpClient, status: MachineStatus) {
@@ -121,8 +123,9 @@ export class QemuMachine
     await this.#execute('block_resize', { 'node-name': node, size: bytes });
   }
 
-  plugVolume(disk: VolumeDisk): Promise<void> {
-    return plugVolume(this.#execute, disk);
+  async plugVolume(disk: VolumeDisk): Promise<void> {
+    await plugVolume(this.#execute, disk);
+    if (this.#limits !== undefined) await throttleDisks(this.#execute, this.#limits);
   }
 
   unplugVolume(serial: string): Promise<void> {
@@ -160,6 +163,7 @@ export class QemuMachine
   }
 
   throttle(limits: MachineLimits): Promise<void> {
+    this.#limits = limits;
     return throttle(this.#execute, this.#shim, limits);
   }
 

@@ -8,9 +8,20 @@ const group = 'limit';
 
 /** QEMU's own throttles on every disk, the shim's on published ports. 0 lifts. */
 export async function throttle(execute: Execute, shim: ShimClient, limits: MachineLimits): Promise<void> {
-  const disks = (await execute('query-block')) as { qdev?: string; inserted?: object }[];
+  await throttleDisks(execute, limits);
+  await shim.request('ports_limit', { download: limits.networkDownload, upload: limits.networkUpload });
+}
+
+/** A disk that comes later has no throttle until it is given one. */
+export async function throttleDisks(execute: Execute, limits: MachineLimits): Promise<void> {
+  const disks = (await execute('query-block')) as {
+    qdev?: string;
+    inserted?: { bps: number; iops: number };
+  }[];
   for (const { qdev, inserted } of disks) {
     if (qdev === undefined || inserted === undefined) continue;
+    if (inserted.bps === limits.diskBytesPerSecond && inserted.iops === limits.diskRequestsPerSecond)
+      continue;
     await execute('block_set_io_throttle', {
       id: qdev,
       group,
@@ -22,5 +33,4 @@ export async function throttle(execute: Execute, shim: ShimClient, limits: Machi
       iops_wr: 0,
     });
   }
-  await shim.request('ports_limit', { download: limits.networkDownload, upload: limits.networkUpload });
 }
