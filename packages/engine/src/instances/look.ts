@@ -1,6 +1,6 @@
 import { VivError } from '@vivarium/model';
 import type { ExitRecord, Machine } from '../drivers/driver.ts';
-import { applyLimits } from '../limits/apply.ts';
+import { anyLimits, applyLimits, removeGroup } from '../limits/apply.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { greet, reconnect } from './reconnect.ts';
@@ -25,7 +25,7 @@ export async function lookForMachine(
   });
   instance.observeMachine(machine, status);
   watchMachine(context, instance, machine);
-  await applyLimits(context, instance, machine);
+  await applyLimits(context, instance, machine, anyLimits);
   if (machine.record.ports.length > 0) instance.change({ ports: machine.record.ports });
   // A start had not got as far as letting the guest run.
   if (action === 'start' && instance.state === 'Created') return endMachine(instance);
@@ -35,6 +35,7 @@ export async function lookForMachine(
 
 /** The VMM ended while nobody looked; its exit record says how. Without one it was never launched. */
 async function ended(context: Context, instance: Instance, record: ExitRecord | undefined): Promise<void> {
+  await removeGroup(context, instance);
   if (record !== undefined) await keepExit(context, instance, record);
   else {
     instance.change({ phase: 'made' });

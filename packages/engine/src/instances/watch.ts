@@ -1,6 +1,7 @@
 import { type ExitInfo, isVivError, VivError } from '@vivarium/model';
 import type { ExitRecord, Machine } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
+import { removeGroup } from '../limits/apply.ts';
 import { applyPolicy } from '../service/apply.ts';
 import { writeRecord } from '../store/record.ts';
 import type { Context } from './context.ts';
@@ -70,7 +71,7 @@ async function machineExited(
   // A VMM that ends on the way into or out of saved memory is no end of the VM.
   if (instance.record.suspended === undefined) await keepExit(context, instance, record);
   else instance.change({ phase: 'made' });
-  if (hasGroup(context, instance)) await removeGroup(context, instance);
+  await removeGroup(context, instance);
   instance.ending = undefined;
   instance.still = undefined;
   instance.readers.clear();
@@ -83,18 +84,6 @@ async function machineExited(
   await removeAfterExit(context, instance);
   // Where somebody has ended it, they are not done yet, and come back to this themselves.
   void flattenSoon(context, instance);
-}
-
-function hasGroup({ cgroups }: Context, { record }: Instance): boolean {
-  const { cpus, cpuWeight, memoryBytes } = record.spec.limits ?? {};
-  return cgroups !== undefined && Boolean(cpus || cpuWeight || memoryBytes);
-}
-
-/** An empty group does no harm: that it stays is told, and no more. */
-async function removeGroup({ cgroups }: Context, instance: Instance): Promise<void> {
-  await cgroups?.remove(instance.id).catch((error: unknown) => {
-    instance.emit('warning', { message: `Its cgroup was not removed: ${VivError.from(error).message}` });
-  });
 }
 
 /** The record first: whoever sees Stopped finds the exit there. Where it can't be written, it is looked for again. */

@@ -38,6 +38,27 @@ export async function applyLimits(
   }
 }
 
+/** What an instance may have been under: a predecessor may have died between the word that a limit is lifted and the deed. */
+export const anyLimits: InstanceLimits = {
+  diskBytesPerSecond: 1,
+  diskRequestsPerSecond: 1,
+  networkDownload: 1,
+  networkUpload: 1,
+  cpus: 1,
+  cpuWeight: 1,
+  memoryBytes: 1,
+};
+
+/**
+ * Once its VMM has ended. Whether it has a group is not asked of its limits: they may have been lifted since. An empty group does no harm: that
+ * it stays is told, and no more.
+ */
+export async function removeGroup({ cgroups }: Context, instance: Instance): Promise<void> {
+  await cgroups?.remove(instance.id).catch((error: unknown) => {
+    instance.emit('warning', { message: `Its cgroup was not removed: ${VivError.from(error).message}` });
+  });
+}
+
 type Effect = Omit<LimitEffect, 'automatic'>;
 
 const ofMachine = [

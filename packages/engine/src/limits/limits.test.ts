@@ -105,6 +105,58 @@ describe('limits of an instance', () => {
     }
   });
 
+  test('of the host leave no cgroup, also where they were lifted, or where the VM ended while nobody looked', async () => {
+    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    try {
+      await mkdir(path.join(root, 'cpu'));
+      await writeFile(path.join(root, 'self'), '1:cpu:/\n');
+      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
+      await using house = await House.open('daemon', { cgroups });
+      const groups = () => readdir(path.join(root, 'cpu'));
+      const made = async () => {
+        const vm = await house.engine.run('busybox', { limits: { cpus: 0.25 } });
+        return { vm, group: path.join(root, 'cpu', `vivarium-${vm.id}`) };
+      };
+      // A real group's files go with it.
+      const empty = async (group: string) => {
+        for (const file of await readdir(group)) await rm(path.join(group, file));
+      };
+      const lifted = await made();
+      await lifted.vm.limits.set({ cpus: 0 });
+      await empty(lifted.group);
+      await lifted.vm.delete({ force: true });
+      assert.deepEqual(await groups(), []);
+      const unseen = await made();
+      await empty(unseen.group);
+      await house.kill();
+      house.host.find(house.dir(unseen.vm.id))?.end({ signal: 'SIGKILL' });
+      await house.open();
+      assert.deepEqual(await groups(), []);
+      await house.engine.run('busybox', {});
+      await house.reopen();
+      assert.deepEqual(await groups(), [], 'no group is made to lift a limit in it');
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
+
+  test('that were lifted when the daemon was killed are lifted by the next one', async () => {
+    await using house = await House.open();
+    const { id } = await house.engine.run('busybox', { limits });
+    const kept = house.host.find(house.dir(id));
+    assert.ok(kept?.limits);
+    const before = kept.limits;
+    await (await house.engine.get(id)).limits.set({ diskBytesPerSecond: 0, networkUpload: 0 });
+    // The record was written, and nobody has told the VMM.
+    kept.limits = before;
+    await house.reopen();
+    assert.deepEqual(
+      [kept.limits.diskBytesPerSecond, kept.limits.networkUpload],
+      [0, 0],
+      'as the record has it',
+    );
+  });
+
   test('are automatic where hypeman’s preset is chosen, and must fit', async () => {
     const gauge = { ...boundlessGauge, cpus: 1, memoryBytes: 2 ** 34, diskBytes: async () => 2 ** 45 };
     const config = configOf(

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type CgroupTree, type Controller, findPlace, hostTree, type Place } from './layout.ts';
@@ -76,8 +77,11 @@ export class Cgroups {
         if (value !== undefined) effects.push({ limit, by: 'none', why: place.why });
         continue;
       }
+      const dir = path.join(place.dir, groupName(name));
+      // Nothing to lift.
+      if (value === undefined && !existsSync(dir)) continue;
       const [file, text] = (place.version === 'cgroup-v1' ? v1 : v2)(value);
-      const why = await put(path.join(place.dir, groupName(name)), pid, file, text);
+      const why = await put(dir, pid, file, text);
       if (value === undefined && why === undefined) continue;
       effects.push(why === undefined ? { limit, by: place.version } : { limit, by: 'none', why });
     }
