@@ -5,13 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Vivarium } from '@vivarium/model';
 import { processesBelow } from '../engine/real-engine.ts';
+import { mulberry32, rounds, seed } from './moments.ts';
 import { RealDaemon } from './real-daemon.ts';
-
-/** Printed with every failure; set VIV_TEST_SEED to get the same moments again. */
-const seed = Number(process.env.VIV_TEST_SEED ?? Date.now() % 1_000_000);
-
-/** Kills of each kind; more of them search longer. */
-const rounds = Number(process.env.VIV_TEST_ROUNDS ?? 2);
 
 /** What is under way when the daemon is killed, and the longest it takes here, in milliseconds. */
 const work: { name: string; longestMs: number; prepare?: Work; run: Work }[] = [
@@ -106,15 +101,4 @@ async function accountedFor(daemon: RealDaemon, context: string): Promise<void> 
     items.map(({ id }) => id).sort(),
     context,
   );
-}
-
-/** Numbers from 0 to 1, the same for the same seed. */
-function mulberry32(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

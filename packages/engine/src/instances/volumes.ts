@@ -235,6 +235,15 @@ function attachmentOf(context: Context, instance: Instance, idOrName: string): A
   return found;
 }
 
+/** A guest that has let go of a disk does not find it again while it is plugged in: what is left of that detach is done. */
+async function isKept(machine: VolumePlugger, guest: Guest | undefined, serial: string): Promise<boolean> {
+  if (!(await machine.pluggedVolumes()).includes(serial)) return false;
+  const mounted = await guest?.volumes(AbortSignal.timeout(settleMs));
+  if (mounted === undefined || mounted.some((volume) => volume.serial === serial)) return true;
+  await machine.unplugVolume(serial);
+  return false;
+}
+
 /**
  * A predecessor was killed in the middle of an attach or a detach. What had not become its own is taken away, what it still has stays: an
  * attachment is whole or not there.
@@ -251,8 +260,7 @@ export async function settleVolumes(context: Context, instance: Instance): Promi
       await guest?.unmountVolume(serial, { force: true }, AbortSignal.timeout(settleMs));
       await alive?.unplugVolume(serial);
     }
-    const kept = settling === 'detaching' && (await alive?.pluggedVolumes())?.includes(serial);
-    if (kept && guest !== undefined) await mountIn(guest, settled, AbortSignal.timeout(settleMs));
+    const kept = settling === 'detaching' && alive !== undefined && (await isKept(alive, guest, serial));
     replace(instance, attachment.volumeId, kept ? settled : undefined);
   }
   if (instance.record.volumes !== undefined) writeDown(context, instance);

@@ -38,7 +38,7 @@ export interface AttachmentRecord {
   layer: string;
   /** Of the volume, as it was when the guest mounted it. */
   generation?: number;
-  /** What was under way with it: after a kill `attaching` is undone, and so is `detaching` where the guest still has it. */
+  /** What was under way with it: after a kill `attaching` is undone, and so is `detaching` where the guest still has it mounted; else that is finished. */
   settling?: 'attaching' | 'detaching';
 }
 
