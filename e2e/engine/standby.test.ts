@@ -17,6 +17,14 @@ async function request(port: number): Promise<string> {
   return text.split('\r\n')[0] ?? '';
 }
 
+/** Resolves when the answer begins. */
+async function firstByte(port: number): Promise<void> {
+  const socket = await opened(port);
+  socket.write('GET /hostname HTTP/1.0\r\n\r\n');
+  await once(socket, 'data');
+  socket.destroy();
+}
+
 async function opened(port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   await once(socket, 'connect');
@@ -72,6 +80,30 @@ describe('a real VM with a standby policy', () => {
     for await (const chunk of idle) text += String(chunk);
     assert.match(text, /200 OK/);
     await vm.waitFor('Suspended');
+  });
+
+  test('is woken by a connection in about the time of a start', async (t) => {
+    await using other = await real.engine.run('busybox', {
+      cmd: ['httpd', '-f', '-p', '80', '-h', '/etc'],
+      ports: [{ guestPort: 80 }],
+      wake: 'always',
+    });
+    const at = other.info.ports[0]?.hostPort ?? 0;
+    await until('it serves', async () => (await request(at).catch(() => '')).includes('200'));
+    const ways = { wake: () => firstByte(at), resume: async () => void (await other.start()) };
+    const took = { wake: [] as number[], resume: [] as number[] };
+    for (let round = 0; round < 5; round++) {
+      for (const way of ['wake', 'resume'] as const) {
+        await other.suspend();
+        const began = performance.now();
+        await ways[way]();
+        took[way].push(Math.round(performance.now() - began));
+      }
+    }
+    const median = (of: number[]) => of.toSorted((a, b) => a - b)[2] ?? 0;
+    const [wake, resume] = [median(took.wake), median(took.resume)];
+    t.diagnostic(`connect to first byte ${wake} ms (${took.wake}), start ${resume} ms (${took.resume})`);
+    assert.ok(wake < 3 * resume + 500);
   });
 
   test('is woken by an exec', async () => {
