@@ -69,7 +69,7 @@ describe(`vivd killed while volumes come and go (seed ${seed})`, () => {
 
   for (const { name, longestMs, prepare, run } of work) {
     for (let round = 1; round <= rounds; round++) {
-      test(`in the middle of an ${name}, round ${round}, leaves it whole or not there`, async (t) => {
+      test(`in the middle of it (${name}, round ${round}) leaves a volume whole or not there`, async (t) => {
         const { viv } = daemon;
         const vm = await viv.get('x');
         await prepare(viv, vm);
