@@ -8,6 +8,9 @@ import { awake } from './wake.ts';
 /** From these its ports go nowhere, or are in the hands of a launch. */
 const onTheWay: ReadonlySet<string> = new Set(['Suspending', 'Restoring']);
 
+/** A process that holds ports for less long than this has failed. Milliseconds. */
+const shortestMs = 1000;
+
 /** Listens to the published ports of one instance while it is suspended, and wakes it when somebody comes. */
 export class PortWatch {
   readonly #context: Context;
@@ -60,9 +63,16 @@ export class PortWatch {
       });
       if (this.#closed) return await ports[Symbol.asyncDispose]();
       this.#ports = ports;
+      const { clock } = this.#context;
+      const openedAt = clock.now();
       void ports.ended.then(() => {
         if (this.#ports === ports) this.#ports = undefined;
-        this.tend();
+        // What ends as soon as it has begun would do so again: it is tried when something about the instance changes.
+        if (clock.now() - openedAt < shortestMs && this.#wanted)
+          this.#instance.emit('warning', {
+            message: 'What holds its ports while it is suspended has ended at once',
+          });
+        else this.tend();
       });
       ports.onTraffic(() => void this.#wake());
     } catch (error) {
