@@ -219,6 +219,23 @@ describe('an instance with a standby policy', () => {
       );
   });
 
+  test('whose ports nobody can hold for long is told of once, and not tried for ever', async (t) => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    const opened = t.mock.method(house.host.ports, 'dormant', async () => ({
+      ended: Promise.resolve(),
+      onTraffic: () => undefined,
+      close: async () => undefined,
+      drop: async () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    }));
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+    await settled(vm);
+    assert.ok(opened.mock.callCount() < 4, `${opened.mock.callCount()} times`);
+    assert.match(String((await events(house, 'warning')).at(-1)?.message), /ended at once/);
+  });
+
   test('counts anew after a restart of the daemon', async () => {
     const { house, clock } = await standbyHouse();
     await using _house = house;
