@@ -1,6 +1,6 @@
 import type { Instance, LimitsStatus as WireStatus } from '@vivarium/api';
 import { limitsStatusFromWire, limitsToWire } from '@vivarium/api/wire';
-import type { InstanceLimits, LimitsStatus, VmLimits } from '@vivarium/model';
+import type { AskOptions, InstanceLimits, LimitsStatus, VmLimits } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
 /** Limits of an instance behind the daemon. */
@@ -15,14 +15,14 @@ export class RemoteVmLimits implements VmLimits {
     this.#keep = keep;
   }
 
-  async get(): Promise<LimitsStatus> {
-    const send = { params: { id: this.#id } };
+  async get({ signal }: AskOptions = {}): Promise<LimitsStatus> {
+    const send = { params: { id: this.#id }, signal };
     return limitsStatusFromWire((await this.#transport.json<WireStatus>('instanceLimits', send)).value);
   }
 
-  async set(limits: InstanceLimits): Promise<LimitsStatus> {
-    const send = { params: { id: this.#id }, json: limitsToWire(limits) };
+  async set(limits: InstanceLimits, options: AskOptions = {}): Promise<LimitsStatus> {
+    const send = { params: { id: this.#id }, json: limitsToWire(limits), signal: options.signal };
     this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
-    return this.get();
+    return this.get(options);
   }
 }

@@ -9,6 +9,7 @@ import {
   type UpdateLine,
 } from '@vivarium/api/wire';
 import {
+  type AskOptions,
   abortReason,
   hasEnded,
   type OperationListOptions,
@@ -37,7 +38,8 @@ export class RemoteOperations implements Operations {
     const { instance, states, actions, limit = 100, cursor } = options;
     if (states?.length === 0 || actions?.length === 0) return { items: [] };
     const query = { instance, state: states && [...states], action: actions && [...actions], limit, cursor };
-    const { value, headers } = await this.#transport.json<Operation[]>('listOperations', { query });
+    const send = { query, signal: options.signal };
+    const { value, headers } = await this.#transport.json<Operation[]>('listOperations', send);
     const next = headers[nextPageHeader];
     return { items: value.map(operationFromWire), ...(next === undefined ? {} : { next: String(next) }) };
   }
@@ -51,8 +53,8 @@ export class RemoteOperations implements Operations {
     }
   }
 
-  get(id: string): Promise<OperationReport> {
-    return this.#one('getOperation', { params: { id } });
+  get(id: string, { signal }: AskOptions = {}): Promise<OperationReport> {
+    return this.#one('getOperation', { params: { id }, signal });
   }
 
   async wait(
@@ -70,8 +72,8 @@ export class RemoteOperations implements Operations {
     }
   }
 
-  cancel(id: string): Promise<OperationReport> {
-    return this.#one('cancelOperation', { params: { id } });
+  cancel(id: string, { signal }: AskOptions = {}): Promise<OperationReport> {
+    return this.#one('cancelOperation', { params: { id }, signal });
   }
 
   async *watch(id: string, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<OperationUpdate> {

@@ -1,6 +1,6 @@
 import type { MemoryReclaimed, HostResources as WireResources } from '@vivarium/api';
 import { reclaimedFromWire, resourcesFromWire } from '@vivarium/api/wire';
-import type { HostResources, Reclaimed, ReclaimOptions, Resources } from '@vivarium/model';
+import type { AskOptions, HostResources, Reclaimed, ReclaimOptions, Resources } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
 /** What the daemon's host has. */
@@ -11,8 +11,8 @@ export class RemoteResources implements Resources {
     this.#transport = transport;
   }
 
-  async get(): Promise<HostResources> {
-    return resourcesFromWire((await this.#transport.json<WireResources>('getResources')).value);
+  async get({ signal }: AskOptions = {}): Promise<HostResources> {
+    return resourcesFromWire((await this.#transport.json<WireResources>('getResources', { signal })).value);
   }
 
   async reclaimMemory({ bytes, dryRun, reason, signal }: ReclaimOptions): Promise<Reclaimed> {

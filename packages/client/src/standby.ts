@@ -1,6 +1,6 @@
 import type { AutoStandbyStatus, Instance } from '@vivarium/api';
 import { policyToWire, standbyFromWire } from '@vivarium/api/wire';
-import type { AutoStandbyPolicy, StandbyStatus, VmStandby, WakePolicy } from '@vivarium/model';
+import type { AskOptions, AutoStandbyPolicy, StandbyStatus, VmStandby, WakePolicy } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
 /** Standby of an instance behind the daemon. */
@@ -15,29 +15,26 @@ export class RemoteVmStandby implements VmStandby {
     this.#keep = keep;
   }
 
-  status(): Promise<StandbyStatus> {
-    return this.#ask('autoStandbyStatus');
+  status(options: AskOptions = {}): Promise<StandbyStatus> {
+    return this.#ask('autoStandbyStatus', options);
   }
 
-  hold(): Promise<StandbyStatus> {
-    return this.#ask('autoStandbyHold');
+  hold(options: AskOptions = {}): Promise<StandbyStatus> {
+    return this.#ask('autoStandbyHold', options);
   }
 
-  async set({
-    policy,
-    wake,
-  }: {
-    policy?: AutoStandbyPolicy | null;
-    wake?: WakePolicy;
-  }): Promise<StandbyStatus> {
+  async set(
+    { policy, wake }: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy },
+    options: AskOptions = {},
+  ): Promise<StandbyStatus> {
     const json = { auto_standby: policy && policyToWire(policy), wake };
-    const send = { params: { id: this.#id }, json };
+    const send = { params: { id: this.#id }, json, signal: options.signal };
     this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
-    return this.status();
+    return this.status(options);
   }
 
-  async #ask(route: 'autoStandbyStatus' | 'autoStandbyHold'): Promise<StandbyStatus> {
-    const send = { params: { id: this.#id } };
+  async #ask(route: 'autoStandbyStatus' | 'autoStandbyHold', { signal }: AskOptions): Promise<StandbyStatus> {
+    const send = { params: { id: this.#id }, signal };
     return standbyFromWire((await this.#transport.json<AutoStandbyStatus>(route, send)).value);
   }
 }

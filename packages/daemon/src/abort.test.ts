@@ -243,6 +243,39 @@ const rooms: Record<string, { of(): object; calls: Calls }> = {
       remove: (call) => pool.remove(call),
     },
   },
+  VmLimits: {
+    of: () => vm.limits,
+    calls: {
+      get: (call) => vm.limits.get(call),
+      set: (call) => vm.limits.set({ cpus: 1 }, call),
+    },
+  },
+  VmStandby: {
+    of: () => vm.standby,
+    calls: {
+      status: (call) => vm.standby.status(call),
+      hold: (call) => vm.standby.hold(call),
+      set: (call) => vm.standby.set({ wake: 'never' }, call),
+    },
+  },
+  Resources: {
+    of: () => viv.resources,
+    calls: {
+      get: (call) => viv.resources.get(call),
+      reclaimMemory: (call) => viv.resources.reclaimMemory({ bytes: 1, ...call }),
+    },
+  },
+  Operations: {
+    of: () => viv.operations,
+    calls: {
+      list: (call) => viv.operations.list(call),
+      all: (call) => viv.operations.all(call),
+      get: (call) => viv.operations.get('x', call),
+      wait: (call) => viv.operations.wait('x', call),
+      cancel: (call) => viv.operations.cancel('x', call),
+      watch: (call) => viv.operations.watch('x', call),
+    },
+  },
   Tokens: {
     of: () => viv.tokens ?? assert.fail(),
     calls: {

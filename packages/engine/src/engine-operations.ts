@@ -1,4 +1,5 @@
 import {
+  type AskOptions,
   abortReason,
   hasEnded,
   type OperationListOptions,
@@ -6,6 +7,7 @@ import {
   type Operations,
   type OperationUpdate,
   type Page,
+  refuseAborted,
   VivError,
 } from '@vivarium/model';
 import { readOptions } from './engine-events.ts';
@@ -26,6 +28,7 @@ export class EngineOperations implements Operations {
   }
 
   async list(options: OperationListOptions = {}): Promise<Page<OperationReport>> {
+    refuseAborted(options);
     const { instance, states, actions, limit = 100, cursor } = options;
     if (!Number.isInteger(limit) || limit < 1 || limit > mostAtOnce) {
       throw new VivError('invalid_request', `Not a page size: ${limit}`, { hint: `1 to ${mostAtOnce}.` });
@@ -52,7 +55,8 @@ export class EngineOperations implements Operations {
     }
   }
 
-  async get(id: string): Promise<OperationReport> {
+  async get(id: string, options: AskOptions = {}): Promise<OperationReport> {
+    refuseAborted(options);
     const live = this.#context.ledger.find(id);
     if (live !== undefined) return live.report;
     const stored = this.#stored.find(id);
@@ -74,11 +78,11 @@ export class EngineOperations implements Operations {
     throw new VivError('timeout', `The ${action} is ${state} after ${(timeoutMs ?? 0) / 1000} s`);
   }
 
-  async cancel(id: string): Promise<OperationReport> {
-    const report = await this.get(id);
+  async cancel(id: string, options: AskOptions = {}): Promise<OperationReport> {
+    const report = await this.get(id, options);
     if (hasEnded(report)) return report;
     this.#context.ledger.find(id)?.cancel('cancel');
-    return this.wait(id);
+    return this.wait(id, options);
   }
 
   async *watch(id: string, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<OperationUpdate> {

@@ -43,7 +43,7 @@ export const operations = {
   resize: exclusive(atRest, 'same', 'a live guest sees it'),
   'attach-volume': exclusive(['Stopped', 'Running'], 'same', 'a live guest sees it'),
   'detach-volume': exclusive(['Stopped', 'Running'], 'same', 'unmounted first'),
-  update: exclusive(['Defined', ...atRest], 'same', 'some keys need a stopped VM'),
+  update: exclusive(['Defined', ...atRest], 'same', 'or at the next start'),
   export: exclusive(['Stopped', 'Running', 'Paused', 'Suspended'], 'same', 'a running VM pauses'),
   exec: beside(['Running']),
   attach: beside(['Running']),

@@ -1,3 +1,5 @@
+import type { AskOptions } from './progress.ts';
+
 /** What an instance may use at most. Absent or 0: no limit, or an automatic one where the configuration says so (rates only). */
 export interface InstanceLimits {
   /** Bytes a second of all its disks, read and written together. */
@@ -35,11 +37,11 @@ export interface LimitsStatus {
 
 /** Limits of one instance. */
 export interface VmLimits {
-  get(): Promise<LimitsStatus>;
+  get(options?: AskOptions): Promise<LimitsStatus>;
   /**
    * Takes effect at once where it runs. What is not named stays; 0 lifts a limit.
    *
    * @throws VivError `invalid_request`, `insufficient_resources` where a rate does not fit.
    */
-  set(limits: InstanceLimits): Promise<LimitsStatus>;
+  set(limits: InstanceLimits, options?: AskOptions): Promise<LimitsStatus>;
 }

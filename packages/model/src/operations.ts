@@ -1,7 +1,7 @@
 import type { ErrorRecord } from './errors.ts';
 import type { EventResource } from './events.ts';
 import type { OperationInfo, Page } from './instance.ts';
-import type { Progress } from './progress.ts';
+import type { AskOptions, Progress } from './progress.ts';
 
 /**
  * `pending`: asked for, and waits for another one to end. `undone`: failed, and every step was taken back; `cancelled`: the same
@@ -32,7 +32,7 @@ export interface OperationReport extends OperationInfo {
 /** What is to be seen of an operation while it goes on. The last one is `operation`: how it ended. */
 export type OperationUpdate = { progress: Progress } | { step: string } | { operation: OperationReport };
 
-export interface OperationListOptions {
+export interface OperationListOptions extends AskOptions {
   /** Id or name; of a deleted one its id. */
   instance?: string;
   states?: readonly OperationState[];
@@ -49,7 +49,7 @@ export interface Operations {
   list(options?: OperationListOptions): Promise<Page<OperationReport>>;
   all(options?: Omit<OperationListOptions, 'cursor'>): AsyncIterable<OperationReport>;
   /** @throws VivError `not_found`. */
-  get(id: string): Promise<OperationReport>;
+  get(id: string, options?: AskOptions): Promise<OperationReport>;
   /**
    * Resolves once it has ended, however it did: look at `state`. @throws VivError `timeout` after `timeoutMs` (default: never),
    * `not_found`.
@@ -59,7 +59,7 @@ export interface Operations {
    * Has it cancelled, and resolves once its steps are taken back. One that ends before that is hears of nothing: the state tells
    * which it was.
    */
-  cancel(id: string): Promise<OperationReport>;
+  cancel(id: string, options?: AskOptions): Promise<OperationReport>;
   /** Its stages from the first one that is held, then its end. */
   watch(id: string, options?: { signal?: AbortSignal }): AsyncIterable<OperationUpdate>;
 }

@@ -1,3 +1,5 @@
+import type { AskOptions } from './progress.ts';
+
 /** How much there is of something on this host, and how much of it is given out. Bytes, vCPUs, or bytes a second. */
 export interface ResourceStatus {
   capacity: number;
@@ -86,7 +88,7 @@ export interface Reclaimed {
 
 /** What this host has, and what VMs have of it. */
 export interface Resources {
-  get(): Promise<HostResources>;
+  get(options?: AskOptions): Promise<HostResources>;
   /**
    * Suspends idle VMs that would be suspended for being idle anyway (`autoStandby`), those that have been idle for longest first, until
    * so much is free. Others are left alone: guests have no balloon.

@@ -1,3 +1,5 @@
+import type { AskOptions } from './progress.ts';
+
 /** When an instance is suspended for being idle. */
 export interface AutoStandbyPolicy {
   enabled: boolean;
@@ -65,13 +67,16 @@ export interface StandbyStatus {
 
 /** Suspending an instance when it is idle, and waking it when it is used. */
 export interface VmStandby {
-  status(): Promise<StandbyStatus>;
+  status(options?: AskOptions): Promise<StandbyStatus>;
   /**
    * Not before a whole idle timeout from now, whatever is or is not going on. Each hold replaces the one before.
    *
    * @throws VivError `conflict` where it is suspended already, or being so.
    */
-  hold(): Promise<StandbyStatus>;
+  hold(options?: AskOptions): Promise<StandbyStatus>;
   /** Takes effect at once, in any state. Absent fields stay; `policy: null` removes the policy. */
-  set(options: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy }): Promise<StandbyStatus>;
+  set(
+    change: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy },
+    options?: AskOptions,
+  ): Promise<StandbyStatus>;
 }

@@ -1,4 +1,11 @@
-import { type InstanceLimits, type LimitsStatus, VivError, type VmLimits } from '@vivarium/model';
+import {
+  type AskOptions,
+  type InstanceLimits,
+  type LimitsStatus,
+  refuseAborted,
+  VivError,
+  type VmLimits,
+} from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { writeRecord } from '../store/record.ts';
@@ -15,12 +22,14 @@ export class EngineVmLimits implements VmLimits {
     this.#instance = instance;
   }
 
-  async get(): Promise<LimitsStatus> {
+  async get(options: AskOptions = {}): Promise<LimitsStatus> {
+    refuseAborted(options);
     const { machine, record, effects } = this.#instance;
     return { asked: record.spec.limits ?? {}, effects: machine === undefined ? [] : [...effects] };
   }
 
-  async set(limits: InstanceLimits): Promise<LimitsStatus> {
+  async set(limits: InstanceLimits, options: AskOptions = {}): Promise<LimitsStatus> {
+    refuseAborted(options);
     checkLimits(limits);
     const { admission, journal } = this.#context;
     const instance = this.#instance;

@@ -1,11 +1,13 @@
-import type {
-  HostResources,
-  MemoryStatus,
-  Reclaimed,
-  ReclaimOptions,
-  ResourceAllocation,
-  ResourceStatus,
-  Resources,
+import {
+  type AskOptions,
+  type HostResources,
+  type MemoryStatus,
+  type Reclaimed,
+  type ReclaimOptions,
+  type ResourceAllocation,
+  type ResourceStatus,
+  type Resources,
+  refuseAborted,
 } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
@@ -20,7 +22,8 @@ export class EngineResources implements Resources {
     this.#context = context;
   }
 
-  async get(): Promise<HostResources> {
+  async get(options: AskOptions = {}): Promise<HostResources> {
+    refuseAborted(options);
     const { admission, instances } = this.#context;
     const all = [...instances.all()].filter(({ gone }) => !gone);
     const sample = await admission.sample();

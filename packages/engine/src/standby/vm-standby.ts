@@ -1,5 +1,7 @@
 import {
+  type AskOptions,
   type AutoStandbyPolicy,
+  refuseAborted,
   type StandbyStatus,
   type StandbyUse,
   VivError,
@@ -22,7 +24,8 @@ export class EngineVmStandby implements VmStandby {
     this.#instance = instance;
   }
 
-  async status(): Promise<StandbyStatus> {
+  async status(options: AskOptions = {}): Promise<StandbyStatus> {
+    refuseAborted(options);
     const instance = this.#instance;
     const { spec } = instance.record;
     const policy = spec.autoStandby;
@@ -62,7 +65,8 @@ export class EngineVmStandby implements VmStandby {
     };
   }
 
-  async hold(): Promise<StandbyStatus> {
+  async hold(options: AskOptions = {}): Promise<StandbyStatus> {
+    refuseAborted(options);
     const { operation, record } = this.#instance;
     if (record.spec.autoStandby?.enabled !== true) return this.status();
     if (operation?.action === 'suspend') {
@@ -80,13 +84,11 @@ export class EngineVmStandby implements VmStandby {
     return this.status();
   }
 
-  async set({
-    policy,
-    wake,
-  }: {
-    policy?: AutoStandbyPolicy | null;
-    wake?: WakePolicy;
-  }): Promise<StandbyStatus> {
+  async set(
+    { policy, wake }: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy },
+    options: AskOptions = {},
+  ): Promise<StandbyStatus> {
+    refuseAborted(options);
     const instance = this.#instance;
     if (policy) checkPolicy(policy);
     if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);

@@ -32,7 +32,7 @@ export const command = defineCommand<CreateFlags>({
   },
   notes: [
     'Prints the token, this once: it is kept nowhere. It is for `VIV_TOKEN`, or a file named by `VIV_TOKEN_FILE`; the daemon’s ' +
-      'address is for `VIV_URL`, its own certificate authority for `VIV_CA`. The scopes are listed in docs/http-api.md.',
+      'address is for `VIV_URL`, its own certificate authority for `VIV_CA`. The scopes are listed in docs/scopes.md.',
   ],
   examples: [
     ['viv token create --name ci --scope instance:* --scope image:read --expires 90d', 'for a CI job'],
