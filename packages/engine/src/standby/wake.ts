@@ -22,7 +22,7 @@ export async function awake(
 ): Promise<void> {
   for (;;) {
     const { operation, state } = instance;
-    if (operation?.action === 'suspend') {
+    if (isGoingToSleep(instance) && operation !== undefined) {
       if (operation.yields) operation.interrupt('use of the instance');
       await orAborted(operation.ended, signal);
       continue;
@@ -42,9 +42,14 @@ export async function awake(
 
 /** In the turn in which it is called, so that what is asked of a VM that is awake happens in the order in which it was asked. */
 function wakeFirst(...[context, instance, by, signal]: Parameters<typeof awake>): Promise<void> | undefined {
-  const { operation, state } = instance;
-  const asleep = state === 'Suspended' || state === 'Restoring' || operation?.action === 'suspend';
+  const { state } = instance;
+  const asleep = state === 'Suspended' || state === 'Restoring' || isGoingToSleep(instance);
   return asleep ? awake(context, instance, by, signal) : undefined;
+}
+
+/** While it runs on for a moment because somebody has only just asked, what is asked of it is done, and goes on afterwards. */
+function isGoingToSleep({ operation, state }: Instance): boolean {
+  return operation?.action === 'suspend' && (operation.yields || state !== 'Running');
 }
 
 /** Does something with an instance that is awake, and counts as a use of it meanwhile. */
