@@ -5,20 +5,20 @@
 import { type Vm, viv } from 'vivarium';
 
 async function runCode(vm: Vm, code: string): Promise<void> {
-  await vm.files.writeFile('/work/main.sh', code);
-  const result = await vm.exec(['sh', 'main.sh'], { cwd: '/work', timeoutMs: 2000 });
+  await vm.files.writeFile('/job/main.sh', code);
+  const result = await vm.exec(['sh', 'main.sh'], { cwd: '/job', timeoutMs: 2000 });
   const end = result.timedOut ? 'killed after 2 s' : `exit ${result.exitCode}`;
   console.log(`${end}: ${(result.stdout + result.stderr).trim()}`);
 }
 
 await using vm = await viv.run('busybox', { network: 'none', memory: '128MB' });
-await vm.exec(['mkdir', '/work']).orThrow();
+await vm.exec(['mkdir', '/job']).orThrow();
 
 await runCode(vm, 'echo $((6 * 7)) | tee answer.txt');
 await runCode(vm, 'echo thinking; while true; do :; done');
 await runCode(vm, 'ip route | wc -l; cat /etc/shadow-of-the-host');
 
-console.log('answer.txt:', String(await vm.files.readFile('/work/answer.txt')).trim());
+console.log('answer.txt:', String(await vm.files.readFile('/job/answer.txt')).trim());
 
 /* prints:
 exit 0: 42
