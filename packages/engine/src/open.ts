@@ -11,9 +11,10 @@ import type { InstanceRegistry } from './instances/registry.ts';
 import { recoverTasks } from './operations/recover.ts';
 import type { Parts } from './parts.ts';
 import { EnginePools } from './pools/index.ts';
+import type { PoolRecord } from './pools/record.ts';
 import { openRooms, type Rooms } from './rooms.ts';
+import { NamedRecords } from './store/named-records.ts';
 import { StoredOperations } from './store/operations.ts';
-import { PoolStore } from './store/pools.ts';
 import type { TemplateOptions } from './templates/templates.ts';
 import { settleDisks } from './volumes/recover.ts';
 
@@ -54,7 +55,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const { home, program, parts, embedded } = ground;
   const pools = new EnginePools(
     context,
-    new PoolStore(ground.database.records, ground.journal),
+    new NamedRecords<PoolRecord>(ground.database.records, ground.journal, 'pools'),
     parts.poolClock,
   );
   const engine = new Engine(home, context, registry, { ...rooms, pools, operations, program }, undo.move());

@@ -23,11 +23,12 @@ import { SnapshotScheduler } from './snapshots/scheduler.ts';
 import { SnapshotRoom } from './snapshots/snapshots.ts';
 import { StandbyKeeper } from './standby/index.ts';
 import { noteEvent } from './store/events.ts';
+import { NamedRecords } from './store/named-records.ts';
 import { RequestStore } from './store/requests.ts';
 import { TaskStore } from './store/tasks.ts';
-import { VolumeStore } from './store/volumes.ts';
 import { noTemplates } from './templates/template.ts';
 import { TemplateRoom } from './templates/templates.ts';
+import type { VolumeRecord } from './volumes/record.ts';
 import { VolumeRoom } from './volumes/room.ts';
 
 /** The rooms of an engine, and what they all share. */
@@ -71,7 +72,7 @@ export async function openRooms(
   const source = options.templates === false ? noTemplates : templates;
   const context = contextOf(ground, { registry, taskStore, templates: source, later });
   later.service = undo.use(new InstanceService(context, registry));
-  const store = new VolumeStore(database.records, journal);
+  const store = new NamedRecords<VolumeRecord>(database.records, journal, 'volumes');
   const volumes = new VolumeRoom(context, path.join(home, 'volumes'), store);
   later.volumes = volumes;
   undo.defer(() => volumes.close());

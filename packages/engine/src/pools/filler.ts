@@ -3,11 +3,11 @@ import { type CallOptions, type ErrorRecord, type PoolInfo, VivError } from '@vi
 import type { Context } from '../instances/context.ts';
 import { createInstance } from '../instances/create.ts';
 import type { Instance } from '../instances/instance.ts';
-import type { PoolRecord } from '../store/pools.ts';
 import { EngineVm } from '../vm.ts';
 import { Backoff, type Pause } from './backoff.ts';
 import type { PoolClock } from './clock.ts';
 import type { PoolLog } from './log.ts';
+import type { PoolRecord } from './record.ts';
 import { rehearse } from './rehearse.ts';
 import type { Stage } from './stages.ts';
 import type { Work } from './work.ts';

@@ -5,7 +5,7 @@ import { hostOf, referenceOf } from '../instances/create.ts';
 import { checkName } from '../instances/names.ts';
 import { checkOptions } from '../instances/resolve.ts';
 import { longestTimerMs } from '../instances/times.ts';
-import type { PoolRecord } from '../store/pools.ts';
+import type { PoolRecord } from './record.ts';
 import { stages } from './stages.ts';
 
 export const defaults = { size: 2, stage: 'running', creationTimeoutMs: 120_000 } as const;

@@ -12,23 +12,24 @@ import type { Context } from '../instances/context.ts';
 import { orAborted } from '../or-aborted.ts';
 import { poolMaking } from '../requests/pools.ts';
 import type { MarkedCall } from '../requests/request.ts';
-import type { PoolRecord, PoolStore } from '../store/pools.ts';
+import type { NamedRecords } from '../store/named-records.ts';
 import { hostClock, type PoolClock } from './clock.ts';
 import { discardAll } from './discard.ts';
 import { PoolKeeper } from './keeper.ts';
 import { poolRecord } from './options.ts';
 import { EnginePool } from './pool.ts';
+import type { PoolRecord } from './record.ts';
 
 /** The pools of a data directory. */
 export class EnginePools implements Pools {
   readonly #context: Context;
-  readonly #store: PoolStore;
+  readonly #store: NamedRecords<PoolRecord>;
   readonly #clock: PoolClock;
   readonly #keepers = new Map<string, PoolKeeper>();
   readonly #removals = new Map<PoolKeeper, Promise<void>>();
   #closed = false;
 
-  constructor(context: Context, store: PoolStore, clock: PoolClock = hostClock) {
+  constructor(context: Context, store: NamedRecords<PoolRecord>, clock: PoolClock = hostClock) {
     this.#context = context;
     this.#store = store;
     this.#clock = clock;

@@ -15,7 +15,7 @@ import { checkName, inventName } from '../instances/names.ts';
 import { limits } from '../instances/resolve.ts';
 import { orAborted } from '../or-aborted.ts';
 import { noteEvent } from '../store/events.ts';
-import type { VolumeStore } from '../store/volumes.ts';
+import type { NamedRecords } from '../store/named-records.ts';
 import { attachmentsOf } from './attachments.ts';
 import { type VolumeRecord, writeVolumeRecord } from './record.ts';
 import { VolumeRegistry } from './registry.ts';
@@ -33,10 +33,10 @@ export class VolumeRoom {
   readonly registry = new VolumeRegistry();
   readonly dir: string;
   readonly #context: Context;
-  readonly #store: VolumeStore;
+  readonly #store: NamedRecords<VolumeRecord>;
   readonly #closing = new AbortController();
 
-  constructor(context: Context, dir: string, store: VolumeStore) {
+  constructor(context: Context, dir: string, store: NamedRecords<VolumeRecord>) {
     this.#context = context;
     this.dir = dir;
     this.#store = store;
