@@ -8,41 +8,38 @@ import { loadAssets } from '../../packages/engine/src/host/assets.ts';
 import { processesBelow, until } from '../engine/real-engine.ts';
 import { startRegistry } from '../registry.ts';
 import { countingProxy } from './counting-proxy.ts';
+import { type HypemanDaemon, hypemanDaemon } from './hypeman-daemon.ts';
 import { hypemanExec } from './hypeman-exec.ts';
-import { RealDaemon } from './real-daemon.ts';
 
 /* Scenarios that hypeman is known by, with its official client and real VMs; those with volumes lie elsewhere. */
 
-const token = 'a-token-of-this-test';
 const sleeping = ['sleep', '100000'];
 
 describe('the scenario', () => {
-  let daemon: RealDaemon;
-  let url: string;
+  let vivd: HypemanDaemon;
   let client: Hypeman;
   before(async () => {
-    daemon = await RealDaemon.start({ token });
-    url = await daemon.url();
-    client = new Hypeman({ baseURL: url, apiKey: token });
+    vivd = await hypemanDaemon();
+    ({ client } = vivd);
   });
   afterEach(async () => {
     for (const { id } of await client.instances.list()) await client.instances.delete(id);
   });
-  after(() => daemon?.[Symbol.asyncDispose]());
+  after(() => vivd?.[Symbol.asyncDispose]());
 
   const create = (name: string, cmd = sleeping) => client.instances.create({ name, image: 'busybox', cmd });
-  const exec = (instance: string, ...command: string[]) => hypemanExec({ url, token }, instance, command);
+  const exec = (instance: string, ...command: string[]) => hypemanExec(vivd, instance, command);
   const names = async () => (await client.instances.list()).map(({ name }) => name).sort();
 
   test('1: a start of one that runs changes nothing and is no event, and with a command is refused', async () => {
     const { id } = await create('one');
     assert.equal((await client.instances.start(id, {})).state, 'Running');
     await assert.rejects(client.instances.start(id, { cmd: ['x'] }), Hypeman.ConflictError);
-    const vm = await daemon.viv.get(id);
+    const vm = await vivd.daemon.viv.get(id);
     await vm.pause();
     const states: unknown[] = [];
     let starts = 0;
-    for await (const { type, data } of daemon.viv.events({ instance: id, since: 0 })) {
+    for await (const { type, data } of vivd.daemon.viv.events({ instance: id, since: 0 })) {
       if (type === 'state') states.push(data.to);
       if (type === 'operation' && data.action === 'start' && data.outcome === 'begun') starts += 1;
       if (states.at(-1) === 'Paused') break;
@@ -130,7 +127,7 @@ describe('the scenario', () => {
       await symlink('tool', path.join(tree, 'to-tool'));
       const then = new Date('2024-03-04T05:06:07Z');
       await utimes(path.join(tree, 'tool'), then, then);
-      const { files } = await daemon.viv.get(id);
+      const { files } = await vivd.daemon.viv.get(id);
       await files.copyIn(tree, '/root/tree');
       await files.copyOut('/root/tree', path.join(dir, 'back'));
       await files.copyIn(path.join(tree, 'tool'), '/root/alone');
@@ -148,7 +145,7 @@ describe('the scenario', () => {
   });
 
   test('11: a fork whose target state can’t be reached leaves only the source', async () => {
-    const vm = await daemon.viv.create({ image: 'busybox', name: 'eleven', cmd: ['/nope'] });
+    const vm = await vivd.daemon.viv.create({ image: 'busybox', name: 'eleven', cmd: ['/nope'] });
     await assert.rejects(
       client.instances.fork(vm.id, { name: 'twelve', target_state: 'Running' }),
       Hypeman.UnprocessableEntityError,
@@ -200,11 +197,11 @@ describe('the scenario', () => {
 
   test('13: a delete works though the VMM lets go of nothing any more', async () => {
     const { id } = await create('thirteen');
-    const { vmm } = await daemon.pids(id);
+    const { vmm } = await vivd.daemon.pids(id);
     process.kill(vmm, 'SIGSTOP');
     await client.instances.delete(id);
     await assert.rejects(client.instances.get(id), Hypeman.NotFoundError);
-    assert.deepEqual(await processesBelow(daemon.home), []);
+    assert.deepEqual(await processesBelow(vivd.daemon.home), []);
   });
 
   test('14: two deletes, two creates of one name, a stop in a start: one winner, nothing left, nobody stuck', async () => {
@@ -231,6 +228,6 @@ describe('the scenario', () => {
     for (const result of deletes)
       if (result.status === 'rejected') assert.ok(result.reason instanceof Hypeman.NotFoundError);
     assert.deepEqual(await names(), []);
-    assert.deepEqual(await processesBelow(daemon.home), []);
+    assert.deepEqual(await processesBelow(vivd.daemon.home), []);
   });
 });

@@ -6,28 +6,25 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import Hypeman from '@onkernel/hypeman';
+import { type HypemanDaemon, hypemanDaemon } from './hypeman-daemon.ts';
 import { hypemanExec } from './hypeman-exec.ts';
-import { RealDaemon } from './real-daemon.ts';
 
 /* Volumes by hypeman's official client, unmodified, against a vivd with real VMs; and the scenarios it has with them. */
 
 const run = promisify(execFile);
-const token = 'a-token-of-this-test';
 const cmd = ['sleep', '100000'];
 
 describe('hypeman’s official client', () => {
-  let daemon: RealDaemon;
-  let url: string;
+  let vivd: HypemanDaemon;
   let client: Hypeman;
   before(async () => {
-    daemon = await RealDaemon.start({ token });
-    url = await daemon.url();
-    client = new Hypeman({ baseURL: url, apiKey: token });
+    vivd = await hypemanDaemon();
+    ({ client } = vivd);
   });
-  after(() => daemon?.[Symbol.asyncDispose]());
+  after(() => vivd?.[Symbol.asyncDispose]());
 
   const output = async (instance: string, command: string) =>
-    String((await (await hypemanExec({ url, token }, instance, ['sh', '-c', command])).result).output).trim();
+    String((await (await hypemanExec(vivd, instance, ['sh', '-c', command])).result).output).trim();
   const create = (name: string, volumes: Hypeman.VolumeMount[] = []) =>
     client.instances.create({ name, image: 'busybox', cmd, volumes });
 

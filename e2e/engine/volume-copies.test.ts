@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { RealEngine } from './real-engine.ts';
-import { said } from './volume-parts.ts';
+import type { RealEngine } from './real-engine.ts';
+import { closeWithoutVolumes, openForVolumes, said } from './volume-parts.ts';
 
 const MiB = 1024 ** 2;
 
 describe('a real volume', () => {
   let real: RealEngine;
   before(async () => {
-    real = await RealEngine.open({ templates: { backgroundDelayMs: 600_000 } });
+    real = await openForVolumes();
   });
-  after(async () => {
-    for await (const { id } of real.engine.all()) await (await real.engine.get(id)).delete({ force: true });
-    for (const { id } of await real.engine.volumes.list()) await real.engine.volumes.remove(id);
-    assert.deepEqual(await readdir(path.join(real.home, 'volumes')), []);
-    await real[Symbol.asyncDispose]();
-  });
+  after(() => closeWithoutVolumes(real));
 
   test('grows and is copied while it is written to', async () => {
     const { volumes } = real.engine;

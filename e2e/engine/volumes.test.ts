@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { RealEngine, until } from './real-engine.ts';
-import { archiveOf, said } from './volume-parts.ts';
+import { type RealEngine, until } from './real-engine.ts';
+import { archiveOf, closeWithoutVolumes, openForVolumes, said } from './volume-parts.ts';
 
 const isRoot = process.getuid?.() === 0;
 
 describe('a volume in a real VM', () => {
   let real: RealEngine;
   before(async () => {
-    real = await RealEngine.open({ templates: { backgroundDelayMs: 600_000 } });
+    real = await openForVolumes();
   });
-  after(async () => {
-    for await (const { id } of real.engine.all()) await (await real.engine.get(id)).delete({ force: true });
-    for (const { id } of await real.engine.volumes.list()) await real.engine.volumes.remove(id);
-    assert.deepEqual(await readdir(path.join(real.home, 'volumes')), []);
-    await real[Symbol.asyncDispose]();
-  });
+  after(() => closeWithoutVolumes(real));
 
   test('that comes later shows up in what runs already, and names it when it is to go', async () => {
     const { volumes } = real.engine;
