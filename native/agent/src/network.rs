@@ -1,12 +1,14 @@
-//! One IPv4 card, found by its hardware address and set by the classic ioctls.
+//! The network that a machine is to have: one IPv4 address on one card. It is read from a request and applied, with as
+//! little time as can be for which nothing goes through the card.
+
+mod cards;
+mod interface;
 
 use crate::bus::Bus;
-use crate::sys::{self, Kept};
-use std::fs::{self, File};
+use cards::Card;
+use interface::Interface;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use viv_protocol::{Code, Fields, WireError};
 
@@ -28,23 +30,6 @@ pub trait Connections {
     fn cut(&self) -> io::Result<()>;
 }
 
-/// The one card there is, found before: to look for it in sysfs costs a restored guest 6 ms where code is translated cold.
-struct Known {
-    name: String,
-    /// It was brought up for nobody: without an address, and so without a route.
-    blank: bool,
-    /// What it was set to last.
-    set: Option<Network>,
-}
-
-static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
-
-fn known() -> MutexGuard<'static, Option<Known>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Addresses of the whole machine that are looked at: more than one are one too many.
-const MOST_ADDRESSES: usize = 16;
 /// How long a card may take to appear after the bus has been asked for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -104,7 +89,7 @@ impl Network {
 
     /// Whether its card is there already.
     pub fn is_at_hand(&self) -> bool {
-        self.find_card().is_some()
+        cards::find(self.mac).is_some()
     }
 
     /// Connections are cut between the old identity and the new one, while the card is down: nothing that makes the kernel say
@@ -113,12 +98,14 @@ impl Network {
         let card = bus.find(
             "a network card with that hardware address",
             PATIENCE,
-            || self.find_card(),
+            || cards::find(self.mac),
         )?;
-        let (blank, same, ours) = known().as_ref().map_or((false, false, false), |known| {
-            let set = known.set.as_ref();
-            (known.blank, set == Some(self), set.is_some())
-        });
+        let (blank, same, ours) = cards::known()
+            .as_ref()
+            .map_or((false, false, false), |known| {
+                let set = known.set.as_ref();
+                (known.blank, set == Some(self), set.is_some())
+            });
         let interface = Interface::open(&card.name)?;
         let quiet = !connections.to_be_cut()?;
         if same && quiet && card.mac == Some(self.mac) {
@@ -136,7 +123,7 @@ impl Network {
         interface.set_address(libc::SIOCSIFADDR, self.address)?;
         interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
         interface.default_route(self.gateway)?;
-        if let Some(known) = known().as_mut() {
+        if let Some(known) = cards::known().as_mut() {
             known.blank = false;
             known.set = Some(self.clone());
         }
@@ -149,229 +136,26 @@ impl Network {
         }
         self.mtu.map_or(Ok(()), |mtu| interface.set_mtu(mtu))
     }
-
-    /// The only card there is, which gets that hardware address; of several, the one that has it.
-    fn find_card(&self) -> Option<Card> {
-        known_card().or_else(|| self.look_for_card())
-    }
-
-    fn look_for_card(&self) -> Option<Card> {
-        let mut found = cards();
-        if let [only] = &found[..] {
-            remember(&only.name);
-        }
-        if let Some(at) = found.iter().position(|card| card.mac == Some(self.mac)) {
-            return Some(found.swap_remove(at));
-        }
-        found.pop().filter(|_| found.is_empty())
-    }
 }
 
 /// Brings the only card up for whoever this machine will be, so that a start need not: without an address nothing goes through it.
 pub fn raise() -> io::Result<()> {
-    if known().is_some() {
+    if cards::known().is_some() {
         return Ok(());
     }
-    let [only] = &cards()[..] else {
+    let [only] = &cards::all()[..] else {
         return Ok(());
     };
-    remember(&only.name);
+    cards::remember(&only.name);
     Interface::open(&only.name)?.set_up(true)?;
-    if let Some(known) = known().as_mut() {
+    if let Some(known) = cards::known().as_mut() {
         known.blank = true;
     }
     Ok(())
 }
 
-fn remember(name: &str) {
-    // The network of a VM carries no IPv6: an address of its own on the card (of a hardware address that changes) would only
-    // be announced, and wake idle machines. Whoever wants one can give it one.
-    let mode = format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode");
-    let _absent_is_fine = fs::write(mode, "1");
-    *known() = Some(Known {
-        name: name.to_owned(),
-        blank: false,
-        set: None,
-    });
-}
-
-fn known_card() -> Option<Card> {
-    let mut known = known();
-    let name = known.as_ref()?.name.clone();
-    match Interface::open(&name).and_then(|interface| interface.mac()) {
-        Ok(mac) => Some(Card {
-            name,
-            mac: Some(mac),
-        }),
-        Err(_) => {
-            *known = None;
-            None
-        }
-    }
-}
-
-struct Card {
-    name: String,
-    mac: Option<[u8; 6]>,
-}
-
-/// Everything with a device behind it; `lo` has none.
-fn cards() -> Vec<Card> {
-    let Ok(entries) = fs::read_dir("/sys/class/net") else {
-        return Vec::new();
-    };
-    let real = entries
-        .flatten()
-        .filter(|entry| entry.path().join("device").exists());
-    real.filter_map(|entry| {
-        let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
-        Some(Card {
-            name: entry.file_name().into_string().ok()?,
-            mac: parse_mac(&address),
-        })
-    })
-    .collect()
-}
-
 pub fn loopback_up() -> io::Result<()> {
     Interface::open("lo")?.set_up(true)
-}
-
-struct Interface {
-    socket: Arc<File>,
-    request: libc::ifreq,
-}
-
-fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
-    // SAFETY: plain bytes; an IPv4 address lies behind the family and the port.
-    let mut raw: libc::sockaddr = unsafe { std::mem::zeroed() };
-    raw.sa_family = libc::AF_INET as libc::sa_family_t;
-    for (slot, byte) in raw.sa_data[2..6].iter_mut().zip(address.octets()) {
-        *slot = byte as libc::c_char;
-    }
-    raw
-}
-
-impl Interface {
-    fn open(name: &str) -> io::Result<Interface> {
-        static SOCKET: Kept = Kept::new();
-        let socket = SOCKET.get(|| {
-            let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
-            sys::socket(libc::AF_INET, kind, 0).map(File::from)
-        })?;
-        // SAFETY: plain bytes.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        if name.len() >= request.ifr_name.len() {
-            return Err(io::Error::from_raw_os_error(libc::ENODEV));
-        }
-        for (slot, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
-            *slot = byte as libc::c_char;
-        }
-        Ok(Interface { socket, request })
-    }
-
-    fn ask(&self, what: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
-        sys::ioctl_ref(self.socket.as_raw_fd(), what, &mut request)?;
-        Ok(request)
-    }
-
-    fn set_up(&self, up: bool) -> io::Result<()> {
-        let mut request = self.ask(libc::SIOCGIFFLAGS, self.request)?;
-        // SAFETY: the answer to this request is the flags.
-        let flags = unsafe { request.ifr_ifru.ifru_flags };
-        let bit = libc::IFF_UP as libc::c_short;
-        if (flags & bit != 0) == up {
-            return Ok(());
-        }
-        request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
-        self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
-    }
-
-    fn mac(&self) -> io::Result<[u8; 6]> {
-        let answer = self.ask(libc::SIOCGIFHWADDR, self.request)?;
-        // SAFETY: the answer to this request is an address.
-        let raw = unsafe { answer.ifr_ifru.ifru_hwaddr.sa_data };
-        let mut mac = [0; 6];
-        for (slot, byte) in mac.iter_mut().zip(raw) {
-            *slot = byte as u8;
-        }
-        Ok(mac)
-    }
-
-    /// IPv4 addresses that it has.
-    fn addresses(&self) -> io::Result<usize> {
-        /// `struct ifconf` of linux/if.h.
-        #[repr(C)]
-        struct Asked {
-            bytes: libc::c_int,
-            into: *mut libc::ifreq,
-        }
-        let mut found = [self.request; MOST_ADDRESSES];
-        let mut asked = Asked {
-            bytes: std::mem::size_of_val(&found) as libc::c_int,
-            into: found.as_mut_ptr(),
-        };
-        sys::ioctl_ref(self.socket.as_raw_fd(), libc::SIOCGIFCONF, &mut asked)?;
-        let count = asked.bytes as usize / std::mem::size_of::<libc::ifreq>();
-        // A second address may have a label of its own, which begins with the card's name.
-        let name = |request: &libc::ifreq| {
-            request.ifr_name.map(|byte| {
-                if byte == b':' as libc::c_char {
-                    0
-                } else {
-                    byte
-                }
-            })
-        };
-        let own = self.request.ifr_name.iter().take_while(|byte| **byte != 0);
-        let own: Vec<_> = own.copied().collect();
-        let is_own = |request: &&libc::ifreq| {
-            let name = name(request);
-            name.starts_with(&own) && name.get(own.len()).is_none_or(|end| *end == 0)
-        };
-        // A full list is more than one, whosever they are.
-        Ok(match count {
-            MOST_ADDRESSES.. => MOST_ADDRESSES,
-            _ => found[..count].iter().filter(is_own).count(),
-        })
-    }
-
-    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
-        // SAFETY: plain bytes.
-        let mut address: libc::sockaddr = unsafe { std::mem::zeroed() };
-        address.sa_family = libc::ARPHRD_ETHER;
-        for (slot, byte) in address.sa_data.iter_mut().zip(mac) {
-            *slot = byte as libc::c_char;
-        }
-        let mut request = self.request;
-        request.ifr_ifru.ifru_hwaddr = address;
-        self.ask(libc::SIOCSIFHWADDR, request).map(|_| ())
-    }
-
-    fn set_mtu(&self, mtu: u16) -> io::Result<()> {
-        let mut request = self.request;
-        request.ifr_ifru.ifru_mtu = i32::from(mtu);
-        self.ask(libc::SIOCSIFMTU, request).map(|_| ())
-    }
-
-    fn set_address(&self, what: libc::c_ulong, address: Ipv4Addr) -> io::Result<()> {
-        let mut request = self.request;
-        request.ifr_ifru.ifru_addr = socket_address(address);
-        self.ask(what, request).map(|_| ())
-    }
-
-    fn default_route(&self, gateway: Ipv4Addr) -> io::Result<()> {
-        // SAFETY: plain bytes and null pointers.
-        let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
-        route.rt_dst = socket_address(Ipv4Addr::UNSPECIFIED);
-        route.rt_genmask = socket_address(Ipv4Addr::UNSPECIFIED);
-        route.rt_gateway = socket_address(gateway);
-        route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
-        match sys::ioctl_ref(self.socket.as_raw_fd(), libc::SIOCADDRT, &mut route) {
-            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
