@@ -1,7 +1,7 @@
 //! The disk of a volume: a logical unit of the SCSI controller, found by its serial number.
 
 use crate::bus::wait_for;
-use crate::{boot, kmsg, sys};
+use crate::{boot, kmsg};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -118,17 +118,6 @@ impl Device {
             Ok(()) => Ok(()),
         }
     }
-}
-
-/// `major:minor` as `mountinfo` spells it.
-pub fn numbers(device: u64) -> String {
-    format!("{}:{}", libc::major(device), libc::minor(device))
-}
-
-/// Whether the caller may use namespaces: only the first process of a guest does.
-pub fn stat_device(path: &Path) -> io::Result<u64> {
-    let path = sys::c_path(path)?;
-    Ok(sys::stat_at(libc::AT_FDCWD, &path)?.st_dev)
 }
 
 #[cfg(test)]

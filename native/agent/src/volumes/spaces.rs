@@ -1,6 +1,5 @@
 //! Mount namespaces: what is mounted where in each, and how a mount gets in and out of one that lives already.
 
-use super::device;
 use crate::sys;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -112,9 +111,10 @@ impl Space {
     }
 }
 
-/// `major:minor` of what is mounted at a path of ours.
+/// Of what is mounted at a path of ours: `major:minor` as `mountinfo` spells it.
 pub fn device_of(path: &Path) -> io::Result<String> {
-    device::stat_device(path).map(device::numbers)
+    let device = sys::stat_at(libc::AT_FDCWD, &sys::c_path(path)?)?.st_dev;
+    Ok(format!("{}:{}", libc::major(device), libc::minor(device)))
 }
 
 struct Line {
