@@ -4,7 +4,6 @@
 use crate::sys::{self, Kept};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -69,11 +68,7 @@ pub fn open() -> io::Result<Option<File>> {
 
 /// Over the kernel's own, in the root that the calling process has entered and in which `/proc` is mounted.
 pub fn show(file: &File) -> io::Result<()> {
-    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let shown = Path::new(SHOWN);
-    sys::mount(&source, shown, "", libc::MS_BIND, "")?;
-    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    sys::mount("", shown, "", libc::MS_BIND | libc::MS_REMOUNT | flags, "")
+    sys::bind_read_only(file, Path::new(SHOWN))
 }
 
 #[cfg(test)]

@@ -59,12 +59,9 @@ pub fn open() -> io::Result<Option<File>> {
 /// The agent's directory, in the root that the calling process has entered: a number that is written once is seen by all, where
 /// a file in the image's own would go through overlay, journal and disk, 5 ms where code is translated cold.
 pub fn show(directory: &File) -> io::Result<()> {
-    let source = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let shown = Path::new(DIRECTORY);
     std::fs::create_dir_all(shown)?;
-    sys::mount(&source, shown, "", libc::MS_BIND, "")?;
-    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    sys::mount("", shown, "", libc::MS_BIND | libc::MS_REMOUNT | flags, "")
+    sys::bind_read_only(directory, shown)
 }
 
 /// In a root as a process sees it, where something else has been mounted over what is shown there. `whose` is for the log.

@@ -51,6 +51,14 @@ pub fn mount(
     Ok(())
 }
 
+/// Shows a file or directory at another place, where it can only be read.
+pub fn bind_read_only(what: &File, target: &Path) -> io::Result<()> {
+    let source = format!("/proc/self/fd/{}", what.as_raw_fd());
+    mount(&source, target, "", libc::MS_BIND, "")?;
+    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    mount("", target, "", libc::MS_BIND | libc::MS_REMOUNT | flags, "")
+}
+
 pub fn unmount(target: &Path, flags: libc::c_int) -> io::Result<()> {
     let target = c_path(target)?;
     // SAFETY: a string that lives until the call has returned.
