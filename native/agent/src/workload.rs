@@ -99,7 +99,7 @@ pub fn open_directory(path: &str) -> io::Result<OwnedFd> {
 /// Starts a workload and, unless `argv` is empty, its command.
 pub fn start(
     ground: Ground<'_>,
-    mut request: Request,
+    request: Request,
     stop_signal: i32,
 ) -> Result<(Workload, Option<Session>), WireError> {
     let id = request.target.clone();
@@ -123,47 +123,12 @@ pub fn start(
         request.cwd.clone(),
         request.user.clone(),
     );
-    let (first, session, inside);
-    if own_init {
-        let merged = open_directory(MERGED_ROOT)
-            .map_err(|error| guest_error("the root is not mounted", &error))?;
-        environment::set(&mut request.env, "container", "vivarium");
-        let place = Place::New {
-            root: MERGED_ROOT,
-            init: true,
-        };
-        let around = Surroundings {
-            root: merged.as_fd(),
-            place,
-            cgroup: Some(cgroup.directory()),
-            env: &Vec::new(),
-            null: ground.null,
-        };
-        let started = exec::start(ground.spawner, request, around)?;
-        (first, session) = (started.pid, Some(started));
-        inside = Inside::of(first).inspect_err(|_| end(first))?;
+    let begun = if own_init {
+        begin_own_init(ground.spawner, &cgroup, ground.null, request)?
     } else {
-        (first, inside) = match ready {
-            Some(ready) => ready,
-            None => {
-                let first = start_init(ground.spawner, &cgroup, ground.null)?;
-                (first, Inside::of(first).inspect_err(|_| end(first))?)
-            }
-        };
-        let place = Place::Inside(&inside.namespaces);
-        let around = Surroundings {
-            root: inside.root.as_fd(),
-            place,
-            cgroup: Some(cgroup.directory()),
-            env: &Vec::new(),
-            null: ground.null,
-        };
-        session = (!request.argv.is_empty())
-            .then(|| exec::start(ground.spawner, request, around))
-            .transpose()
-            .inspect_err(|_| end(first))?;
-    }
-    let Inside { namespaces, root } = inside;
+        begin_command(ground.spawner, &cgroup, ground.null, ready, request)?
+    };
+    let (first, Inside { namespaces, root }, session) = begun;
     ground.targets.set(&id, root);
     let pid = session.as_ref().map(|session| session.pid);
     let workload = Workload {
@@ -181,6 +146,65 @@ pub fn start(
         exit_logged: false,
     };
     Ok((workload, session))
+}
+
+/// The first process of a workload, where it lives, and the session of its command.
+type Begun = (libc::pid_t, Inside, Option<Session>);
+
+/// The command is an init system, and so the first process itself.
+fn begin_own_init(
+    spawner: &mut Spawner,
+    cgroup: &Cgroup,
+    null: BorrowedFd<'_>,
+    mut request: Request,
+) -> Result<Begun, WireError> {
+    let merged = open_directory(MERGED_ROOT)
+        .map_err(|error| guest_error("the root is not mounted", &error))?;
+    environment::set(&mut request.env, "container", "vivarium");
+    let place = Place::New {
+        root: MERGED_ROOT,
+        init: true,
+    };
+    let around = Surroundings {
+        root: merged.as_fd(),
+        place,
+        cgroup: Some(cgroup.directory()),
+        env: &Vec::new(),
+        null,
+    };
+    let session = exec::start(spawner, request, around)?;
+    let first = session.pid;
+    let inside = Inside::of(first).inspect_err(|_| end(first))?;
+    Ok((first, inside, Some(session)))
+}
+
+/// The first process is the agent's own, and may be `ready`. The command lives beside it, unless there is none.
+fn begin_command(
+    spawner: &mut Spawner,
+    cgroup: &Cgroup,
+    null: BorrowedFd<'_>,
+    ready: Option<(libc::pid_t, Inside)>,
+    request: Request,
+) -> Result<Begun, WireError> {
+    let (first, inside) = match ready {
+        Some(ready) => ready,
+        None => {
+            let first = start_init(spawner, cgroup, null)?;
+            (first, Inside::of(first).inspect_err(|_| end(first))?)
+        }
+    };
+    let around = Surroundings {
+        root: inside.root.as_fd(),
+        place: Place::Inside(&inside.namespaces),
+        cgroup: Some(cgroup.directory()),
+        env: &Vec::new(),
+        null,
+    };
+    let session = (!request.argv.is_empty())
+        .then(|| exec::start(spawner, request, around))
+        .transpose()
+        .inspect_err(|_| end(first))?;
+    Ok((first, inside, session))
 }
 
 impl Prepared {
@@ -231,6 +255,11 @@ fn start_init(
 }
 
 impl Workload {
+    /// The process that stands for it: its command, or PID 1 where it has none.
+    pub fn main_pid(&self) -> libc::pid_t {
+        self.pid.unwrap_or(self.first)
+    }
+
     /// Whether something can be run in it.
     pub fn open_for_exec(&self) -> Result<(), WireError> {
         let conflict = |message: String| Err(WireError::new(Code::Conflict, message));

@@ -54,7 +54,7 @@ impl Agent {
             prepared: self.prepared.take(),
         };
         let (workload, session) = workload::start(ground, request, stop_signal)?;
-        let pid = workload.pid.unwrap_or(workload.first);
+        let pid = workload.main_pid();
         self.workloads.insert(id.to_owned(), workload);
         if let Some(mut session) = session {
             session.logged = true;
@@ -77,10 +77,7 @@ impl Agent {
         let workload = self.workload(fields)?;
         let mut status = vec![("running", Value::from(workload.exit.is_none()))];
         match &workload.exit {
-            None => status.push((
-                "pid",
-                i64::from(workload.pid.unwrap_or(workload.first)).into(),
-            )),
+            None => status.push(("pid", i64::from(workload.main_pid()).into())),
             Some(exit) => status.push(("exit", Value::map(exit.fields(true)))),
         }
         Ok(Value::map(status))
@@ -95,8 +92,7 @@ impl Agent {
                 format!("the workload {} has ended already", workload.id),
             ));
         }
-        sys::kill(workload.pid.unwrap_or(workload.first), signal)
-            .map_err(|error| guest_error("signal", &error))?;
+        sys::kill(workload.main_pid(), signal).map_err(|error| guest_error("signal", &error))?;
         nothing()
     }
 
@@ -115,8 +111,7 @@ impl Agent {
                 // One that is frozen could not even hear it.
                 let _dead_is_fine =
                     cgroup::set_frozen(workload.cgroup.path(), false, Duration::from_millis(100));
-                let _dead_is_fine =
-                    sys::kill(workload.pid.unwrap_or(workload.first), workload.stop_signal);
+                let _dead_is_fine = sys::kill(workload.main_pid(), workload.stop_signal);
                 if workload.pid.is_none() {
                     workload.end_rest();
                 }
