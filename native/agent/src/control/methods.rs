@@ -100,24 +100,7 @@ impl Agent {
                 format!("there are {MOST_SESSIONS} sessions; close some"),
             ));
         }
-        let mut request = Request {
-            exec_id: exec_id.to_owned(),
-            target: target.to_owned(),
-            argv: fields.texts("argv")?,
-            env: fields.pairs("env")?,
-            cwd: fields.text_if("cwd")?.unwrap_or("").to_owned(),
-            user: fields.text_if("user")?.unwrap_or("").to_owned(),
-            tty: fields
-                .inner_if("tty")?
-                .map(|tty| Size::read(&tty))
-                .transpose()?,
-            stdin: fields.flag("stdin")?,
-            lossy: match fields.text_if("output")? {
-                None | Some("retain") => false,
-                Some("ring") => true,
-                Some(_) => return Err(no_such_output()),
-            },
-        };
+        let mut request = exec_request(exec_id, target, fields)?;
         let root = self.targets.root(target)?;
         let null = self.null.as_fd();
         let session = if target == "vm" {
@@ -327,6 +310,27 @@ impl Agent {
         self.begin_shutdown(grace);
         nothing()
     }
+}
+
+fn exec_request(exec_id: &str, target: &str, fields: &Fields<'_>) -> Result<Request, WireError> {
+    Ok(Request {
+        exec_id: exec_id.to_owned(),
+        target: target.to_owned(),
+        argv: fields.texts("argv")?,
+        env: fields.pairs("env")?,
+        cwd: fields.text_if("cwd")?.unwrap_or("").to_owned(),
+        user: fields.text_if("user")?.unwrap_or("").to_owned(),
+        tty: fields
+            .inner_if("tty")?
+            .map(|tty| Size::read(&tty))
+            .transpose()?,
+        stdin: fields.flag("stdin")?,
+        lossy: match fields.text_if("output")? {
+            None | Some("retain") => false,
+            Some("ring") => true,
+            Some(_) => return Err(no_such_output()),
+        },
+    })
 }
 
 /// What the request leaves open is the workload's.
