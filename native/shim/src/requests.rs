@@ -44,14 +44,7 @@ impl Supervisor {
             return vmm::kill_group(self.vmm.pid);
         }
         if let Some(task) = Task::of(request) {
-            let begun = task.and_then(|task| {
-                let pid = self.vmm.pid;
-                self.memory.begin(client, request.id, pid, task)
-            });
-            if let Err(failure) = begun {
-                self.control.answer(client, request.id, Err(failure));
-            }
-            return;
+            return self.begin_memory(client, request.id, task);
         }
         let result = match request.method.as_str() {
             "status" => Ok(json!({
@@ -101,6 +94,15 @@ impl Supervisor {
             )),
         };
         self.control.answer(client, request.id, result);
+    }
+
+    /// It is answered when it is done, or now where it cannot be begun.
+    fn begin_memory(&mut self, client: u64, request: u64, task: Result<Task, Failure>) {
+        let pid = self.vmm.pid;
+        let begun = task.and_then(|task| self.memory.begin(client, request, pid, task));
+        if let Err(failure) = begun {
+            self.control.answer(client, request, Err(failure));
+        }
     }
 
     /// Where a task about memory is done, or has to be because the VMM has ended.
