@@ -101,7 +101,6 @@ impl Changes {
             if kind == Kind::Renamed {
                 fields.push(("from", from.into()));
             }
-            pieces.extend(pieces.is_empty().then(Vec::new));
             if let Some(piece) = pieces.last_mut() {
                 piece.push(Value::map(fields));
             }
