@@ -1,9 +1,9 @@
 import { type UpdateOptions, VivError } from '@vivarium/model';
-import { deadlines } from '../instances/actions.ts';
+import { type Changeable, changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkEnv, limits } from '../instances/resolve.ts';
-import { type InstanceRecord, type InstanceSpec, writeRecord } from '../store/record.ts';
+import type { InstanceRecord, InstanceSpec } from '../store/record.ts';
 import { checkService, defined, expiryOf, refuseWithAutoRemove, resolveService } from './options.ts';
 
 type Given<K extends keyof UpdateOptions> = NonNullable<UpdateOptions[K]> | Extract<UpdateOptions[K], null>;
@@ -101,27 +101,7 @@ export async function updateInstance(
     (key) => options[key] !== undefined,
   );
   if (asked.length === 0) return;
-  await context.door.run<void>(
-    instance,
-    {
-      action: 'update',
-      deadlineMs: deadlines.update,
-      check: () => {
-        changed(context, instance, options, asked);
-        return undefined;
-      },
-    },
-    async (operation) => {
-      const { spec, expiresAt, restart, pendingChanges } = instance.record;
-      operation.undo('take the old values again', async () => {
-        instance.change({ spec, expiresAt, restart, pendingChanges });
-        await writeRecord(instance.dir, instance.record);
-      });
-      instance.change(changed(context, instance, options, asked));
-      await writeRecord(instance.dir, instance.record);
-      instance.emit('updated', { fields: asked });
-    },
-  );
+  await changeRecord(context, instance, asked, () => changed(context, instance, options, asked));
   context.service.look(instance);
 }
 
@@ -130,10 +110,11 @@ function changed(
   { record, machine }: Instance,
   options: UpdateOptions,
   asked: readonly (keyof UpdateOptions)[],
-): InstanceRecord {
+): Partial<Changeable> {
   const about = { now: clock.now(), live: machine !== undefined };
-  return asked.reduce((before, key) => {
+  const { spec, expiresAt, restart, pendingChanges } = asked.reduce((before, key) => {
     const change = updatable[key] as Change<typeof key>;
     return change(before, options[key] as never, about);
   }, record);
+  return { spec, expiresAt, restart, pendingChanges };
 }

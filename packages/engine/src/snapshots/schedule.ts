@@ -7,12 +7,12 @@ import {
   VivError,
   type VmSnapshotSchedule,
 } from '@vivarium/model';
-import { deadlines } from '../instances/actions.ts';
+import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkName } from '../instances/names.ts';
 import { checkTags } from '../instances/resolve.ts';
-import { type InstanceRecord, writeRecord } from '../store/record.ts';
+import type { InstanceRecord } from '../store/record.ts';
 
 /** What a record keeps of its schedule. */
 export interface ScheduleRecord extends Omit<SnapshotScheduleInfo, 'instanceId'> {
@@ -70,28 +70,9 @@ export class InstanceSchedule implements VmSnapshotSchedule {
   }
 
   async #change(change: (before: ScheduleRecord | undefined) => ScheduleRecord | undefined): Promise<void> {
-    const instance = this.#instance;
-    await this.#context.door.run<void>(
-      instance,
-      {
-        action: 'update',
-        deadlineMs: deadlines.update,
-        check: () => {
-          if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
-          return undefined;
-        },
-      },
-      async (operation) => {
-        const { snapshotSchedule } = instance.record;
-        operation.undo('take the old schedule again', async () => {
-          instance.change({ snapshotSchedule });
-          await writeRecord(instance.dir, instance.record);
-        });
-        instance.change({ snapshotSchedule: change(snapshotSchedule) });
-        await writeRecord(instance.dir, instance.record);
-        instance.emit('updated', { fields: ['snapshotSchedule'] });
-      },
-    );
+    await changeRecord(this.#context, this.#instance, ['snapshotSchedule'], ({ snapshotSchedule }) => ({
+      snapshotSchedule: change(snapshotSchedule),
+    }));
     this.#changed();
   }
 }
