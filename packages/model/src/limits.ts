@@ -41,7 +41,7 @@ export interface VmLimits {
   /**
    * Takes effect at once where it runs. What is not named stays; 0 lifts a limit.
    *
-   * @throws VivError `invalid_request`, `insufficient_resources` where a rate does not fit.
+   * @throws VivError `invalid_request`, `insufficient_resources` where a rate does not fit, `busy`.
    */
   set(limits: InstanceLimits, options?: AskOptions): Promise<LimitsStatus>;
 }

@@ -74,7 +74,11 @@ export interface VmStandby {
    * @throws VivError `conflict` where it is suspended already, or being so.
    */
   hold(options?: AskOptions): Promise<StandbyStatus>;
-  /** Takes effect at once, in any state. Absent fields stay; `policy: null` removes the policy. */
+  /**
+   * Takes effect at once, in any state. Absent fields stay; `policy: null` removes the policy.
+   *
+   * @throws VivError `invalid_request`, `not_supported`, `busy`.
+   */
   set(
     change: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy },
     options?: AskOptions,

@@ -21,6 +21,21 @@ describe('limits of an instance', () => {
     assert.deepEqual((await house.engine.list()).items, []);
   });
 
+  test('are set, as a standby policy is, by whoever has the instance in hand: not while something else is done with it', async () => {
+    await using house = await House.open();
+    const vm = await house.engine.create({ image: 'busybox' });
+    const updating = vm.update({ tags: { a: '1' } });
+    const refused = await Promise.all(
+      [vm.limits.set(limits), vm.standby.set({ wake: 'never' })].map(failure),
+    );
+    assert.deepEqual(
+      refused.map(({ code }) => code),
+      ['busy', 'busy'],
+    );
+    await updating;
+    assert.deepEqual((await vm.limits.get()).asked, {});
+  });
+
   test('are kept by VMM and shim from its start on, and after a restart of the daemon', async () => {
     await using house = await House.open();
     const { id } = await house.engine.run('busybox', { limits });

@@ -3,12 +3,11 @@ import {
   type InstanceLimits,
   type LimitsStatus,
   refuseAborted,
-  VivError,
   type VmLimits,
 } from '@vivarium/model';
+import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
-import { writeRecord } from '../store/record.ts';
 import { applyLimits, wantedLimits } from './apply.ts';
 import { checkLimits, mergeLimits } from './check.ts';
 
@@ -31,19 +30,17 @@ export class EngineVmLimits implements VmLimits {
   async set(limits: InstanceLimits, options: AskOptions = {}): Promise<LimitsStatus> {
     refuseAborted(options);
     checkLimits(limits);
-    const { admission, journal } = this.#context;
+    const context = this.#context;
     const instance = this.#instance;
-    if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
-    const before = wantedLimits(this.#context, instance);
-    const { limits: old, ...spec } = instance.record.spec;
-    const merged = mergeLimits(old, limits);
-    const next = { ...spec, ...(merged === undefined ? {} : { limits: merged }) };
-    admission.judgeChange(instance, next);
-    instance.change({ spec: next });
-    journal.save(instance.record);
-    await writeRecord(instance.dir, instance.record);
+    let before: InstanceLimits = {};
+    await changeRecord(context, instance, ['limits'], ({ spec }) => {
+      before = wantedLimits(context, instance);
+      const next = { ...spec, limits: mergeLimits(spec.limits, limits) };
+      context.admission.judgeChange(instance, next);
+      return { spec: next };
+    });
     const { machine } = instance;
-    if (machine !== undefined) await applyLimits(this.#context, instance, machine, before);
+    if (machine !== undefined) await applyLimits(context, instance, machine, before);
     return this.get();
   }
 }

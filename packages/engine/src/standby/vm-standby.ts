@@ -8,9 +8,9 @@ import {
   type VmStandby,
   type WakePolicy,
 } from '@vivarium/model';
+import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
-import { writeRecord } from '../store/record.ts';
 import { openIn, trafficOf } from './look.ts';
 import { checkPolicy, checkWake, qualifying } from './policy.ts';
 
@@ -91,21 +91,20 @@ export class EngineVmStandby implements VmStandby {
     refuseAborted(options);
     const instance = this.#instance;
     if (policy) checkPolicy(policy);
-    if (instance.gone) throw new VivError('not_found', `${instance.record.name} has been deleted`);
     if (wake !== undefined) checkWake(wake);
     if (policy?.enabled && !this.#context.driver.capabilities().save)
       throw new VivError('not_supported', `The ${this.#context.driver.name} driver can't suspend VMs`);
-    const { autoStandby: before, ...rest } = instance.record.spec;
-    const autoStandby = policy === undefined ? before : (policy ?? undefined);
-    instance.change({
+    const fields = [
+      ...(policy === undefined ? [] : ['autoStandby']),
+      ...(wake === undefined ? [] : ['wake']),
+    ];
+    await changeRecord(this.#context, instance, fields, ({ spec }) => ({
       spec: {
-        ...rest,
-        ...(autoStandby === undefined ? {} : { autoStandby }),
+        ...spec,
+        ...(policy === undefined ? {} : { autoStandby: policy ?? undefined }),
         ...(wake === undefined ? {} : { wake }),
       },
-    });
-    this.#context.journal.save(instance.record);
-    await writeRecord(instance.dir, instance.record);
+    }));
     this.#context.standby.changed(instance);
     return this.status();
   }
