@@ -153,7 +153,7 @@ describe('after a reboot of the host', () => {
 
 it('a boot that can not be written down keeps no daemon from opening, and starts what is due', async () => {
   const vm = await run('auto', { autostart: {} });
-  await mkdir(path.join(service.house.home, `.boot-id.${process.pid}`));
+  await mkdir(path.join(service.house.home, 'boot-id.new'));
   await service.reboot();
   await (await service.engine.get(vm.id)).waitFor('Running');
 });

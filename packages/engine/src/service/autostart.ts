@@ -1,5 +1,5 @@
-import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { readIfThere, replaceFile } from '../images/durable.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { positionOf } from '../instances/registry.ts';
@@ -11,24 +11,13 @@ const fileName = 'boot-id';
 
 /** Whether the host has booted since this data directory was in use last. False for one that never was. */
 export async function hostRebooted(home: string, now: string): Promise<boolean> {
-  const before = await readFile(path.join(home, fileName), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  return before.trim() !== '' && before.trim() !== now;
+  const before = (await readIfThere(path.join(home, fileName)))?.toString().trim() ?? '';
+  return before !== '' && before !== now;
 }
 
 /** Once everything that has to be started is marked: a process that dies before finds the reboot again. */
 export async function rememberBoot(home: string, now: string): Promise<void> {
-  const temporary = path.join(home, `.${fileName}.${process.pid}`);
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(`${now}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path.join(home, fileName));
+  await replaceFile(path.join(home, fileName), `${now}\n`);
 }
 
 /**
