@@ -28,7 +28,7 @@ export type Controller = 'cpu' | 'memory';
 
 /** Of each controller. Asks anew: a host may be reconfigured while the daemon runs. */
 export async function findPlace(tree: CgroupTree, controller: Controller): Promise<Place | Nowhere> {
-  const groups = parseOwn(await readFile(tree.own, 'utf8').catch(() => ''));
+  const groups = parseOwn((await read(tree.own)) ?? '');
   const v2 = groups.get('');
   const unified = await read(path.join(tree.root, 'cgroup.controllers'));
   if (unified !== undefined && v2 !== undefined) return placeV2(tree.root, v2, controller, unified);
