@@ -2,11 +2,10 @@ import { BlockList, isIP } from 'node:net';
 import { type AutoStandbyPolicy, VivError, type WakePolicy } from '@vivarium/model';
 import type { PortTraffic } from '../drivers/driver.ts';
 import type { Instance } from '../instances/instance.ts';
+import { longestTimerMs } from '../instances/times.ts';
 
 /** Milliseconds. Less would suspend a VM between two calls of one client. */
 const shortestIdleMs = 1000;
-/** What a timer can hold. */
-const longestIdleMs = 2 ** 31 - 1;
 
 const policies: readonly WakePolicy[] = ['standby', 'always', 'never'];
 
@@ -18,7 +17,7 @@ export function checkPolicy(policy: AutoStandbyPolicy): void {
   };
   if (idleTimeoutMs !== undefined)
     demand(
-      idleTimeoutMs >= shortestIdleMs && idleTimeoutMs <= longestIdleMs,
+      idleTimeoutMs >= shortestIdleMs && idleTimeoutMs <= longestTimerMs,
       `an idle timeout: ${idleTimeoutMs} ms`,
       'From one second to 24 days.',
     );
