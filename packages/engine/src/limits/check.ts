@@ -11,7 +11,7 @@ const ranges: Record<keyof InstanceLimits, { least: number; most: number; whole:
   memoryBytes: { least: 64 * 2 ** 20, most: 2 ** 50, whole: true, hint: 'At least 64MB.' },
 };
 
-export const limitNames = Object.keys(ranges) as (keyof InstanceLimits)[];
+const limitNames = Object.keys(ranges) as (keyof InstanceLimits)[];
 
 /** @throws VivError `invalid_request`. */
 export function checkLimits(limits: InstanceLimits): void {

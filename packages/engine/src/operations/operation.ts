@@ -9,7 +9,7 @@ export interface Caller {
   onProgress?: ProgressListener;
 }
 
-export interface OperationOptions {
+interface OperationOptions {
   action: string;
   /** Two requests with the same key do the same thing. */
   key: string;

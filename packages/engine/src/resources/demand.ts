@@ -30,7 +30,7 @@ export function demandOf(spec: InstanceSpec, config: Config, gauge: Pick<HostGau
 }
 
 /** As asked for; where nothing is and limits are automatic, its part of what there is. */
-export function ratesOf(
+function ratesOf(
   { cpus, limits }: Pick<InstanceSpec, 'cpus' | 'limits'>,
   config: Config,
   gauge: Pick<HostGauge, 'cpus'>,

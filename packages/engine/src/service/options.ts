@@ -1,7 +1,6 @@
 import {
   type Autostart,
   type CreateOptions,
-  type HealthCheck,
   type LogLimits,
   type RestartPolicy,
   type ServiceOptions,
@@ -91,10 +90,6 @@ export function resolveService(
 
 function resolveRestart(policy: RestartPolicy): Required<RestartPolicy> {
   return { ...restartDefaults, ...defined(policy) };
-}
-
-export function healthOf(check: HealthCheck): HealthCheck | undefined {
-  return check.type === 'none' ? undefined : resolveHealth(check);
 }
 
 /** Without the fields that are there and say nothing: they would hide the defaults. */

@@ -77,10 +77,7 @@ export class InstanceSchedule implements VmSnapshotSchedule {
   }
 }
 
-export function scheduleInfo(
-  record: InstanceRecord,
-  { id: _, ...rest }: ScheduleRecord,
-): SnapshotScheduleInfo {
+function scheduleInfo(record: InstanceRecord, { id: _, ...rest }: ScheduleRecord): SnapshotScheduleInfo {
   return { instanceId: record.id, ...rest };
 }
 

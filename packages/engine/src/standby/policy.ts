@@ -38,7 +38,7 @@ export function checkWake(wake: WakePolicy): void {
 }
 
 /** Who suspended it; a person where nothing is said. */
-export type SuspendedBy = 'idle' | 'reclaim' | undefined;
+type SuspendedBy = 'idle' | 'reclaim' | undefined;
 
 /** Whether use wakes an instance that was suspended so. */
 export function wakes(wake: WakePolicy | undefined, by: SuspendedBy): boolean {

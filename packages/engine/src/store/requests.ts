@@ -25,7 +25,7 @@ interface Row {
 }
 
 /** How long a request is known. Milliseconds. */
-export const requestLifeMs = 24 * 60 * 60_000;
+const requestLifeMs = 24 * 60 * 60_000;
 
 /** Requests between two clearings-out. */
 const forgetEvery = 256;

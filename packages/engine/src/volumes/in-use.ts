@@ -40,14 +40,6 @@ export async function readyVolumes(
   instance.change({ volumes: ready });
 }
 
-/** A guest that boots has none mounted yet. Before its workload begins. */
-export async function mountVolumes(
-  mount: (attachment: AttachmentRecord) => Promise<void>,
-  instance: Instance,
-): Promise<void> {
-  for (const attachment of volumesOf(instance)) await mount(attachment);
-}
-
 /**
  * Memory in which a volume is mounted for writing knows what its disk holds: a copy of the memory would write to what another one
  * writes to, or go on with what the disk no longer is.

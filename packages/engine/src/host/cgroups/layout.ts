@@ -1,7 +1,7 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-export type CgroupVersion = 'cgroup-v1' | 'cgroup-v2';
+type CgroupVersion = 'cgroup-v1' | 'cgroup-v2';
 
 /** Where the host mounts its cgroups, and which are this process's own; tests have a tree of their own. */
 export interface CgroupTree {
@@ -20,7 +20,7 @@ export interface Place {
 }
 
 /** What stands in the way, in the words of a person. */
-export interface Nowhere {
+interface Nowhere {
   why: string;
 }
 

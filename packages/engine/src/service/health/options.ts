@@ -1,7 +1,7 @@
 import { type HealthCheck, VivError } from '@vivarium/model';
 import { defined, within } from '../options.ts';
 
-export const healthDefaults = {
+const healthDefaults = {
   intervalMs: 10_000,
   timeoutMs: 2000,
   startPeriodMs: 30_000,
