@@ -2,8 +2,7 @@ import { type ReclaimAction, type Reclaimed, type ReclaimOptions, VivError } fro
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { suspendInstance } from '../instances/suspend.ts';
-import { openIn, trafficOf } from '../standby/look.ts';
-import { qualifying } from '../standby/policy.ts';
+import { expectUnused, openIn, trafficOf } from '../standby/look.ts';
 
 interface Candidate {
   instance: Instance;
@@ -72,7 +71,7 @@ async function candidate(context: Context, instance: Instance): Promise<Candidat
     };
   if (use === undefined) return { ...found, refusal: 'the host does not tell what it uses' };
   if (!instance.uses.none) return { ...found, refusal: 'it is in use' };
-  const open = openIn(qualifying(await trafficOf(instance), watch.policy ?? { enabled: false }));
+  const open = openIn(await trafficOf(instance), instance);
   if (open > 0) return { ...found, refusal: 'it has open connections' };
   return found;
 }
@@ -97,15 +96,11 @@ async function apply(
   action: ReclaimAction,
   { reason, signal }: Pick<ReclaimOptions, 'reason' | 'signal'>,
 ): Promise<void> {
-  const { policy } = context.standby.idle(instance);
   try {
     await suspendInstance(context, instance, {
       by: 'reclaim',
       signal,
-      still: (open) => {
-        if (instance.uses.none && openIn(qualifying(open, policy ?? { enabled: false })) === 0) return;
-        throw new VivError('conflict', `${instance.record.name} is in use again`);
-      },
+      still: (open) => expectUnused(instance, open),
     });
     action.status = 'suspended';
     action.appliedBytes = usedBytes;

@@ -10,8 +10,7 @@ import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { suspendInstance } from '../instances/suspend.ts';
 import type { PoolClock } from '../pools/clock.ts';
-import { look, openIn } from './look.ts';
-import { qualifying } from './policy.ts';
+import { expectUnused, look, usedAgain } from './look.ts';
 
 /** Between two looks at what tells nobody when it ends. Milliseconds. */
 const lookAgainMs = 10_000;
@@ -126,13 +125,13 @@ export class IdleWatch {
       await operation.ended;
       return this.tend();
     }
-    const policy = this.policy ?? { enabled: false };
+    const { policy } = this;
     let found: StandbyUse[];
     let quietSince: number | undefined;
     try {
       const { uses, quietMs } = await look(this.#instance, policy);
       quietSince = quietMs === undefined ? undefined : this.#clock.now() - quietMs;
-      found = [...uses, ...(await this.#computing(policy))];
+      found = [...uses, ...(await this.#computing(policy?.cpuBelow))];
       this.#error = undefined;
     } catch (error) {
       if (round !== this.#round) return;
@@ -190,12 +189,10 @@ export class IdleWatch {
     }
   }
 
-  /** With nobody new getting in any more. @throws VivError `conflict`. */
+  /** @throws VivError `conflict`. */
   #stillIdle(open: readonly PortTraffic[]): void {
-    const connections = openIn(qualifying(open, this.policy ?? { enabled: false }));
-    const held = (this.#holdUntil ?? 0) > this.#clock.now();
-    if (connections === 0 && this.#instance.uses.none && !held) return;
-    throw new VivError('conflict', `${this.#instance.record.name} is in use again`);
+    expectUnused(this.#instance, open);
+    if ((this.#holdUntil ?? 0) > this.#clock.now()) throw usedAgain(this.#instance);
   }
 
   async #sampleCpu(): Promise<void> {
@@ -206,7 +203,7 @@ export class IdleWatch {
   }
 
   /** Whether it has computed more than it may since it was idle. What nobody can measure does not count. */
-  async #computing({ cpuBelow }: AutoStandbyPolicy): Promise<StandbyUse[]> {
+  async #computing(cpuBelow: number | undefined): Promise<StandbyUse[]> {
     const pid = this.#instance.machine?.record.vmm.pid;
     const before = this.#cpu;
     if (cpuBelow === undefined || before === undefined || pid === undefined) return [];

@@ -16,9 +16,9 @@ export interface Sight {
 }
 
 /** What nobody tells of by himself: connections to published ports, and commands that go on with nobody attached. */
-export async function look(instance: Instance, policy: AutoStandbyPolicy): Promise<Sight> {
+export async function look(instance: Instance, policy?: AutoStandbyPolicy): Promise<Sight> {
   const traffic = qualifying(await trafficOf(instance), policy);
-  const connections = openIn(traffic);
+  const connections = sumOpen(traffic);
   const sessions = await runningSessions(instance);
   const uses: StandbyUse[] = [];
   if (connections > 0) uses.push({ kind: 'connection', count: connections });
@@ -27,8 +27,20 @@ export async function look(instance: Instance, policy: AutoStandbyPolicy): Promi
   return { uses, quietMs: quiet.length === 0 ? undefined : Math.min(...quiet) };
 }
 
-export const openIn = (traffic: readonly PortTraffic[]): number =>
+const sumOpen = (traffic: readonly PortTraffic[]): number =>
   traffic.reduce((count, { open }) => count + open, 0);
+
+/** Open connections that count as a use by the instance's own policy. */
+export const openIn = (traffic: readonly PortTraffic[], { record }: Instance): number =>
+  sumOpen(qualifying(traffic, record.spec.autoStandby));
+
+/** Of one that is about to be suspended, with nobody new getting in any more. @throws VivError `conflict`. */
+export function expectUnused(instance: Instance, open: readonly PortTraffic[]): void {
+  if (openIn(open, instance) > 0 || !instance.uses.none) throw usedAgain(instance);
+}
+
+export const usedAgain = ({ record }: Instance): VivError =>
+  new VivError('conflict', `${record.name} is in use again`);
 
 export async function trafficOf({ machine, record }: Instance): Promise<PortTraffic[]> {
   return machine !== undefined && record.ports.length > 0 && isPortHolder(machine) ? machine.traffic() : [];

@@ -58,16 +58,16 @@ function cidrParts(cidr: string): [address: string, prefix: number, family: 'ipv
   return [address, prefix, version === 4 ? 'ipv4' : 'ipv6'];
 }
 
-/** Without what the policy ignores. */
-export function qualifying(traffic: readonly PortTraffic[], policy: AutoStandbyPolicy): PortTraffic[] {
+/** Without what the policy ignores; without a policy all of it. */
+export function qualifying(traffic: readonly PortTraffic[], policy?: AutoStandbyPolicy): PortTraffic[] {
   const ignored = new BlockList();
-  for (const cidr of policy.ignoreSourceCidrs ?? []) {
+  for (const cidr of policy?.ignoreSourceCidrs ?? []) {
     const parts = cidrParts(cidr);
     if (parts !== undefined) ignored.addSubnet(...parts);
   }
   return traffic.filter(
     ({ guestPort, peer }) =>
-      !policy.ignoreDestinationPorts?.includes(guestPort) &&
+      !policy?.ignoreDestinationPorts?.includes(guestPort) &&
       !ignored.check(peer, isIP(peer) === 6 ? 'ipv6' : 'ipv4'),
   );
 }

@@ -12,7 +12,7 @@ import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { openIn, trafficOf } from './look.ts';
-import { checkPolicy, checkWake, qualifying } from './policy.ts';
+import { checkPolicy, checkWake } from './policy.ts';
 
 /** Standby of one instance. */
 export class EngineVmStandby implements VmStandby {
@@ -33,8 +33,7 @@ export class EngineVmStandby implements VmStandby {
     let connections = 0;
     let error = watch.view.error;
     try {
-      if (instance.state === 'Running')
-        connections = openIn(qualifying(await trafficOf(instance), policy ?? { enabled: false }));
+      if (instance.state === 'Running') connections = openIn(await trafficOf(instance), instance);
     } catch (thrown) {
       error = VivError.from(thrown);
     }
