@@ -4,6 +4,7 @@ import type { Instance } from '../instances/instance.ts';
 import type { InstanceSpec } from '../store/record.ts';
 import { type Demand, demandOf } from './demand.ts';
 import type { HostGauge } from './gauge.ts';
+import { given, type Shares, type SummedShare, sharesOf } from './shares.ts';
 
 /** Whether an instance has a VMM, may have one, or is about to. */
 export const occupies = (instance: Instance): boolean =>
@@ -37,6 +38,10 @@ export class Admission {
 
   demand(spec: InstanceSpec): Demand {
     return demandOf(spec, this.config, this.gauge);
+  }
+
+  get shares(): Shares {
+    return sharesOf(this.config, this.gauge);
   }
 
   /** Room for a VMM, until disposed of; from then on its VMM holds it. @throws VivError `insufficient_resources`. */
@@ -121,43 +126,14 @@ export class Admission {
 
   /** What does not depend on what anybody uses. */
   #judgeSums(instance: Instance, demand: Demand): void {
-    const sum = { cpus: 0, memoryBytes: 0, disk: 0, network: 0 };
-    for (const other of this.#instances()) {
-      if (other === instance || !occupies(other)) continue;
-      const theirs = this.demand(other.record.spec);
-      sum.cpus += theirs.cpus;
-      sum.memoryBytes += theirs.memoryBytes;
-      sum.disk += theirs.disk;
-      sum.network += Math.max(theirs.download, theirs.upload);
-    }
-    const { config, gauge } = this;
-    const bySize = config['resources.memory.judge'] === 'size';
-    for (const [resource, wanted, given, capacity, factor] of [
-      ['cpu', demand.cpus, sum.cpus, gauge.cpus, config['resources.cpu.oversubscription']],
-      [
-        'memory',
-        demand.memoryBytes,
-        sum.memoryBytes,
-        gauge.memoryBytes,
-        bySize ? config['resources.memory.oversubscription'] : 0,
-      ],
-      [
-        'diskIo',
-        demand.disk,
-        sum.disk,
-        config['resources.diskIo.capacity'],
-        config['resources.diskIo.oversubscription'],
-      ],
-      [
-        'network',
-        Math.max(demand.download, demand.upload),
-        sum.network,
-        config['resources.network.capacity'],
-        config['resources.network.oversubscription'],
-      ],
-    ] as const) {
-      if (factor === 0 || given + wanted <= capacity * factor) continue;
-      throw tooLittle(resource, { wanted, allocated: given, capacity, factor });
+    const others = [...this.#instances()].filter((other) => other !== instance && occupies(other));
+    const theirs = others.map(({ record }) => this.demand(record.spec));
+    for (const [resource, share] of Object.entries(this.shares) as [keyof Shares, SummedShare][]) {
+      const { capacity, factor } = share;
+      const wanted = share.of(demand);
+      const allocated = given(share, theirs);
+      if (factor === 0 || allocated + wanted <= capacity * factor) continue;
+      throw tooLittle(resource, { wanted, allocated, capacity, factor });
     }
   }
 
@@ -202,7 +178,7 @@ export class Admission {
 }
 
 function tooLittle(
-  resource: 'cpu' | 'memory' | 'disk' | 'diskIo' | 'network',
+  resource: keyof Shares | 'disk',
   { wanted, allocated, capacity, factor }: Record<'wanted' | 'allocated' | 'capacity' | 'factor', number>,
 ): VivError {
   const say = resource === 'cpu' ? (n: number) => `${n} vCPUs` : formatSize;

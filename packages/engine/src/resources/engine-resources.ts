@@ -13,6 +13,7 @@ import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { type Admission, occupies } from './admission.ts';
 import { reclaimMemory } from './reclaim.ts';
+import { given, type Share } from './shares.ts';
 
 /** What this host has, and what VMs have of it. */
 export class EngineResources implements Resources {
@@ -29,65 +30,31 @@ export class EngineResources implements Resources {
     const sample = await admission.sample();
     const allocations = await Promise.all(all.map((instance) => allocation(admission, instance)));
     const live = all.filter(occupies).map((instance) => admission.demand(instance.record.spec));
-    const { config, gauge } = admission;
-    const status = (
-      capacity: number,
-      allocated: number,
-      factor: number,
-      source: ResourceStatus['source'],
-    ): ResourceStatus => {
-      const effectiveLimit = capacity * (factor || 1);
-      return {
-        capacity,
-        effectiveLimit,
-        allocated,
-        available: Math.max(0, effectiveLimit - allocated),
-        oversubscription: factor || 1,
-        limited: factor !== 0,
-        source,
-      };
-    };
-    const sum = (of: (demand: (typeof live)[number]) => number) =>
-      live.reduce((total, demand) => total + of(demand), 0);
-    const assigned = sum(({ memoryBytes }) => memoryBytes);
+    const { config, shares } = admission;
     const usedBytes = allocations.reduce((total, { usedBytes = 0 }) => total + usedBytes, 0);
+    const assignedBytes = given(shares.memory, live);
     const bySize = config['resources.memory.judge'] === 'size';
     const memory: MemoryStatus = {
-      ...(bySize
-        ? status(gauge.memoryBytes, assigned, config['resources.memory.oversubscription'], 'detected')
-        : byUse(admission, admission.left(sample))),
+      ...(bySize ? status(shares.memory, assignedBytes) : byUse(admission, admission.left(sample))),
       judgedBy: bySize ? 'size' : 'use',
-      assignedBytes: assigned,
+      assignedBytes,
       promisedBytes: bySize ? 0 : admission.promised(sample),
       ...(allocations.some((one) => one.usedBytes !== undefined) ? { usedBytes } : {}),
     };
-    const disk = all.reduce((total, { record }) => total + record.spec.diskBytes, 0);
+    const disk: Share = {
+      capacity: await admission.diskCapacity(),
+      factor: config['resources.disk.oversubscription'],
+      source: 'detected',
+    };
     return {
-      cpu: status(
-        gauge.cpus,
-        sum(({ cpus }) => cpus),
-        config['resources.cpu.oversubscription'],
-        'detected',
-      ),
+      cpu: status(shares.cpu, given(shares.cpu, live)),
       memory,
       disk: status(
-        await admission.diskCapacity(),
         disk,
-        config['resources.disk.oversubscription'],
-        'detected',
+        all.reduce((total, { record }) => total + record.spec.diskBytes, 0),
       ),
-      network: status(
-        config['resources.network.capacity'],
-        sum(({ download, upload }) => Math.max(download, upload)),
-        config['resources.network.oversubscription'],
-        'configured',
-      ),
-      diskIo: status(
-        config['resources.diskIo.capacity'],
-        sum((demand) => demand.disk),
-        config['resources.diskIo.oversubscription'],
-        'configured',
-      ),
+      network: status(shares.network, given(shares.network, live)),
+      diskIo: status(shares.diskIo, given(shares.diskIo, live)),
       allocations,
     };
   }
@@ -95,6 +62,20 @@ export class EngineResources implements Resources {
   reclaimMemory(options: ReclaimOptions): Promise<Reclaimed> {
     return reclaimMemory(this.#context, options);
   }
+}
+
+function status({ capacity, factor, source }: Share, allocated: number): ResourceStatus {
+  const oversubscription = factor || 1;
+  const effectiveLimit = capacity * oversubscription;
+  return {
+    capacity,
+    effectiveLimit,
+    allocated,
+    available: Math.max(0, effectiveLimit - allocated),
+    oversubscription,
+    limited: factor !== 0,
+    source,
+  };
 }
 
 /** What is not left is given out: to VMs, to what is promised them, and to whatever else runs here. */
