@@ -10,16 +10,20 @@ export function bootId(): Promise<string> {
   return bootIdOnce;
 }
 
-/** Fields of /proc/PID/stat that tell processes apart. Its second field may hold spaces and brackets. */
+/** Those of /proc/PID/stat from the third on: the second may hold spaces and brackets. */
+export const statFields = (stat: string): string[] => stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+
+/** Fields of /proc/PID/stat that tell processes apart. */
 export function parseStat(stat: string): { state: string; startTime: number } | undefined {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(stat);
   const [state, startTime] = [fields[0], Number(fields[19])];
   return state && Number.isSafeInteger(startTime) ? { state, startTime } : undefined;
 }
 
-async function readStat(pid: number): Promise<{ state: string; startTime: number } | undefined> {
+/** Text of /proc/PID/stat; undefined where it has ended. */
+export async function readStat(pid: number): Promise<string | undefined> {
   try {
-    return parseStat(await readFile(`/proc/${pid}/stat`, 'utf8'));
+    return await readFile(`/proc/${pid}/stat`, 'utf8');
   } catch (error) {
     // ESRCH: it ended between open and read.
     if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
@@ -29,7 +33,7 @@ async function readStat(pid: number): Promise<{ state: string; startTime: number
 
 /** Who has this pid now; undefined where nobody has. */
 export async function readIdentity(pid: number): Promise<ProcessIdentity | undefined> {
-  const stat = await readStat(pid);
+  const stat = parseStat((await readStat(pid)) ?? '');
   return stat && { pid, startTime: stat.startTime, bootId: await bootId() };
 }
 
@@ -40,7 +44,7 @@ export function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
 /** True while exactly this process runs. One that has ended and waits to be reaped does not. */
 export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   if (identity.bootId !== (await bootId())) return false;
-  const stat = await readStat(identity.pid);
+  const stat = parseStat((await readStat(identity.pid)) ?? '');
   return stat !== undefined && stat.startTime === identity.startTime && !'ZX'.includes(stat.state);
 }
 

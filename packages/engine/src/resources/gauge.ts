@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
+import { readStat, statFields } from '../host/identity.ts';
 
 /** What the host says of itself and of its VMMs; tests have their own. */
 export interface HostGauge {
@@ -59,15 +60,10 @@ export const procGauge: HostGauge = {
     }
   },
   async cpuNanos(pid) {
-    try {
-      // The second field is the program's name in brackets, and may hold anything.
-      const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return (Number(fields[11]) + Number(fields[12])) * nanosPerTick;
-    } catch (error) {
-      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-      throw error;
-    }
+    const stat = await readStat(pid);
+    if (stat === undefined) return undefined;
+    const fields = statFields(stat);
+    return (Number(fields[11]) + Number(fields[12])) * nanosPerTick;
   },
   async diskBytes(dir) {
     const { blocks, bsize } = await statfs(dir);
