@@ -8,18 +8,24 @@ import { type AttachmentRecord, serialOf } from './record.ts';
 import { checkApart, checkMode, checkPath } from './rules.ts';
 import type { Volume } from './volume.ts';
 
+interface Attached {
+  instance: Instance;
+  attachment: AttachmentRecord;
+}
+
 /** Who has a volume: everything follows from the instances' records, so that no two tables can disagree. */
-export function attachmentsOf(
-  { instances }: Pick<Context, 'instances'>,
-  volumeId: string,
-): { instance: Instance; attachment: AttachmentRecord }[] {
-  const found: { instance: Instance; attachment: AttachmentRecord }[] = [];
+export function attachmentsOf({ instances }: Pick<Context, 'instances'>, volumeId: string): Attached[] {
+  const found: Attached[] = [];
   for (const instance of instances.all()) {
     const attachment = instance.record.volumes?.find((each) => each.volumeId === volumeId);
     if (attachment !== undefined) found.push({ instance, attachment });
   }
   return found;
 }
+
+/** The one that writes to a volume, or may. */
+export const writerOf = (context: Pick<Context, 'instances'>, volumeId: string): Attached | undefined =>
+  attachmentsOf(context, volumeId).find(({ attachment }) => attachment.mode === 'rw');
 
 /**
  * The attachment that an instance with these others would have. Synchronous: whoever writes it down in the same turn has the volume, and of

@@ -5,17 +5,12 @@ import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
-import { attachmentsOf } from './attachments.ts';
+import { attachmentsOf, writerOf } from './attachments.ts';
 import { volumeBytes } from './room.ts';
 import type { Volume } from './volume.ts';
 
 /** Layers that a volume may be made of before some are merged. */
 const mostLayers = 8;
-
-/** The instance that writes to a volume, or may. */
-export function writerOf(context: Context, volume: Volume): Instance | undefined {
-  return attachmentsOf(context, volume.id).find(({ attachment }) => attachment.mode === 'rw')?.instance;
-}
 
 /**
  * With the volume in hand, and whoever writes to it: nobody starts, stops or detaches meanwhile. `live`: a guest writes to it at this
@@ -27,7 +22,7 @@ async function heldWith<T>(
   { action, what, signal }: { action: 'clone-volume' | 'resize-volume'; what: string; signal?: AbortSignal },
   work: (live: Instance | undefined, operation: Operation | undefined) => Promise<T>,
 ): Promise<T> {
-  const writer = writerOf(context, volume);
+  const writer = writerOf(context, volume.id)?.instance;
   if (writer === undefined) return volume.hold(what, () => work(undefined, undefined));
   return context.door.run(
     writer,

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { type DoctorReport, isVivError, VivError } from '@vivarium/model';
 import { isDiskLayerer } from '../drivers/driver.ts';
 import type { Context } from '../instances/context.ts';
-import { writerOf } from './copy.ts';
+import { writerOf } from './attachments.ts';
 import { readVolumeRecord } from './record.ts';
 
 type Check = DoctorReport['checks'][number];
@@ -11,7 +11,7 @@ type Check = DoctorReport['checks'][number];
 /** A predecessor may have been killed between two tops of a volume. Once every machine has been looked for. */
 export async function settleDisks(context: Context): Promise<void> {
   for (const volume of context.volumes.registry.all()) {
-    const writer = writerOf(context, volume);
+    const writer = writerOf(context, volume.id)?.instance;
     // Who could not be looked at may write to either.
     if (writer?.sought) continue;
     const machine = writer?.machine;

@@ -2,7 +2,7 @@ import { type CreateVolumeOptions, formatSize, isVivError, VivError } from '@viv
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { checkedTar, gzipped, withoutTop } from './archive.ts';
-import { attachmentsOf } from './attachments.ts';
+import { writerOf } from './attachments.ts';
 import type { Volume } from './volume.ts';
 import { withGuest, workPlace } from './worker.ts';
 
@@ -44,7 +44,7 @@ export async function* exportVolume(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const either = AbortSignal.any([signal, context.volumes.closing]);
-  const writer = attachmentsOf(context, volume.id).find(({ attachment }) => attachment.mode === 'rw');
+  const writer = writerOf(context, volume.id);
   if (writer !== undefined && writer.instance.state !== 'Stopped') {
     const guest = guestOf(writer.instance, volume);
     yield* gzipped(withoutTop(guest.copyOut('root', writer.attachment.path, { signal: either })));
