@@ -198,8 +198,13 @@ export class IdleWatch {
   async #sampleCpu(): Promise<void> {
     const pid = this.#instance.machine?.record.vmm.pid;
     const at = this.#clock.now();
-    const nanos = pid === undefined ? undefined : await this.#context.admission.gauge.cpuNanos(pid);
-    if (nanos !== undefined && this.#idleSince !== undefined) this.#cpu = { at, nanos };
+    if (pid === undefined) return;
+    try {
+      const nanos = await this.#context.admission.gauge.cpuNanos(pid);
+      if (nanos !== undefined && this.#idleSince !== undefined) this.#cpu = { at, nanos };
+    } catch (error) {
+      this.#error = VivError.from(error);
+    }
   }
 
   /** Whether it has computed more than it may since it was idle. What nobody can measure does not count. */

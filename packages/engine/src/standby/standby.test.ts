@@ -165,6 +165,18 @@ describe('an instance with a standby policy', () => {
     assert.equal(await passes(clock, vm, 60_000), 'Suspended');
   });
 
+  test('is where what it computes can not be measured, and that is told', async () => {
+    const broken = async () => {
+      throw new Error('no /proc here');
+    };
+    const { house, clock } = await standbyHouse({ gauge: { ...boundlessGauge, cpuNanos: broken } });
+    await using _house = house;
+    const vm = await web(house, { autoStandby: { ...policy, cpuBelow: 0.1 } });
+    await settled(vm);
+    assert.equal((await vm.standby.status()).error, 'no /proc here');
+    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
   test('goes on where somebody comes while it is being suspended', async () => {
     const { house, clock } = await standbyHouse();
     await using _house = house;
