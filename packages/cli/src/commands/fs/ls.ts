@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 import { fileColumns } from '../../render/files.ts';
 import { printList } from '../../render/table.ts';
 
@@ -11,8 +11,7 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   },
   examples: [['viv fs ls web:/srv', 'what is in a directory']],
   async run(context, [target = ''], flags) {
-    const { vm, path } = parseGuestPath(target);
-    const { files } = await (await context.vivarium()).get(vm);
+    const { files, path } = await filesAt(context, target);
     const found = await files.list(path);
     await printList(context, found, flags, { columns: fileColumns(), word: ({ name }) => name });
     return 0;
