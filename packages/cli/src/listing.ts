@@ -1,11 +1,10 @@
 import type { InstanceInfo, ListOptions, Vivarium } from '@vivarium/model';
 import { VivError } from '@vivarium/model';
 import type { Context } from './context.ts';
-import { widthOf } from './context.ts';
 import { parseTags } from './flags/values.ts';
 import { instanceColumns } from './render/instances.ts';
-import { renderTable } from './render/table.ts';
-import { fillTemplate } from './render/template.ts';
+import { printList } from './render/table.ts';
+import { printFilled } from './render/template.ts';
 
 export interface ListFlags {
   filter?: string[];
@@ -76,12 +75,7 @@ export async function showInstances(
   found: readonly InstanceInfo[],
   flags: ListFlags,
 ): Promise<void> {
-  if (flags.json) return context.printJson(found);
-  if (flags.quiet) return context.print(found.map(({ name }) => `${name}\n`).join(''));
-  const { format } = flags;
-  if (format !== undefined)
-    return context.print(found.map((info) => `${fillTemplate(format, info)}\n`).join(''));
-  await context.print(
-    renderTable(instanceColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-  );
+  const { json, quiet, format } = flags;
+  if (format !== undefined && !json && !quiet) return printFilled(context, format, found);
+  return printList(context, found, flags, { columns: instanceColumns(), word: ({ name }) => name });
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import type { Context, Input, Output, SignalName } from '../src/context.ts';
 import { processContext } from '../src/process-context.ts';
@@ -82,4 +83,15 @@ export class FakeTerminal {
 /** One command line against a fake, to its end. */
 export function viv(argv: string[], options: FakeOptions = {}): Promise<Outcome> {
   return new FakeTerminal(options).run(...argv);
+}
+
+/** Command lines one after another, each of which must work; answers what the last one printed. */
+export async function vivEach(vivarium: FakeVivarium, ...lines: string[][]): Promise<string> {
+  let printed = '';
+  for (const line of lines) {
+    const { status, stdout, stderr } = await viv(line, { vivarium });
+    assert.equal(status, 0, `${line.join(' ')}: ${stderr}`);
+    printed = stdout;
+  }
+  return printed;
 }

@@ -11,6 +11,7 @@ import {
 import {
   type AskOptions,
   abortReason,
+  everyPage,
   hasEnded,
   type OperationListOptions,
   type OperationReport,
@@ -44,13 +45,8 @@ export class RemoteOperations implements Operations {
     return { items: value.map(operationFromWire), ...(next === undefined ? {} : { next: String(next) }) };
   }
 
-  async *all(options: Omit<OperationListOptions, 'cursor'> = {}): AsyncGenerator<OperationReport> {
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.list({ ...options, cursor });
-      yield* page.items;
-      if (page.next === undefined) return;
-      cursor = page.next;
-    }
+  all(options: Omit<OperationListOptions, 'cursor'> = {}): AsyncGenerator<OperationReport> {
+    return everyPage((page) => this.list(page), options);
   }
 
   get(id: string, { signal }: AskOptions = {}): Promise<OperationReport> {

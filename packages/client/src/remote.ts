@@ -6,6 +6,7 @@ import {
   type CreateOptions,
   type DoctorReport,
   type EventOptions,
+  everyPage,
   type Images,
   type InstanceEvent,
   type InstanceInfo,
@@ -85,13 +86,8 @@ export class RemoteVivarium implements Vivarium {
     return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
   }
 
-  async *all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.list({ ...options, cursor });
-      yield* page.items;
-      if (page.next === undefined) return;
-      cursor = page.next;
-    }
+  all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
+    return everyPage((page) => this.list(page), options);
   }
 
   events(options: EventOptions = {}): AsyncGenerator<InstanceEvent> {

@@ -1,6 +1,7 @@
 import {
   type AskOptions,
   abortReason,
+  everyPage,
   hasEnded,
   type OperationListOptions,
   type OperationReport,
@@ -46,13 +47,8 @@ export class EngineOperations implements Operations {
     };
   }
 
-  async *all(options: Omit<OperationListOptions, 'cursor'> = {}): AsyncGenerator<OperationReport> {
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.list({ ...options, cursor });
-      yield* page.items;
-      if (page.next === undefined) return;
-      cursor = page.next;
-    }
+  all(options: Omit<OperationListOptions, 'cursor'> = {}): AsyncGenerator<OperationReport> {
+    return everyPage((page) => this.list(page), options);
   }
 
   async get(id: string, options: AskOptions = {}): Promise<OperationReport> {

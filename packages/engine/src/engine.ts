@@ -5,6 +5,7 @@ import {
   type DoctorReport,
   type EventOptions,
   type EventResource,
+  everyPage,
   type Images,
   type InstanceEvent,
   type InstanceInfo,
@@ -147,13 +148,8 @@ export class Engine implements Vivarium {
     return listInstances(this.#registry, (instance) => sharedInfo(instance, this.driver), options);
   }
 
-  async *all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.list({ ...options, cursor });
-      yield* page.items;
-      if (page.next === undefined) return;
-      cursor = page.next;
-    }
+  all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
+    return everyPage((page) => this.list(page), options);
   }
 
   events(options: EventOptions = {}): AsyncIterable<InstanceEvent> {

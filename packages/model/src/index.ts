@@ -14,6 +14,7 @@ export type * from './limits.ts';
 export * from './name-pattern.ts';
 export * from './nearest.ts';
 export * from './operations.ts';
+export * from './pages.ts';
 export type * from './pools.ts';
 export * from './progress.ts';
 export * from './rate.ts';

@@ -1,6 +1,6 @@
 import { defineCommand } from '../command.ts';
 import { reportFailure } from '../failure.ts';
-import { fillTemplate } from '../render/template.ts';
+import { printFilled } from '../render/template.ts';
 
 export const command = defineCommand<{ format?: string; json?: boolean }>({
   arguments: '<name...>',
@@ -20,8 +20,7 @@ export const command = defineCommand<{ format?: string; json?: boolean }>({
     const found = await Promise.allSettled(names.map(async (name) => (await vivarium.get(name)).info));
     const infos = found.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const { format } = flags;
-    if (format !== undefined)
-      await context.print(infos.map((info) => `${fillTemplate(format, info)}\n`).join(''));
+    if (format !== undefined) await printFilled(context, format, infos);
     else if (names.length > 1) await context.printJson(infos);
     else if (infos.length === 1) await context.printJson(infos[0]);
     let status = 0;

@@ -1,8 +1,7 @@
 import { formatRate, formatSize, type InstanceLimits, type LimitEffect } from '@vivarium/model';
 import { defineCommand } from '../command.ts';
-import { widthOf } from '../context.ts';
 import { type LimitFlags, limitOptions, parseLimits } from '../flags/limits.ts';
-import { type Column, renderTable } from '../render/table.ts';
+import { type Column, printTable } from '../render/table.ts';
 
 const rows: Record<keyof InstanceLimits, { name: string; show(value: number): string }> = {
   diskBytesPerSecond: { name: 'disk rate', show: formatRate },
@@ -58,8 +57,8 @@ export const command = defineCommand<LimitFlags & { json?: boolean }>({
       }),
     );
     const shown = status.effects.length > 0 ? status.effects : asked;
-    const table = { width: widthOf(context.stdout), style: context.style };
-    await context.print(shown.length === 0 ? 'no limits\n' : renderTable(columns, shown, table));
+    if (shown.length === 0) await context.print('no limits\n');
+    else await printTable(context, columns, shown);
     return 0;
   },
 });

@@ -1,7 +1,6 @@
 import { formatSize, parseSize, type ReclaimAction } from '@vivarium/model';
 import { defineCommand } from '../command.ts';
-import { widthOf } from '../context.ts';
-import { type Column, renderTable } from '../render/table.ts';
+import { type Column, printTable } from '../render/table.ts';
 
 const columns: Column<ReclaimAction>[] = [
   { title: 'NAME', value: ({ instanceName }) => instanceName },
@@ -37,8 +36,7 @@ export const command = defineCommand<{ dryRun?: boolean; reason?: string; json?:
     });
     if (flags.json) await context.printJson(done);
     else {
-      const options = { width: widthOf(context.stdout), style: context.style };
-      if (done.actions.length > 0) await context.print(renderTable(columns, done.actions, options));
+      if (done.actions.length > 0) await printTable(context, columns, done.actions);
       const bytes = flags.dryRun ? done.plannedBytes : done.appliedBytes;
       await context.print(
         `${formatSize(bytes)} of ${formatSize(done.requestedBytes)} ${flags.dryRun ? 'would be ' : ''}freed\n`,

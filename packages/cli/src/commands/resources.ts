@@ -1,7 +1,6 @@
 import { defineCommand } from '../command.ts';
-import { widthOf } from '../context.ts';
 import { allocationColumns, resourceColumns, resourceRows } from '../render/resources.ts';
-import { renderTable } from '../render/table.ts';
+import { printTable } from '../render/table.ts';
 
 export const command = defineCommand<{ json?: boolean }>({
   arguments: '',
@@ -19,10 +18,11 @@ export const command = defineCommand<{ json?: boolean }>({
       await context.printJson(resources);
       return 0;
     }
-    const options = { width: widthOf(context.stdout), style: context.style };
-    await context.print(renderTable(resourceColumns, resourceRows(resources), options));
-    if (resources.allocations.length > 0)
-      await context.print(`\n${renderTable(allocationColumns, resources.allocations, options)}`);
+    await printTable(context, resourceColumns, resourceRows(resources));
+    if (resources.allocations.length > 0) {
+      await context.print('\n');
+      await printTable(context, allocationColumns, resources.allocations);
+    }
     return 0;
   },
 });

@@ -1,4 +1,5 @@
 import {
+  formatRate,
   formatSize,
   type HostResources,
   type ResourceAllocation,
@@ -12,8 +13,7 @@ interface Row {
   show(amount: number): string;
 }
 
-const rate = (bytes: number): string => `${formatSize(bytes)}/s`;
-const orNone = (bytes: number): string => (bytes === 0 ? '-' : rate(bytes));
+const orNone = (bytes: number): string => (bytes === 0 ? '-' : formatRate(bytes));
 
 export function resourceRows(resources: HostResources): Row[] {
   return [
@@ -24,8 +24,8 @@ export function resourceRows(resources: HostResources): Row[] {
       show: formatSize,
     },
     { name: 'root disks', status: resources.disk, show: formatSize },
-    { name: 'network', status: resources.network, show: rate },
-    { name: 'disk I/O', status: resources.diskIo, show: rate },
+    { name: 'network', status: resources.network, show: formatRate },
+    { name: 'disk I/O', status: resources.diskIo, show: formatRate },
   ];
 }
 

@@ -1,3 +1,4 @@
+import { type Context, widthOf } from '../context.ts';
 import { printable, type Style } from './style.ts';
 
 export interface Column<Row> {
@@ -73,4 +74,25 @@ function fit<Row>(
     widths[widest] = (widths[widest] ?? 0) - 1;
   }
   return widths;
+}
+
+/** A table on stdout, as wide as a terminal is. */
+export function printTable<Row>(
+  context: Context,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): Promise<void> {
+  return context.print(renderTable(columns, rows, { width: widthOf(context.stdout), style: context.style }));
+}
+
+/** What a listing has found, as its flags ask: JSON, one word for each, or a table. */
+export function printList<Row>(
+  context: Context,
+  found: readonly Row[],
+  { json, quiet }: { json?: boolean; quiet?: boolean },
+  { columns, word }: { columns: readonly Column<Row>[]; word(row: Row): string },
+): Promise<void> {
+  if (json) return context.printJson(found);
+  if (quiet) return context.print(found.map((row) => `${word(row)}\n`).join(''));
+  return printTable(context, columns, found);
 }

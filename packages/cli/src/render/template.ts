@@ -1,4 +1,5 @@
 import { VivError } from '@vivarium/model';
+import type { Context } from '../context.ts';
 
 /**
  * Fills `{{.path.to.field}}` from plain data, as far as Docker's `--format` is needed: fields, list positions, and
@@ -26,4 +27,19 @@ export function fillTemplate(template: string, data: unknown): string {
     if (value === undefined || value === null) return '';
     return typeof value === 'object' ? JSON.stringify(value) : String(value);
   });
+}
+
+/** The template filled in for each, a line each. */
+export function printFilled(context: Context, template: string, found: readonly unknown[]): Promise<void> {
+  return context.print(found.map((data) => `${fillTemplate(template, data)}\n`).join(''));
+}
+
+/** What an inspection has found: by a template, else as one object for one, and an array for several. */
+export function printFound(
+  context: Context,
+  found: readonly unknown[],
+  template: string | undefined,
+): Promise<void> {
+  if (template !== undefined) return printFilled(context, template, found);
+  return context.printJson(found.length === 1 ? found[0] : found);
 }

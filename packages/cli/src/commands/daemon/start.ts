@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { VivError } from '@vivarium/model';
-import { defineCommand } from '../../command.ts';
+import { defineCommand, repeat } from '../../command.ts';
 
 interface StartFlags {
   listen?: string;
@@ -24,8 +24,6 @@ function daemonArguments(flags: StartFlags, absolute: (file: string) => string):
   ];
 }
 
-const collect = (value: string, before: string[] = []): string[] => [...before, value];
-
 export const command = defineCommand<StartFlags>({
   arguments: '',
   options(parser) {
@@ -36,8 +34,8 @@ export const command = defineCommand<StartFlags>({
       )
       .option('--tls-cert <file>', 'certificate and its chain, PEM')
       .option('--tls-key <file>', 'its private key, PEM')
-      .option('--allow-host <name>', 'a name the daemon may be asked for under; repeatable', collect)
-      .option('--allow-origin <url>', 'web pages of this origin may call; repeatable', collect)
+      .option('--allow-host <name>', 'a name the daemon may be asked for under; repeatable', repeat)
+      .option('--allow-origin <url>', 'web pages of this origin may call; repeatable', repeat)
       .option('--rate-limit <n[:m]>', 'on TCP, n requests a second and m at once for each token');
   },
   notes: [

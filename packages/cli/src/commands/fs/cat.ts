@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 import { parseCount } from '../../flags/values.ts';
 
 export const command = defineCommand<{ offset?: string; length?: string }>({
@@ -17,8 +17,7 @@ export const command = defineCommand<{ offset?: string; length?: string }>({
       ...(flags.length === undefined ? {} : { length: parseCount(flags.length, '--length', 0) }),
     };
     for (const target of targets) {
-      const { vm, path } = parseGuestPath(target);
-      const { files } = await (await context.vivarium()).get(vm);
+      const { files, path } = await filesAt(context, target);
       await context.print(await files.readFile(path, part));
     }
     return 0;

@@ -1,8 +1,7 @@
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 import { fileColumns } from '../../render/files.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 
 export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   arguments: '<name:path>',
@@ -12,15 +11,9 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   },
   examples: [['viv fs ls web:/srv', 'what is in a directory']],
   async run(context, [target = ''], flags) {
-    const { vm, path } = parseGuestPath(target);
-    const { files } = await (await context.vivarium()).get(vm);
-    const entries = await files.list(path);
-    if (flags.json) await context.printJson(entries);
-    else if (flags.quiet) await context.print(entries.map(({ name }) => `${name}\n`).join(''));
-    else {
-      const table = { width: widthOf(context.stdout), style: context.style };
-      await context.print(renderTable(fileColumns(), entries, table));
-    }
+    const { files, path } = await filesAt(context, target);
+    const found = await files.list(path);
+    await printList(context, found, flags, { columns: fileColumns(), word: ({ name }) => name });
     return 0;
   },
 });

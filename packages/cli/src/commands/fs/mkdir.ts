@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 import { parseMode } from '../../flags/values.ts';
 
 export const command = defineCommand<{ parents?: boolean; mode?: string }>({
@@ -14,8 +14,7 @@ export const command = defineCommand<{ parents?: boolean; mode?: string }>({
   async run(context, targets, flags) {
     const mode = parseMode(flags.mode ?? '755', '--mode');
     for (const target of targets) {
-      const { vm, path } = parseGuestPath(target);
-      const { files } = await (await context.vivarium()).get(vm);
+      const { files, path } = await filesAt(context, target);
       await files.mkdir(path, { mode, ...(flags.parents ? { parents: true } : {}) });
     }
     return 0;

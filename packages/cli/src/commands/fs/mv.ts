@@ -1,7 +1,7 @@
 import posix from 'node:path/posix';
 import { isVivError, type VmFiles } from '@vivarium/model';
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath, pathIn } from '../../flags/guest-path.ts';
+import { filesAt, pathIn } from '../../flags/guest-path.ts';
 
 export const command = defineCommand<{ clobber: boolean }>({
   arguments: '<name:from> <to>',
@@ -12,8 +12,7 @@ export const command = defineCommand<{ clobber: boolean }>({
   notes: ['Within one file system. Into the target where that is a directory, as with mv.'],
   examples: [['viv fs mv web:/srv/new /srv/current', 'in the same VM']],
   async run(context, [from = '', to = ''], flags) {
-    const { vm, path } = parseGuestPath(from);
-    const { files } = await (await context.vivarium()).get(vm);
+    const { vm, files, path } = await filesAt(context, from);
     const target = await landing(files, path, pathIn(vm, to));
     await files.rename(path, target, flags.clobber ? {} : { replace: false });
     return 0;

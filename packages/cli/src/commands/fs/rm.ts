@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 
 export const command = defineCommand<{ recursive?: boolean; force?: boolean }>({
   arguments: '<name:path...>',
@@ -13,8 +13,7 @@ export const command = defineCommand<{ recursive?: boolean; force?: boolean }>({
   examples: [['viv fs rm -r web:/srv/old', 'a tree']],
   async run(context, targets, flags) {
     for (const target of targets) {
-      const { vm, path } = parseGuestPath(target);
-      const { files } = await (await context.vivarium()).get(vm);
+      const { files, path } = await filesAt(context, target);
       await files.remove(path, {
         ...(flags.recursive ? { recursive: true } : {}),
         ...(flags.force ? { force: true } : {}),

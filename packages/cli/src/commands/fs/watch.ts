@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { parseGuestPath } from '../../flags/guest-path.ts';
+import { filesAt } from '../../flags/guest-path.ts';
 
 export const command = defineCommand<{ recursive?: boolean; json?: boolean }>({
   arguments: '<name:path>',
@@ -12,8 +12,7 @@ export const command = defineCommand<{ recursive?: boolean; json?: boolean }>({
   notes: ['Until Ctrl-C, or until it is gone. A line that says lost means that more happened than was kept.'],
   examples: [['viv fs watch -r web:/srv', 'what happens below a directory']],
   async run(context, [target = ''], flags) {
-    const { vm, path } = parseGuestPath(target);
-    const { files } = await (await context.vivarium()).get(vm);
+    const { files, path } = await filesAt(context, target);
     const options = { signal: context.signal, ...(flags.recursive ? { recursive: true } : {}) };
     for await (const change of await files.watch(path, options)) {
       const { kind, from } = change;

@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { fillTemplate } from '../../render/template.ts';
+import { printFound } from '../../render/template.ts';
 
 export const command = defineCommand<{ format?: string; json?: boolean }>({
   arguments: '<reference...>',
@@ -11,13 +11,10 @@ export const command = defineCommand<{ format?: string; json?: boolean }>({
   },
   notes: ['Prints one object for one image, and an array for several.'],
   examples: [["viv image inspect -f '{{json .config.entrypoint}}' app:1", 'what it starts']],
-  async run(context, references, flags) {
+  async run(context, references, { format }) {
     const { images } = await context.vivarium();
     const found = await Promise.all(references.map((reference) => images.get(reference)));
-    const { format } = flags;
-    if (format !== undefined)
-      await context.print(found.map((image) => `${fillTemplate(format, image)}\n`).join(''));
-    else await context.printJson(found.length === 1 ? found[0] : found);
+    await printFound(context, found, format);
     return 0;
   },
 });

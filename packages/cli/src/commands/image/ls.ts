@@ -1,9 +1,8 @@
 import { formatSize, type ImageInfo } from '@vivarium/model';
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
 import { shortReference } from '../../render/instances.ts';
 import { shortDigest } from '../../render/progress-lines.ts';
-import { type Column, renderTable } from '../../render/table.ts';
+import { type Column, printTable } from '../../render/table.ts';
 import { ageOf } from '../../render/time.ts';
 
 /** An image is a row for each of its names, as `docker image ls` has it. */
@@ -37,9 +36,7 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
           ? [{ reference: '<none>', image }]
           : image.references.map((reference) => ({ reference: shortReference(reference), image })),
       );
-      await context.print(
-        renderTable(columns, rows, { width: widthOf(context.stdout), style: context.style }),
-      );
+      await printTable(context, columns, rows);
     }
     return 0;
   },

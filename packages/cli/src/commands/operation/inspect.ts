@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { fillTemplate } from '../../render/template.ts';
+import { printFound } from '../../render/template.ts';
 
 export const command = defineCommand<{ format?: string; json?: boolean }>({
   arguments: '<id...>',
@@ -13,9 +13,7 @@ export const command = defineCommand<{ format?: string; json?: boolean }>({
   async run(context, ids, { format }) {
     const { operations } = await context.vivarium();
     const found = await Promise.all(ids.map((id) => operations.get(id)));
-    if (format !== undefined)
-      await context.print(found.map((report) => `${fillTemplate(format, report)}\n`).join(''));
-    else await context.printJson(found.length === 1 ? found[0] : found);
+    await printFound(context, found, format);
     return 0;
   },
 });

@@ -1,9 +1,8 @@
 import { type OperationReport, type OperationState, VivError } from '@vivarium/model';
 import { defineCommand, repeat } from '../../command.ts';
-import { widthOf } from '../../context.ts';
 import { parseCount } from '../../flags/values.ts';
 import { operationColumns } from '../../render/operations.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 
 interface Flags {
   instance?: string;
@@ -44,12 +43,7 @@ export const command = defineCommand<Flags>({
       found.push(report);
       if (found.length >= limit) break;
     }
-    if (flags.json) await context.printJson(found);
-    else if (flags.quiet) await context.print(found.map(({ id }) => `${id}\n`).join(''));
-    else
-      await context.print(
-        renderTable(operationColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-      );
+    await printList(context, found, flags, { columns: operationColumns(), word: ({ id }) => id });
     return 0;
   },
 });

@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { fillTemplate } from '../../render/template.ts';
+import { printFound } from '../../render/template.ts';
 
 export const command = defineCommand<{ format?: string; json?: boolean }>({
   arguments: '<name...>',
@@ -14,9 +14,7 @@ export const command = defineCommand<{ format?: string; json?: boolean }>({
   async run(context, names, { format }) {
     const { pools } = await context.vivarium();
     const found = await Promise.all(names.map(async (name) => (await pools.get(name)).info));
-    if (format !== undefined)
-      await context.print(found.map((info) => `${fillTemplate(format, info)}\n`).join(''));
-    else await context.printJson(found.length === 1 ? found[0] : found);
+    await printFound(context, found, format);
     return 0;
   },
 });

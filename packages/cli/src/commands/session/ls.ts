@@ -1,7 +1,6 @@
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
 import { sessionColumns } from '../../render/sessions.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 
 export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   arguments: '<name>',
@@ -17,12 +16,7 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   async run(context, [name = ''], flags) {
     const { sessions } = await (await context.vivarium()).get(name);
     const found = await sessions.list();
-    if (flags.json) await context.printJson(found);
-    else if (flags.quiet) await context.print(found.map(({ id }) => `${id}\n`).join(''));
-    else {
-      const table = { width: widthOf(context.stdout), style: context.style };
-      await context.print(renderTable(sessionColumns(), found, table));
-    }
+    await printList(context, found, flags, { columns: sessionColumns(), word: ({ id }) => id });
     return 0;
   },
 });

@@ -1,5 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { fillTemplate } from '../../render/template.ts';
+import { printFound } from '../../render/template.ts';
 import { pickSnapshot, snapshotsOf } from '../../snapshots.ts';
 
 export const command = defineCommand<{ format?: string; json?: boolean }>({
@@ -15,9 +15,7 @@ export const command = defineCommand<{ format?: string; json?: boolean }>({
   async run(context, [name = '', ...wanted], { format }) {
     const source = await snapshotsOf(await context.vivarium(), name);
     const found = wanted.map((snapshot) => pickSnapshot(source, snapshot));
-    if (format !== undefined)
-      await context.print(found.map((info) => `${fillTemplate(format, info)}\n`).join(''));
-    else await context.printJson(found.length === 1 ? found[0] : found);
+    await printFound(context, found, format);
     return 0;
   },
 });

@@ -1,7 +1,6 @@
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
 import { snapshotColumns } from '../../render/snapshots.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 import { snapshotsOf } from '../../snapshots.ts';
 
 export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
@@ -21,13 +20,10 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
     const vivarium = await context.vivarium();
     const found =
       name === undefined ? await vivarium.snapshots.list() : (await snapshotsOf(vivarium, name)).snapshots;
-    if (flags.json) await context.printJson(found);
-    else if (flags.quiet)
-      await context.print(found.map((info) => `${name === undefined ? info.id : info.name}\n`).join(''));
-    else
-      await context.print(
-        renderTable(snapshotColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-      );
+    await printList(context, found, flags, {
+      columns: snapshotColumns(),
+      word: (info) => (name === undefined ? info.id : info.name),
+    });
     return 0;
   },
 });

@@ -1,6 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 import { templateColumns } from '../../render/templates.ts';
 
 export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
@@ -12,12 +11,7 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   examples: [['viv template ls', 'what starts need not boot any more']],
   async run(context, _args, flags) {
     const found = await (await context.vivarium()).templates.list();
-    if (flags.json) await context.printJson(found);
-    else if (flags.quiet) await context.print(found.map(({ id }) => `${id}\n`).join(''));
-    else
-      await context.print(
-        renderTable(templateColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-      );
+    await printList(context, found, flags, { columns: templateColumns(), word: ({ id }) => id });
     return 0;
   },
 });

@@ -1,6 +1,5 @@
 import { defineCommand } from '../../command.ts';
-import { widthOf } from '../../context.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 import { tokenColumns } from '../../render/tokens.ts';
 import { tokensOf } from '../../tokens.ts';
 
@@ -15,12 +14,7 @@ export const command = defineCommand<{ quiet?: boolean; json?: boolean }>({
   examples: [['viv token ls', 'who may call']],
   async run(context, _args, flags) {
     const found = await (await tokensOf(context)).list();
-    if (flags.json) await context.printJson(found);
-    else if (flags.quiet) await context.print(found.map(({ id }) => `${id}\n`).join(''));
-    else
-      await context.print(
-        renderTable(tokenColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-      );
+    await printList(context, found, flags, { columns: tokenColumns(), word: ({ id }) => id });
     return 0;
   },
 });

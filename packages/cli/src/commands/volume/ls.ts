@@ -1,7 +1,6 @@
 import { defineCommand, repeat } from '../../command.ts';
-import { widthOf } from '../../context.ts';
 import { parseTags } from '../../flags/values.ts';
-import { renderTable } from '../../render/table.ts';
+import { printList } from '../../render/table.ts';
 import { volumeColumns } from '../../render/volumes.ts';
 
 export const command = defineCommand<{ label?: string[]; quiet?: boolean; json?: boolean }>({
@@ -13,15 +12,10 @@ export const command = defineCommand<{ label?: string[]; quiet?: boolean; json?:
       .option('--json', 'print JSON');
   },
   examples: [['viv volume ls', 'all of them, and who has them']],
-  async run(context, _, { label = [], quiet, json }) {
+  async run(context, _, { label = [], ...flags }) {
     const { volumes } = await context.vivarium();
     const found = await volumes.list({ tags: parseTags(label, '--label') });
-    if (json) await context.printJson(found);
-    else if (quiet) await context.print(found.map(({ name }) => `${name}\n`).join(''));
-    else
-      await context.print(
-        renderTable(volumeColumns(), found, { width: widthOf(context.stdout), style: context.style }),
-      );
+    await printList(context, found, flags, { columns: volumeColumns(), word: ({ name }) => name });
     return 0;
   },
 });
