@@ -13,6 +13,7 @@ import {
   Task,
   VivError,
 } from '@vivarium/model';
+import { withKey } from './again.ts';
 import { longTask, readLines } from './lines.ts';
 import { detached } from './operations.ts';
 import type { Transport } from './transport.ts';
@@ -77,8 +78,12 @@ export class RemoteImages implements Images {
     // The upload is this side's; what comes after it goes on by itself.
     return new Task(work, {
       late: true,
-      detach: async () =>
-        detached(this.#transport, 'importImage', { ...(await send()), signal: options.signal }),
+      detach: async () => {
+        const { signal } = options;
+        return withKey('importImage', await send(), options, (keyed) =>
+          detached(this.#transport, 'importImage', { ...keyed, signal }),
+        );
+      },
     });
   }
 

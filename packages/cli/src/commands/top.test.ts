@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { viv } from '../../test/fake-context.ts';
+import { FakeTerminal, viv } from '../../test/fake-context.ts';
 import { FakeVivarium } from '../../test/fake-vivarium.ts';
 import { sortUsages, topKey } from '../render/top.ts';
 import type { Usage } from '../render/usage.ts';
@@ -52,4 +52,16 @@ test('largest comes first, and the other way round when asked', () => {
     [topKey('m', undefined), topKey('x', undefined), topKey('mem')],
     ['mem', undefined, 'mem'],
   );
+});
+
+test('a key that is pressed while a picture is printed changes the next one at once', async () => {
+  const terminal = new FakeTerminal({ vivarium: await house(), columns: 120 });
+  const keys = ['m', 'q'];
+  // In the very moment of the picture: nobody waits for a key yet.
+  for (const shown of ['CPU % ▾', 'MEM USED / TOTAL ▾'])
+    void terminal.shows(shown).then(() => terminal.stdin.write(keys.shift()));
+  const { status } = await terminal.run('top', '--interval', '1h');
+  assert.equal(status, 0);
+  assert.deepEqual(keys, []);
+  assert.deepEqual(terminal.rawModes, [true, false]);
 });

@@ -15,7 +15,6 @@ interface Flags {
   sort?: string;
   reverse?: boolean;
   interval?: string;
-  count?: string;
   once?: boolean;
   json?: boolean;
 }
@@ -50,6 +49,7 @@ export const command = defineCommand<Flags>({
     for (;;) {
       const usages = await sampleUsages(vivarium, [], before);
       if (keys.left) return 0;
+      keys.seen();
       await show(context, vivarium, { usages, order, flags });
       if (flags.once) return 0;
       await pause(intervalMs, context, keys);
@@ -66,8 +66,10 @@ interface Order {
 interface Keys extends Disposable {
   /** Somebody has pressed q. */
   readonly left: boolean;
-  /** Resolves with the next key. */
+  /** Resolved where a key was pressed since {@link Keys.seen}, or with the next one. */
   readonly pressed: Promise<void>;
+  /** What was pressed so far is in the picture. */
+  seen(): void;
 }
 
 /** Keys of a terminal that shows a live picture; elsewhere there are none. */
@@ -75,16 +77,7 @@ function listenToKeys(context: Context, flags: Flags, order: Order): Keys {
   const { stdin, stdout } = context;
   let left = false;
   let next = Promise.withResolvers<void>();
-  const keys = {
-    get left() {
-      return left;
-    },
-    get pressed() {
-      return next.promise;
-    },
-  };
-  if (flags.once || flags.json || !stdin.isTTY || !stdout.isTTY || stdin.setRawMode === undefined)
-    return { ...keys, left: false, pressed: next.promise, [Symbol.dispose]: () => undefined };
+  const live = !flags.once && !flags.json && stdin.isTTY && stdout.isTTY && stdin.setRawMode !== undefined;
   const take = (data: Buffer) => {
     for (const key of data.toString()) {
       if (key === 'q' || key === '\x03') left = true;
@@ -95,23 +88,31 @@ function listenToKeys(context: Context, flags: Flags, order: Order): Keys {
       }
     }
     next.resolve();
-    next = Promise.withResolvers();
   };
-  stdin.setRawMode(true);
-  // A screen of its own: what was there before comes back.
-  stdout.write('\x1b[?1049h\x1b[?25l');
-  stdin.on('data', take);
-  return Object.defineProperties(
-    {
-      [Symbol.dispose]() {
-        stdin.off('data', take);
-        stdin.setRawMode?.(false);
-        stdin.pause();
-        stdout.write('\x1b[?25h\x1b[?1049l');
-      },
+  if (live) {
+    stdin.setRawMode?.(true);
+    // A screen of its own: what was there before comes back.
+    stdout.write('\x1b[?1049h\x1b[?25l');
+    stdin.on('data', take);
+  }
+  return {
+    get left() {
+      return left;
     },
-    Object.getOwnPropertyDescriptors(keys),
-  ) as Keys;
+    get pressed() {
+      return next.promise;
+    },
+    seen() {
+      next = Promise.withResolvers();
+    },
+    [Symbol.dispose]() {
+      if (!live) return;
+      stdin.off('data', take);
+      stdin.setRawMode?.(false);
+      stdin.pause();
+      stdout.write('\x1b[?25h\x1b[?1049l');
+    },
+  };
 }
 
 async function pause(milliseconds: number, context: Context, keys: Keys): Promise<void> {

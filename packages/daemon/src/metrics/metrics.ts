@@ -4,7 +4,7 @@ import { Exposition, Histogram } from './exposition.ts';
 import { families } from './families.ts';
 import { hostUse } from './host.ts';
 
-/** Nanoseconds of a turn that is expected of an idle loop: the monitor's own timer. */
+/** Milliseconds of a turn that is expected of an idle loop: the monitor's own timer. */
 const resolutionMs = 20;
 
 /** Scrapes within as many milliseconds share one look at the processes. */
