@@ -20,6 +20,7 @@ pub struct Identity {
     generation: u64,
     entropy: Vec<u8>,
     clock_nanos: u64,
+    clock_source: Option<String>,
     network: Option<Network>,
     /// The machine was one of several before: what only one may have is made anew.
     pub copy: bool,
@@ -74,6 +75,7 @@ impl Identity {
             generation: fields.uint("generation")?,
             entropy: entropy[..entropy.len().min(MOST_ENTROPY)].to_vec(),
             clock_nanos: fields.uint("clockNanos")?,
+            clock_source: fields.text_if("clockSource")?.map(str::to_owned),
             network: fields
                 .inner_if("network")?
                 .map(|network| Network::read(&network))
@@ -81,6 +83,11 @@ impl Identity {
             copy: fields.flag_if("copy")?.unwrap_or(false),
             reset_connections: fields.flag_if("resetConnections")?.unwrap_or(false),
         })
+    }
+
+    /// What time is counted by from now on, where that was to be changed. Before the clock is set.
+    pub fn choose_clock(&self) -> Option<String> {
+        self.clock_source.as_deref().map(clock::go_by)
     }
 
     /// Entropy and clock.

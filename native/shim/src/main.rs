@@ -24,6 +24,7 @@ mod requests;
 mod start;
 mod supervisor;
 mod traffic;
+mod tsc;
 mod vmm;
 
 use std::ffi::OsString;
@@ -43,10 +44,16 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let dir = match arguments.as_slice() {
+        [word] if word == "tsc" => {
+            say(&tsc::line());
+            return ExitCode::SUCCESS;
+        }
         [dir] if dir != "digest" => dir,
         [word, files @ ..] if word == "digest" && !files.is_empty() => return digest(files),
         _ => {
-            eprintln!("usage: viv-shim DIR | viv-shim hold DIR HOLDING | viv-shim digest FILE...");
+            eprintln!(
+                "usage: viv-shim DIR | viv-shim hold DIR HOLDING | viv-shim digest FILE... | viv-shim tsc"
+            );
             return ExitCode::from(2);
         }
     };

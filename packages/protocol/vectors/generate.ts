@@ -59,6 +59,8 @@ const frames: Vector[] = [
   frame('request ping', 0x10, 0, 1, cbor({ m: 'ping', p: {} })),
   frame('request exec.start', 0x10, 0, 7, cbor({ m: 'exec.start', p: { execId: 'e1', target: 'root', argv: ['sh', '-c', 'echo ü'], env: { PATH: '/bin', 'A B': '' }, cwd: '/', user: '0:0', tty: { rows: 24, cols: 80 }, stdin: true } })),
   frame('request configure', 0x10, 0, 2, cbor({ m: 'configure', p: { hostname: 'web', machineId: '00112233445566778899aabbccddeeff', generation: 3, entropy: pattern(64), clockNanos: 1_800_000_000_123_456_789n, network: { mac: '02:00:00:00:00:01', address: '10.1.2.2/24', gateway: '10.1.2.1', dns: ['10.1.2.3'], mtu: 1500 }, root: { layers: 3, layersSerial: 'layers', overlaySerial: 'root' } } })),
+  frame('request identity with a clock source', 0x10, 0, 4, cbor({ m: 'identity', p: { hostname: 'web', machineId: '00112233445566778899aabbccddeeff', generation: 4, entropy: pattern(64), clockNanos: 1_800_000_000_123_456_789n, clockSource: 'acpi_pm', copy: false, resetConnections: true } })),
+  frame('response identity with a clock source', 0x11, 0, 4, cbor({ ok: true, r: { clockSource: 'acpi_pm' } })),
   frame('request exec.attach with offsets beyond 32 bits', 0x10, 0, 9, cbor({ m: 'exec.attach', p: { execId: 'workload:root', stdout: 5_000_000_000n, stderr: 0 } })),
   frame('request fs.list', 0x10, 0, 12, cbor({ m: 'fs.list', p: { target: 'root', path: '/srv', after: 'größe' } })),
   frame('request fs.mkdir', 0x10, 0, 13, cbor({ m: 'fs.mkdir', p: { target: 'root', path: '/a/b', parents: true, mode: 0o750, uid: 1000 } })),

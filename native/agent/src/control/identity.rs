@@ -3,7 +3,7 @@
 
 use super::errands::{request, Ended, Errand};
 use super::jobs::Outcome;
-use super::methods::nothing;
+use super::methods::clock_told;
 use super::Agent;
 use crate::access::guest_error;
 use crate::boot_id;
@@ -34,6 +34,8 @@ pub(super) struct Renaming {
     conversation: u64,
     stream: u32,
     identity: Arc<Identity>,
+    /// What time is counted by since then, where that was to be changed.
+    clock_source: Option<String>,
     steps: VecDeque<Step>,
     /// The program that is running.
     program: String,
@@ -63,6 +65,7 @@ impl Agent {
     fn begin_identity(&self, stream: u32, fields: &Fields<'_>) -> Result<Renaming, WireError> {
         self.no_errand()?;
         let identity = Identity::read(fields)?;
+        let clock_source = identity.choose_clock();
         identity.seed()?;
         identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), Way::InPlace)?;
         // Where nothing of the user's has begun yet this start is its boot.
@@ -77,6 +80,7 @@ impl Agent {
             conversation: self.conversation,
             stream,
             identity: Arc::new(identity),
+            clock_source,
             steps,
             program: String::new(),
             late: false,
@@ -89,7 +93,10 @@ impl Agent {
         while let Some(Errand::Identity(renaming)) = &mut self.errand {
             let identity = Arc::clone(&renaming.identity);
             let waiting = match renaming.steps.pop_front() {
-                None => return self.end_identity(nothing()),
+                None => {
+                    let told = renaming.clock_source.take().map(clock_told);
+                    return self.end_identity(Ok(Value::map(Vec::from_iter(told))));
+                }
                 Some(Step::Keys) => self.renew_keys(&identity),
                 Some(Step::Connect) if identity.is_at_hand() => {
                     match identity.connect(&mut Bus::default()) {

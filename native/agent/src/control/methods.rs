@@ -23,6 +23,11 @@ pub(super) fn nothing() -> Answer {
     Ok(Value::Map(Vec::new()))
 }
 
+/// Of the answer to who is told what time is to be counted by.
+pub(super) fn clock_told(source: String) -> (&'static str, Value) {
+    ("clockSource", source.into())
+}
+
 fn set_clock(fields: &Fields<'_>) -> Answer {
     clock::set(fields.uint("clockNanos")?).map_err(|error| guest_error("clock", &error))?;
     nothing()
@@ -81,9 +86,11 @@ impl Agent {
             ));
         }
         let config = Config::read(fields)?;
+        let told = config.identity.choose_clock().map(clock_told);
         let (configured, stages) = configure::run(&config)?;
         self.configured = Some(configured);
-        Ok(Value::map(vec![("stages", Value::Array(stages))]))
+        let stages = ("stages", Value::Array(stages));
+        Ok(Value::map([stages].into_iter().chain(told).collect()))
     }
 
     fn exec_start(&mut self, stream: u32, fields: &Fields<'_>) -> Answer {

@@ -100,6 +100,8 @@ export interface MachineRecord {
   ports: { hostAddress: string; hostPort: number; guestPort: number }[];
   /** RFC 3339. */
   launchedAt: string;
+  /** What the guest has to be told to count time by, since what it has chosen itself would run fast or slow here. */
+  clockSource?: string;
 }
 
 /** What of a machine was saved: `manifest.json` of docs/saved-state.md. */
@@ -119,6 +121,11 @@ export interface SavedStateManifest {
   memory: { bytes: number; dataBytes: number; digest: string; inode: string; mtimeNs: string };
   delta?: { pages: number; bytes: number; digest: string };
   devices: { bytes: number; digest: string };
+  /**
+   * How fast the time stamp counter of the host was where the guest was booted, kHz: the guest goes on taking that for granted. Not there
+   * where it is not known, and with an accelerator that sees to it itself.
+   */
+  tscKhz?: number;
 }
 
 /** A directory that holds a complete one. */
@@ -305,6 +312,8 @@ export interface Driver {
   capabilities(): Capabilities;
   /** What runs the machines, down to its build: what one saved another one may not understand. */
   build(boot: MachineSpec['boot']): Promise<string>;
+  /** Whether a guest that was saved keeps time here by itself, or as well as one that is booted here; else it has to be told ({@link MachineRecord.clockSource}). */
+  keepsTime(state: SavedState): Promise<boolean>;
   /**
    * Starts a VMM. Once it resolves the machine can be adopted; when it rejects or the signal fires first, no process and
    * no socket is left.

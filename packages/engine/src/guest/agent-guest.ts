@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { FileStat, InstanceStats } from '@vivarium/model';
 import type { EventMessage, Fields, Welcome } from '@vivarium/protocol';
 import {
+  readIdentityTold,
   readSessionOutput,
   readSessions,
   readStages,
@@ -25,6 +26,7 @@ import type {
   GuestExecSpec,
   GuestSession,
   GuestVolume,
+  IdentityTold,
   RestoredIdentity,
   ResumePoint,
   WorkloadExit,
@@ -80,15 +82,15 @@ export class AgentGuest implements Guest {
   configure(
     config: GuestConfig,
     signal?: AbortSignal,
-  ): Promise<{ stages: { name: string; milliseconds: number }[] }> {
+  ): Promise<IdentityTold & { stages: { name: string; milliseconds: number }[] }> {
     return this.#control.call('configure', config, readStages, signal);
   }
 
-  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void> {
-    const { hostname, machineId, generation, entropy, clockNanos, network, copy, resetConnections } =
-      identity;
-    const who = { hostname, machineId, generation, entropy, clockNanos, network };
-    return this.#control.call('identity', { ...who, copy, resetConnections }, nothing, signal);
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<IdentityTold> {
+    const { hostname, machineId, generation, entropy, network, copy, resetConnections } = identity;
+    const { clockNanos, clockSource } = identity;
+    const who = { hostname, machineId, generation, entropy, clockNanos, clockSource, network };
+    return this.#control.call('identity', { ...who, copy, resetConnections }, readIdentityTold, signal);
   }
 
   setClock(nanos: bigint, signal?: AbortSignal): Promise<void> {

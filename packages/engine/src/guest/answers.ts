@@ -1,6 +1,7 @@
 import type { ExecExit, FileStat, InstanceStats, VolumeMode } from '@vivarium/model';
 import { type Fields, ProtocolError } from '@vivarium/protocol';
-import type { GuestSession, GuestVolume, WorkloadExit } from './guest.ts';
+import type { GuestSession, GuestVolume, IdentityTold, WorkloadExit } from './guest.ts';
+import { printable } from './guest-errors.ts';
 
 /** How the agent's answers become the model's shapes. All throw ProtocolError where a field is missing or wrong. */
 
@@ -49,11 +50,18 @@ export function readStats(result: Fields): Omit<InstanceStats, 'at' | 'vmm'> {
   };
 }
 
-export function readStages(result: Fields): { stages: { name: string; milliseconds: number }[] } {
+export function readIdentityTold(result: Fields): IdentityTold {
+  const clockSource = result.optionalText('clockSource');
+  return clockSource === undefined ? {} : { clockSource: printable(clockSource, 32) };
+}
+
+export function readStages(
+  result: Fields,
+): IdentityTold & { stages: { name: string; milliseconds: number }[] } {
   const stages = result
     .maps('stages')
     .map((stage) => ({ name: stage.text('name'), milliseconds: stage.number('ms') }));
-  return { stages };
+  return { stages, ...readIdentityTold(result) };
 }
 
 export function readSessions(result: Fields): { sessions: GuestSession[]; next: number | undefined } {

@@ -12,6 +12,8 @@ export interface GuestIdentity {
   entropy: Uint8Array;
   /** Wall clock, nanoseconds since 1970. */
   clockNanos: bigint;
+  /** What time is to be counted by from now on: a clock source of Linux. Default: what the guest has chosen. */
+  clockSource?: string;
   network?: { mac: string; address: string; gateway: string; dns: string[]; mtu?: number };
 }
 
@@ -24,6 +26,12 @@ export interface RestoredIdentity extends GuestIdentity {
   copy?: boolean;
   /** TCP connections to the outside end at once, with ECONNABORTED for whoever uses them. Default false. */
   resetConnections?: boolean;
+}
+
+/** What a guest says to {@link GuestIdentity}. */
+export interface IdentityTold {
+  /** What it counts time by, where it was told to change that. */
+  clockSource?: string;
 }
 
 export interface GuestConfig extends GuestIdentity {
@@ -125,9 +133,9 @@ export interface Guest extends AsyncDisposable {
   configure(
     config: GuestConfig,
     signal?: AbortSignal,
-  ): Promise<{ stages: { name: string; milliseconds: number }[] }>;
+  ): Promise<IdentityTold & { stages: { name: string; milliseconds: number }[] }>;
   /** Answers when hooks have run, which may take 10 s each. `conflict` while another one is under way. Nothing is thawed by it. */
-  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<void>;
+  identity(identity: RestoredIdentity, signal?: AbortSignal): Promise<IdentityTold>;
   /**
    * Does once what the first start of a process does, and reads these files of the root (those that aren't there are passed over), so
    * that a guest that is saved afterwards starts its workload sooner.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
 import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import { abortable } from '../guest/abort.ts';
-import type { Guest } from '../guest/guest.ts';
+import type { Guest, IdentityTold } from '../guest/guest.ts';
 import { applyLimits } from '../limits/apply.ts';
 import type { Operation } from '../operations/operation.ts';
 import { writeRecord } from '../store/record.ts';
@@ -111,7 +111,7 @@ export async function bringUp(
     operation.step('configure the guest');
     operation.progress({ stage: 'configuring' });
     stage = 'configuration';
-    const told = introduce(context, record, guest, template, signal);
+    const told = introduce(context, instance, machine, guest, template, signal);
     const volumes = record.volumes ?? [];
     // Asked for at once where it is only told who it is. The agent sees to the order: nothing of the user's runs before.
     const atOnce = template?.info.level === 'image' && volumes.length === 0;
@@ -143,16 +143,33 @@ function begin(guest: Guest, record: Instance['record'], signal: AbortSignal): P
 /** From a bare kernel to a root; where the template has one already (of the very size), only who it is. */
 async function introduce(
   context: Context,
-  record: Instance['record'],
+  instance: Instance,
+  machine: Machine,
   guest: Guest,
   template: Template | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  if (template?.info.level !== 'image') {
-    await guest.configure(await guestConfig(context, record), signal);
-    return;
-  }
-  await guest.identity({ ...guestIdentity(record), copy: false, resetConnections: false }, signal);
+  const { record } = instance;
+  const told =
+    template?.info.level === 'image'
+      ? await guest.identity(
+          { ...guestIdentity(record, machine.record), copy: false, resetConnections: false },
+          signal,
+        )
+      : await guest.configure(await guestConfig(context, record, machine.record), signal);
+  warnOfTime(instance, machine, told);
+}
+
+/** A guest that could not do as it was told about its clock lives on with one that is wrong. */
+export function warnOfTime(
+  instance: Instance,
+  { record: { clockSource } }: Machine,
+  { clockSource: chosen }: IdentityTold,
+): void {
+  if (clockSource === undefined || clockSource === chosen) return;
+  instance.emit('warning', {
+    message: `Its clock may run fast or slow: this host's time stamp counter is not what its guest takes it for, and the guest did not change to the clock source ${clockSource} (it has ${chosen || 'not said which'})`,
+  });
 }
 
 /** `died` rejects when the guest or its VMM ends before the guest is up. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { MachineSpec, NicSpec } from '../drivers/driver.ts';
+import type { MachineRecord, MachineSpec, NicSpec } from '../drivers/driver.ts';
 import type { GuestConfig, GuestIdentity } from '../guest/guest.ts';
 import { logDefaults } from '../service/options.ts';
 import type { InstanceRecord } from '../store/record.ts';
@@ -21,10 +21,20 @@ const MiB = 1024 ** 2;
  * `panic=-1`: reboot at once, which ends the VMM and so is seen. `quiet`: each line costs an emulated UART write a byte.
  * `noautogroup`: its groups mean nothing to processes in cgroups, and each session makes one. `lsm`: the distribution's, but for TOMOYO,
  * which has no policy here and is asked all the same at every open and exec. `nowatchdog`: of lockups; a guest whose host is busy looks locked up,
- * and looking wakes an idle one.
+ * and looking wakes an idle one. `psi=0`: no averages of stalls (`/proc/pressure`), which wake an idle guest every two seconds for ever. What
+ * its accelerator wants the kernel to be told the driver adds.
  */
 export const cmdline = [
-  ...['console=ttyS0', 'quiet', 'panic=-1', 'reboot=t', 'random.trust_cpu=on', 'noautogroup', 'nowatchdog'],
+  ...[
+    'console=ttyS0',
+    'quiet',
+    'panic=-1',
+    'reboot=t',
+    'random.trust_cpu=on',
+    'noautogroup',
+    'nowatchdog',
+    'psi=0',
+  ],
   'lsm=landlock,lockdown,yama,loadpin,safesetid,integrity,apparmor,selinux,smack,bpf',
 ].join(' ');
 
@@ -78,19 +88,24 @@ export function machineMemory(askedBytes: number): number {
   return Math.ceil(askedBytes / memoryStep) * memoryStep;
 }
 
-export async function guestConfig(context: Context, record: InstanceRecord): Promise<GuestConfig> {
+export async function guestConfig(
+  context: Context,
+  record: InstanceRecord,
+  machine: MachineRecord,
+): Promise<GuestConfig> {
   const { layers } = await context.images.disk(record.spec.image.digest);
-  return { ...guestIdentity(record), root: { layers, layersSerial, overlaySerial: rootSerial } };
+  return { ...guestIdentity(record, machine), root: { layers, layersSerial, overlaySerial: rootSerial } };
 }
 
 /** Who the guest is; with fresh randomness and the present time. */
-export function guestIdentity(record: InstanceRecord): GuestIdentity {
+export function guestIdentity(record: InstanceRecord, { clockSource }: MachineRecord): GuestIdentity {
   return {
     hostname: record.spec.hostname,
     machineId: record.machineId,
     generation: record.generation,
     entropy: randomBytes(256),
     clockNanos: BigInt(Date.now()) * 1_000_000n,
+    ...(clockSource === undefined ? {} : { clockSource }),
     ...(record.nic === undefined ? {} : { network: guestNetwork(record.nic) }),
   };
 }

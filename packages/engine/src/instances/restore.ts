@@ -6,7 +6,7 @@ import { damaged, readSavedState } from '../saved-states/manifest.ts';
 import { savedDir } from './capture.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
-import { connect, launch } from './launch.ts';
+import { connect, launch, warnOfTime } from './launch.ts';
 import { guestIdentity } from './machine-spec.ts';
 import { atRest } from './standstill.ts';
 import { dropTops, settleSuspended } from './suspend.ts';
@@ -109,7 +109,7 @@ async function introduced(
   const { record } = instance;
   const { signal } = operation;
   // All at once. The agent sees to the order: nothing of the user's runs before it knows who it is.
-  const told = guest.identity({ ...guestIdentity(record), ...identity }, signal);
+  const told = guest.identity({ ...guestIdentity(record, machine.record), ...identity }, signal);
   const others = [
     // A workload may have ended in the instant before the save.
     guest.workloadExit('root', signal),
@@ -117,7 +117,7 @@ async function introduced(
   ] as const;
   // The first failure says why, and comes first.
   for (const other of others) other.catch(() => undefined);
-  await told;
+  warnOfTime(instance, machine, await told);
   const [exit] = await Promise.all(others);
   instance.workloadExit = exit ?? undefined;
   return guest;

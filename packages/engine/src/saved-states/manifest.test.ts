@@ -37,6 +37,8 @@ describe('the manifest of a saved state', () => {
     const delta = { pages: 1, bytes: 4120, digest: 'xxh3:3' };
     await writeManifest(dir, { ...manifest, delta }, { durable: false });
     assert.deepEqual((await readSavedState(dir))?.manifest.delta, delta);
+    await writeManifest(dir, { ...manifest, tscKhz: 2_700_001 }, { durable: false });
+    assert.equal((await readSavedState(dir))?.manifest.tscKhz, 2_700_001);
     assert.equal((await stat(path.join(dir, stateFiles.manifest))).mode & 0o777, 0o600);
     assert.deepEqual((await readdir(dir)).sort(), ['devices', 'manifest.json', 'memory']);
   });
@@ -90,6 +92,10 @@ describe('the manifest of a saved state', () => {
     for (const delta of [null, {}, { bytes: 1 }, { bytes: '1', digest: 'a' }]) {
       await write(JSON.stringify({ ...manifest, delta }));
       await assert.rejects(readSavedState(dir), { code: 'saved_state_damaged' });
+    }
+    for (const tscKhz of [null, 'fast', -1, 2.5]) {
+      await write(JSON.stringify({ ...manifest, tscKhz }));
+      await assert.rejects(readSavedState(dir), { code: 'saved_state_damaged', message: /tscKhz/ });
     }
   });
 

@@ -32,6 +32,7 @@ const required: Readonly<Record<string, (value: unknown) => boolean>> = {
   'memory.digest': isText,
   'devices.bytes': isCount,
   'devices.digest': isText,
+  tscKhz: (value) => value === undefined || isCount(value),
   delta: (value) => value === undefined || (isCount(at(value, 'bytes')) && isText(at(value, 'digest'))),
 };
 

@@ -104,6 +104,21 @@ describe('the first start of its kind', () => {
     assert.ok((await house.engine.templates.list()).every((template) => template.id !== id));
   });
 
+  it('is made anew where its guests would not keep time any more', async () => {
+    await using house = await open();
+    const seen = guests(house);
+    await countingVm(house);
+    const { createdAt } = await only(house);
+    house.host.tscKhz += 100;
+    await countingVm(house);
+    assert.equal(made(seen), 1, 'it is near enough');
+    house.host.tscKhz *= 2;
+    await Promise.all([countingVm(house), countingVm(house)]);
+    assert.equal(made(seen), 2);
+    assert.notEqual((await only(house)).createdAt, createdAt);
+    assert.equal(await warnings(house), '');
+  });
+
   it('boots where no template can be made, with a warning, and is not tried again at once', async () => {
     for (const point of ['launch.after-spawn', 'open.control', ...saveSteps] as const) {
       await using house = await open();

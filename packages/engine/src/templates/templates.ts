@@ -143,11 +143,11 @@ export class TemplateRoom implements TemplateSource, AsyncDisposable {
   }
 
   async #ready(subject: TemplateSubject): Promise<Template | undefined> {
-    return this.#shelf.get(await this.#key(subject));
+    return this.#shelf.get(await this.#keyOfUsable(subject));
   }
 
   async #get(subject: TemplateSubject, operation: Operation): Promise<Template | undefined> {
-    const key = await this.#key(subject);
+    const key = await this.#keyOfUsable(subject);
     const failed = this.#failedAt.get(key);
     if (
       this.#shelf.get(key) === undefined &&
@@ -167,9 +167,18 @@ export class TemplateRoom implements TemplateSource, AsyncDisposable {
     return templateKey(subject, await driver.build(bootSpec(boot)), boot);
   }
 
+  /** What is there under it can be used: one whose guests would not keep time is removed, as if it were another. */
+  async #keyOfUsable(subject: TemplateSubject): Promise<string> {
+    const key = await this.#key(subject);
+    const there = this.#shelf.get(key);
+    if (there === undefined || (await this.#shop.driver.keepsTime(there.state))) return key;
+    if (this.#shelf.get(key) === there) await this.#shelf.remove(key);
+    return key;
+  }
+
   /** The one that is there, or the one that is being made, or a new one. Whoever waits can go; the making goes on. */
   async #share(subject: TemplateSubject, onProgress?: ProgressListener): Promise<Template> {
-    const key = await this.#key(subject);
+    const key = await this.#keyOfUsable(subject);
     const there = this.#shelf.get(key);
     if (there !== undefined) return there;
     onProgress?.({ stage: 'booting' });

@@ -48,6 +48,13 @@ describe('the command line of QEMU', () => {
     assert.match(valuesOf(qemuArguments(spec({ cpus: 2 }), tcg), '-accel')[0] ?? '', /thread=multi/);
   });
 
+  test('has the kernel of a guest of ours go by the time stamp counter under TCG, and only there', () => {
+    const appended = (args: string[]) => valuesOf(args, '-append')[0];
+    assert.equal(appended(qemuArguments(spec(), tcg)), 'console=ttyS0 tsc=reliable');
+    assert.equal(appended(qemuArguments(spec({ guest: 'none' }), tcg)), 'console=ttyS0');
+    assert.equal(appended(qemuArguments(spec(), { ...tcg, accelerator: 'kvm' })), 'console=ttyS0');
+  });
+
   test('gives KVM the host CPU', () => {
     const args = qemuArguments(spec(), { accelerator: 'kvm', machine: 'pc-q35-7.2' });
     assert.deepEqual([...valuesOf(args, '-accel'), ...valuesOf(args, '-cpu')], ['kvm', 'host']);

@@ -2,6 +2,8 @@ import { stat } from 'node:fs/promises';
 import { VivError } from '@vivarium/model';
 import { type AcceleratorVerdict, probeAccelerator } from '../../host/accelerator.ts';
 import { findQemu, type QemuInfo } from '../../host/qemu.ts';
+import { tscKhz } from '../../host/tsc.ts';
+import { keepsTime } from '../../saved-states/clock-rate.ts';
 import type {
   Capabilities,
   DormantPorts,
@@ -13,7 +15,7 @@ import type {
   SavedState,
 } from '../driver.ts';
 import { adopt } from './adopt.ts';
-import { type Accelerator, cpuModel } from './command-line.ts';
+import { type Accelerator, cmdlineFor, cpuModel } from './command-line.ts';
 import { shimDigests } from './digests.ts';
 import { launch } from './launch.ts';
 import { dormantPorts } from './ports.ts';
@@ -27,7 +29,10 @@ export interface QemuDriverOptions {
   qemuPath?: string;
   /** What runs the vCPUs. Default: KVM where it has been proved to work with the kernel of the first launch, else TCG. */
   accelerator?: Accelerator;
-  /** Where that proof is kept for as long as the host is up. Without it there is none, and TCG is used. */
+  /**
+   * Where that proof is kept for as long as the host is up, and how fast its time stamp counter is. Without it there is no proof, and TCG is
+   * used.
+   */
   cacheDir?: string;
   /** Default `shim`. `vmm`, for diagnosis: as on a host that lets nobody look into QEMU. */
   readMemory?: ReadMemory;
@@ -38,6 +43,7 @@ export class QemuDriver implements Driver {
   readonly name = 'qemu';
   readonly #options: QemuDriverOptions;
   #probe: Promise<AcceleratorVerdict> | undefined;
+  #tscKhz: Promise<number | undefined> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
@@ -62,7 +68,14 @@ export class QemuDriver implements Driver {
     const qemu = await findQemu(this.#options.qemuPath);
     const accelerator = await this.#accelerator(qemu, boot);
     const { mtimeMs, size } = await stat(qemu.path);
-    return ['qemu', qemu.version, qemu.machine, mtimeMs, size, accelerator, cpuModel(accelerator)].join(' ');
+    const own = [accelerator, cpuModel(accelerator), cmdlineFor(accelerator)];
+    return ['qemu', qemu.version, qemu.machine, mtimeMs, size, ...own].join(' ');
+  }
+
+  async keepsTime({ manifest }: SavedState): Promise<boolean> {
+    if (manifest.vmm.accelerator !== 'tcg') return true;
+    const present = await this.#counterKhz();
+    return present === undefined || keepsTime(manifest.tscKhz, present);
   }
 
   async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
@@ -75,8 +88,10 @@ export class QemuDriver implements Driver {
     cancelled();
     const qemu = await findQemu(qemuPath);
     const accelerator = await this.#accelerator(qemu, spec.boot);
+    const tscKhz = accelerator === 'tcg' ? await this.#counterKhz() : undefined;
     cancelled();
-    return launch(spec, { shimPath, qemu, accelerator, readMemory: this.#readMemory }, { signal, from });
+    const context = { shimPath, qemu, accelerator, readMemory: this.#readMemory, tscKhz };
+    return launch(spec, context, { signal, from });
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
@@ -102,5 +117,14 @@ export class QemuDriver implements Driver {
       });
     }
     return (await this.#probe)?.accelerator ?? 'tcg';
+  }
+
+  /** Measured once, and again after a failure. */
+  #counterKhz(): Promise<number | undefined> {
+    this.#tscKhz ??= tscKhz(this.#options.shimPath, this.#options.cacheDir).catch((error: unknown) => {
+      this.#tscKhz = undefined;
+      throw error;
+    });
+    return this.#tscKhz;
   }
 }

@@ -4,10 +4,11 @@ import { isVivError, VivError } from '@vivarium/model';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
 import { goneMeanwhile } from '../../saved-states/check.ts';
+import { keepsTime } from '../../saved-states/clock-rate.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
 import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach, earlyEnd } from './attach.ts';
-import { type Accelerator, cpuModel, qemuArguments, sockets } from './command-line.ts';
+import { type Accelerator, clockSourceFor, cpuModel, qemuArguments, sockets } from './command-line.ts';
 import { shimDigests } from './digests.ts';
 import { readExit } from './exit-record.ts';
 import type { QemuMachine } from './machine.ts';
@@ -23,6 +24,8 @@ export interface LaunchContext {
   qemu: QemuInfo;
   accelerator: Accelerator;
   readMemory: ReadMemory;
+  /** Of this host, where a guest's time depends on it and it is known. */
+  tscKhz: number | undefined;
 }
 
 /** Starts the shim and through it QEMU, from what was saved where there is something. All or nothing: on any failure no process, socket or record is left. */
@@ -31,7 +34,7 @@ export async function launch(
   context: LaunchContext,
   { signal, from }: { signal?: AbortSignal; from?: SavedState } = {},
 ): Promise<QemuMachine> {
-  const machine = machineFile(spec, context);
+  const machine = machineFile(spec, context, from);
   const digests = shimDigests(context.shimPath);
   if (from) await checkFits(from, spec, machine, digests);
   let shim: ShimProcess | undefined;
@@ -88,7 +91,14 @@ async function removeTraces(dir: string): Promise<void> {
   await Promise.all(names.map((name) => rm(path.join(dir, name), { force: true })));
 }
 
-function machineFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): MachineFile {
+/** What is known of a machine before it is launched. */
+export function machineFile(
+  spec: MachineSpec,
+  { qemu, accelerator, tscKhz: present }: Pick<LaunchContext, 'qemu' | 'accelerator' | 'tscKhz'>,
+  from?: SavedState,
+): MachineFile {
+  const tscKhz = from ? from.manifest.tscKhz : present;
+  const clockSource = clockSourceFor(spec, accelerator, keepsTime(tscKhz, present));
   return {
     format: 1,
     vmmName: 'qemu',
@@ -102,7 +112,9 @@ function machineFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): M
       devices: devicesOf(spec),
       cpu: cpuModel(accelerator),
       boot: (spec.boot.kind === 'direct' && spec.boot.digests) || { kernel: '', initramfs: '' },
+      ...(tscKhz === undefined ? {} : { tscKhz }),
     },
+    ...(clockSource === undefined ? {} : { clockSource }),
   };
 }
 

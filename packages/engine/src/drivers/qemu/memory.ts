@@ -15,6 +15,8 @@ export interface SavedShape {
   memoryBytes: number;
   devices: string[];
   cpu: string;
+  /** {@link SavedStateManifest.tscKhz} */
+  tscKhz?: number;
   boot: SavedStateManifest['boot'];
 }
 

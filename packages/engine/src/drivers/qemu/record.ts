@@ -16,6 +16,8 @@ export interface MachineFile {
   guestPorts: number[];
   /** What a save of it writes down. */
   shape: SavedShape;
+  /** {@link MachineRecord.clockSource} */
+  clockSource?: string;
 }
 
 /** `shim.json`, as in docs/shim.md. Without `vmm`: the VMM was not started yet. */
@@ -121,5 +123,6 @@ export function machineRecord(
     machine: machine.machine,
     ports: shim.ports,
     launchedAt: shim.launchedAt,
+    ...(machine.clockSource === undefined ? {} : { clockSource: machine.clockSource }),
   };
 }

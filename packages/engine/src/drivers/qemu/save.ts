@@ -141,6 +141,7 @@ async function describe(
     },
     ...(delta === undefined ? {} : { delta: { pages: deltaPages(delta.bytes), ...pick(delta) } }),
     devices: pick(state),
+    ...(shape.tscKhz === undefined ? {} : { tscKhz: shape.tscKhz }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { VivError } from '@vivarium/model';
 import { goneMeanwhile } from '../../saved-states/check.ts';
+import { keepsTime } from '../../saved-states/clock-rate.ts';
 import type {
   Capabilities,
   DormantPorts,
@@ -51,13 +52,17 @@ export class SimulatedDriver implements Driver {
     return 'simulated';
   }
 
+  async keepsTime({ manifest }: SavedState): Promise<boolean> {
+    return keepsTime(manifest.tscKhz, this.#host.tscKhz);
+  }
+
   async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
     let vmm: SimulatedVmm | undefined;
     try {
       signal?.throwIfAborted();
       if (from !== undefined) await checkFits(from, spec);
       await this.#beforeSpawn(spec, signal);
-      vmm = this.#host.spawn(spec, this.name);
+      vmm = this.#host.spawn(spec, this.name, from);
       await this.#afterSpawn(vmm, signal, from);
       return new SimulatedMachine(this.#host, vmm, this.#process);
     } catch (error) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { DiskSpec, ExitRecord, MachineSpec } from '../driver.ts';
+import { keepsTime } from '../../saved-states/clock-rate.ts';
+import type { DiskSpec, ExitRecord, MachineSpec, SavedState } from '../driver.ts';
 import { Faults } from './faults.ts';
 import { SimulatedGuest, type SimulatedGuestOptions } from './guest/index.ts';
 import type { Hardware, MakeGuest } from './hardware.ts';
@@ -33,6 +34,8 @@ export class SimulatedHost {
   readonly ports: SimulatedPorts;
   readonly answerMs: number;
   readonly bootId = randomUUID();
+  /** How fast its time stamp counter is; of another host it is another. */
+  tscKhz = 2_000_000;
   /** Told of every guest before anybody speaks to it: for faults inside of one that is not there yet. */
   onGuest: ((guest: SimulatedGuest, dir: string) => void) | undefined;
   readonly #options: SimulatedHostOptions;
@@ -47,7 +50,7 @@ export class SimulatedHost {
   }
 
   /** The processes of a machine come to be. @throws VivError `conflict`, `port_in_use`. */
-  spawn(spec: MachineSpec, driver: string): SimulatedVmm {
+  spawn(spec: MachineSpec, driver: string, from?: SavedState): SimulatedVmm {
     const before = this.#vmms.get(spec.dir);
     if (before !== undefined && before.exit === undefined) {
       throw new VivError('conflict', `A machine is alive in ${spec.dir}`, {
@@ -55,6 +58,7 @@ export class SimulatedHost {
       });
     }
     for (const disk of spec.disks) if (disk.unit !== undefined) this.lockVolume(disk);
+    const tscKhz = from ? from.manifest.tscKhz : this.tscKhz;
     const ports = this.ports.bind(spec.publish, spec);
     const identity = () => ({
       pid: this.#nextPid,
@@ -73,9 +77,11 @@ export class SimulatedHost {
       machine: 'simulated',
       ports,
       launchedAt: new Date().toISOString(),
+      ...(keepsTime(tscKhz, this.tscKhz) ? {} : { clockSource: 'acpi_pm' }),
     };
     const logs = this.#options.logs === 'none' ? undefined : new MachineLogs(spec);
     const vmm = new SimulatedVmm(spec, record, {
+      tscKhz,
       makeGuest: this.#options.makeGuest ?? ((hardware, memory) => this.#makeGuest(hardware, memory)),
       log: (name, data) => logs?.append(name, data),
       ended: () => {

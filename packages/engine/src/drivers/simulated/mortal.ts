@@ -1,4 +1,4 @@
-import type { DormantPorts, Driver, ExitRecord, Machine, MachineStatus } from '../driver.ts';
+import type { DormantPorts, Driver, ExitRecord, Machine, MachineStatus, SavedState } from '../driver.ts';
 import type { SimulatedDriver } from './driver.ts';
 import { never } from './machine.ts';
 
@@ -27,6 +27,10 @@ export class MortalDriver implements Driver {
 
   build(): Promise<string> {
     return this.#driver.build();
+  }
+
+  keepsTime(state: SavedState): Promise<boolean> {
+    return this.#driver.keepsTime(state);
   }
 
   launch(...args: Parameters<Driver['launch']>): Promise<Machine> {

@@ -78,7 +78,7 @@ export async function checkFits(state: SavedState, spec: MachineSpec): Promise<v
 }
 
 async function describe(
-  { spec, record, volumes }: SimulatedVmm,
+  { spec, record, volumes, tscKhz }: SimulatedVmm,
   { dir, guest }: SaveTarget,
   was: 'running' | 'paused',
 ): Promise<SavedStateManifest> {
@@ -101,6 +101,7 @@ async function describe(
     guest: { ...guest, was },
     memory: { ...memory, dataBytes: memory.bytes, ...identityOf(await stat(memoryFile, { bigint: true })) },
     devices,
+    ...(tscKhz === undefined ? {} : { tscKhz }),
   };
 }
 

@@ -14,6 +14,8 @@ import type { Hardware, InProcessGuest, MakeGuest } from './hardware.ts';
 
 /** What lies around a VMM. */
 export interface Surroundings {
+  /** What its guest takes the time stamp counter for. */
+  tscKhz: number | undefined;
   makeGuest: MakeGuest;
   log(name: 'console.log' | 'app.log', data: string | Uint8Array): void;
   /** Called once, when it ends, before anybody else hears of it. */
@@ -48,6 +50,10 @@ export class SimulatedVmm {
     this.record = record;
     this.#surroundings = surroundings;
     for (const disk of spec.disks) if (disk.unit !== undefined) this.#volumes.set(disk.serial, disk);
+  }
+
+  get tscKhz(): number | undefined {
+    return this.#surroundings.tscKhz;
   }
 
   /** The volumes that are plugged in, by serial. */

@@ -22,15 +22,15 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       const root = params.map('root');
       root.uint('layers');
       root.text('layersSerial');
-      takeIdentity(system, params);
+      const told = takeIdentity(system, params);
       system.configured = true;
       const stages = ['modules', 'disks', 'layers', 'overlay', 'root', 'network', 'identity'];
-      return { stages: stages.map((name) => ({ name, ms: 0.5 })) };
+      return { stages: stages.map((name) => ({ name, ms: 0.5 })), ...told };
     },
     identity: ({ system, params }) => {
-      takeIdentity(system, params);
+      const told = takeIdentity(system, params);
       if (params.optionalBool('copy')) system.orphanSessions();
-      return none;
+      return told;
     },
     warm: ({ system }) => {
       system.warmed += 1;
@@ -179,7 +179,8 @@ function startSpec(params: Fields): Pick<StartSpec, 'argv' | 'env' | 'cwd' | 'us
   };
 }
 
-function takeIdentity(system: GuestSystem, params: Fields): void {
+/** Answers what time is counted by, where it was to be changed. */
+function takeIdentity(system: GuestSystem, params: Fields): { clockSource?: string } {
   if (params.bytes('entropy').length < 64)
     throw new Refusal('invalid_request', 'entropy has less than 64 bytes');
   if (!/^[0-9a-f]{32}$/.test(params.text('machineId')))
@@ -187,6 +188,9 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
   system.clockNanos = params.bigint('clockNanos');
   system.hostname = params.text('hostname');
   system.generation = params.uint('generation');
+  const clockSource = params.optionalText('clockSource');
+  if (clockSource !== undefined && system.clockSources.includes(clockSource))
+    system.clockSources = [clockSource, ...system.clockSources.filter((other) => other !== clockSource)];
   system.identities.push({
     hostname: system.hostname,
     machineId: params.text('machineId'),
@@ -194,7 +198,9 @@ function takeIdentity(system: GuestSystem, params: Fields): void {
     address: params.optionalMap('network')?.text('address'),
     copy: params.optionalBool('copy') ?? false,
     resetConnections: params.optionalBool('resetConnections') ?? false,
+    ...(clockSource === undefined ? {} : { clockSource }),
   });
+  return clockSource === undefined ? {} : { clockSource: system.clockSources[0] };
 }
 
 /** What is meant for a machine that this one has not been told to be. */

@@ -11,6 +11,7 @@ export interface GuestMemory {
   hostname: string;
   generation: number;
   clockNanos: bigint;
+  clockSources: string[];
   configured: boolean;
   frozen: boolean;
   identities: ToldIdentity[];

@@ -38,6 +38,8 @@ export interface ToldIdentity {
   address: string | undefined;
   copy: boolean;
   resetConnections: boolean;
+  /** What it was told to count time by. */
+  clockSource?: string;
 }
 
 /** A guest powers itself off when its root workload has ended and no host asks within this time. */
@@ -51,6 +53,8 @@ export class GuestSystem {
   generation = 0;
   /** Wall clock, as it was told last. */
   clockNanos = 0n;
+  /** The one it counts time by comes first. */
+  clockSources = ['tsc', 'acpi_pm'];
   configured = false;
   frozen = false;
   /** Every identity told so far, the first by `configure`. */
@@ -85,7 +89,8 @@ export class GuestSystem {
 
   /** @throws Error where a process can't be kept. */
   save(): Omit<GuestMemory, 'bootId'> {
-    const { hostname, generation, clockNanos, configured, frozen, identities, warmed } = this;
+    const { hostname, generation, clockNanos, clockSources } = this;
+    const { configured, frozen, identities, warmed } = this;
     // As a pause flushes the disks: another machine may have them next.
     this.volumes.sync();
     const listed = new Set(this.sessions.values());
@@ -93,7 +98,7 @@ export class GuestSystem {
     // The others first: their names may be taken again by those that are listed.
     const known = [...ofWorkloads.filter((session) => !listed.has(session)), ...listed];
     return {
-      ...{ hostname, generation, clockNanos, configured, frozen, identities, warmed },
+      ...{ hostname, generation, clockNanos, clockSources, configured, frozen, identities, warmed },
       nextPid: this.#nextPid,
       upMs: this.clock.now() - this.#startedAt,
       goesDown: this.#goesDown,
@@ -240,8 +245,8 @@ export class GuestSystem {
   }
 
   #takeOver(memory: GuestMemory): void {
-    const { hostname, generation, clockNanos, configured, frozen, warmed } = memory;
-    Object.assign(this, { hostname, generation, clockNanos, configured, frozen, warmed });
+    const { hostname, generation, clockNanos, clockSources, configured, frozen, warmed } = memory;
+    Object.assign(this, { hostname, generation, clockNanos, clockSources, configured, frozen, warmed });
     this.identities.push(...memory.identities);
     this.#nextPid = memory.nextPid;
     this.#startedAt = this.clock.now() - memory.upMs;
