@@ -208,14 +208,40 @@ mod tests {
     use viv_protocol::Value;
 
     fn read(hostname: &str, machine_id: &str) -> Result<Identity, WireError> {
-        let body = Value::map(vec![
+        read_with(hostname, machine_id, vec![])
+    }
+
+    fn read_with(
+        hostname: &str,
+        machine_id: &str,
+        more: Vec<(&str, Value)>,
+    ) -> Result<Identity, WireError> {
+        let mut fields = vec![
             ("hostname", hostname.into()),
             ("machineId", machine_id.into()),
             ("generation", 1u64.into()),
             ("entropy", Value::Bytes(vec![1; 64])),
             ("clockNanos", 5u64.into()),
-        ]);
-        Identity::read(&Fields(&body))
+        ];
+        fields.extend(more);
+        Identity::read(&Fields(&Value::map(fields)))
+    }
+
+    #[test]
+    fn a_clock_source_may_be_told_and_so_may_what_is_not_known_yet() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let source = |more| read_with("web", id, more).map(|identity| identity.clock_source);
+        let told = Some("acpi_pm".to_owned());
+        assert_eq!(source(vec![]), Ok(None));
+        assert_eq!(
+            source(vec![
+                ("clockSource", "acpi_pm".into()),
+                ("tomorrow", 1u64.into())
+            ]),
+            Ok(told)
+        );
+        let wrong = source(vec![("clockSource", 1u64.into())]);
+        assert_eq!(wrong.map_err(|error| error.code), Err(Code::InvalidRequest));
     }
 
     #[test]

@@ -35,6 +35,17 @@ test('an identity says whether the guest is a copy and whether its connections e
   ]);
 });
 
+test('a guest that is told what to count time by says what it does, and others say nothing', async () => {
+  await using setting = await connectedGuest();
+  const { guest, simulated } = setting;
+  const { clockSource } = await guest.configure({ ...guestConfig, clockSource: 'acpi_pm' });
+  assert.equal(clockSource, 'acpi_pm');
+  assert.deepEqual(await guest.identity({ ...guestConfig, generation: 2 }), {});
+  const unknown = { ...guestConfig, generation: 3, clockSource: 'sundial' };
+  assert.deepEqual(await guest.identity(unknown), { clockSource: 'acpi_pm' });
+  assert.equal(simulated.system.identities.at(-1)?.clockSource, 'sundial');
+});
+
 test('a guest is warmed, also before it is configured', async () => {
   await using setting = await connectedGuest();
   await setting.guest.warm([]);

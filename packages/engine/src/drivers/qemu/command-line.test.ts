@@ -51,8 +51,11 @@ describe('the command line of QEMU', () => {
   test('has the kernel of a guest of ours go by the time stamp counter under TCG, and only there', () => {
     const appended = (args: string[]) => valuesOf(args, '-append')[0];
     assert.equal(appended(qemuArguments(spec(), tcg)), 'console=ttyS0 tsc=reliable');
-    assert.equal(appended(qemuArguments(spec({ guest: 'none' }), tcg)), 'console=ttyS0');
-    assert.equal(appended(qemuArguments(spec(), { ...tcg, accelerator: 'kvm' })), 'console=ttyS0');
+    const known = { ...tcg, tscKhz: 2_596_132 };
+    const told = 'console=ttyS0 tsc=reliable tsc_early_khz=2596132';
+    assert.equal(appended(qemuArguments(spec(), known)), told);
+    assert.equal(appended(qemuArguments(spec({ guest: 'none' }), known)), 'console=ttyS0');
+    assert.equal(appended(qemuArguments(spec(), { ...known, accelerator: 'kvm' })), 'console=ttyS0');
   });
 
   test('gives KVM the host CPU', () => {

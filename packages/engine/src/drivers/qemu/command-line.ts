@@ -59,16 +59,20 @@ export const volumeBus = 'volumes';
 /** Id of a volume's device. */
 export const volumeDevice = (serial: string): string => `volume-${serial}`;
 
+/** What of the host a command line depends on. */
+export interface HostFacts {
+  accelerator: Accelerator;
+  machine: string;
+  /** Rate of its time stamp counter, where it is known. */
+  tscKhz?: number;
+}
+
 /**
  * The arguments that follow the program's name. `{fd:console}`, `{fd:log}` and, for one that is `restored`, `{fd:incoming}`
  * are filled in by the shim. The machine is always the same for the same spec: nothing here depends on the host but the
- * accelerator.
+ * accelerator, and how fast its time stamp counter is.
  */
-export function qemuArguments(
-  spec: MachineSpec,
-  host: { accelerator: Accelerator; machine: string },
-  restored?: Incoming,
-): string[] {
+export function qemuArguments(spec: MachineSpec, host: HostFacts, restored?: Incoming): string[] {
   return [
     ...['-name', `vivarium-${spec.instanceId}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
@@ -79,7 +83,7 @@ export function qemuArguments(
     ...(spec.run && restored !== 'when-told' ? [] : ['-S']),
     ...['-qmp', `unix:${sockets.qmp},server=on,wait=off`],
     ...['-qmp', `unix:${sockets.guard},server=on,wait=off`],
-    ...bootArguments(spec, host.accelerator),
+    ...bootArguments(spec, host),
     ...['-chardev', 'socket,id=console,fd={fd:console}', '-device', 'isa-serial,chardev=console'],
     ...(spec.guest === 'agent' ? channelArguments() : []),
     ...[
@@ -97,7 +101,7 @@ export function qemuArguments(
   ];
 }
 
-function machineArguments(spec: MachineSpec, host: { accelerator: Accelerator; machine: string }): string[] {
+function machineArguments(spec: MachineSpec, host: HostFacts): string[] {
   const { accelerator, machine } = host;
   const threads = spec.cpus > 1 ? 'multi' : 'single';
   const accel = accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads},tb-size=${translationCacheMiB}`;
@@ -127,9 +131,9 @@ function memoryArguments(spec: MachineSpec, restored: boolean): string[] {
   ];
 }
 
-function bootArguments({ boot, guest }: MachineSpec, accelerator: Accelerator): string[] {
+function bootArguments({ boot, guest }: MachineSpec, host: HostFacts): string[] {
   if (boot.kind === 'firmware') return ['-boot', 'order=c,menu=off,strict=off'];
-  const own = guest === 'agent' ? cmdlineFor(accelerator) : '';
+  const own = guest === 'agent' ? cmdlineFor(host) : '';
   return ['-kernel', boot.kernel, '-initrd', boot.initramfs, '-append', `${boot.cmdline} ${own}`.trim()];
 }
 
@@ -137,11 +141,13 @@ function bootArguments({ boot, guest }: MachineSpec, accelerator: Accelerator): 
  * What the kernel is told beside the rest. Under TCG the guest's time stamp counter is the host's with an offset, on every vCPU, and reading
  * it takes no exit. Left to itself the kernel compares it with ticks at boot and gives it up for good (and for every VM that goes on from
  * that memory) where the host was too busy to deliver them; and it looks after it twice a second for ever, which is a third
- * of what an idle VM costs. `tsc=reliable` keeps it from both. What the watch was good for, a saved machine that goes on where the
+ * of what an idle VM costs. `tsc=reliable` keeps it from both, and `tsc_early_khz` from finding a wrong rate where its first look at the
+ * counter was disturbed (a second later it refines that against the ACPI timer, by at most 1 %). What the watch was good for, a saved machine that goes on where the
  * counter has another rate, is seen from outside: {@link clockSourceFor}.
  */
-export function cmdlineFor(accelerator: Accelerator): string {
-  return accelerator === 'tcg' ? 'tsc=reliable' : '';
+export function cmdlineFor({ accelerator, tscKhz }: Omit<HostFacts, 'machine'>): string {
+  if (accelerator !== 'tcg') return '';
+  return tscKhz === undefined ? 'tsc=reliable' : `tsc=reliable tsc_early_khz=${tscKhz}`;
 }
 
 /**

@@ -119,13 +119,17 @@ export function machineFile(
 }
 
 /** In the shim's spelling: docs/shim.md. */
-function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext, from?: SavedState): object {
+function launchFile(
+  spec: MachineSpec,
+  { qemu, accelerator, tscKhz }: LaunchContext,
+  from?: SavedState,
+): object {
   return {
     format: 1,
     instance_id: spec.instanceId,
     argv: [
       qemu.path,
-      ...qemuArguments(spec, { accelerator, machine: qemu.machine }, from && whenLoaded(from)),
+      ...qemuArguments(spec, { accelerator, machine: qemu.machine, tscKhz }, from && whenLoaded(from)),
     ],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     logs: { max_bytes: spec.logs.maxBytes, keep: spec.logs.keep },
