@@ -7,24 +7,11 @@ import { isVivError } from '@vivarium/model';
 import fc from 'fast-check';
 import { tarOf } from '../images/fixtures/tar-of.ts';
 import { failure, House } from '../instances/fixtures/house.ts';
-import { newVolume, text } from './fixtures/volume-house.ts';
+import { newVolume, silence, text } from './fixtures/volume-house.ts';
 
 /** A call that will not be answered, because its daemon is about to be gone. */
 function cutOff(promise: PromiseLike<unknown>): void {
   promise.then(undefined, () => undefined);
-}
-
-/** A method that the guest never answers, and when it has been asked. */
-function silence(house: House, id: string, method: string): Promise<void> {
-  const { faults } = house.host.guest(house.dir(id));
-  faults.silent.add(method);
-  const asked = Promise.withResolvers<void>();
-  const has = faults.silent.has.bind(faults.silent);
-  faults.silent.has = (name) => {
-    if (name === method) asked.resolve();
-    return has(name);
-  };
-  return asked.promise;
 }
 
 /** What is told of volumes agrees with what is in the machines, and no two write to one. */

@@ -47,7 +47,8 @@ export async function* exportVolume(
   const writer = writerOf(context, volume.id);
   if (writer !== undefined && writer.instance.state !== 'Stopped') {
     const guest = guestOf(writer.instance, volume);
-    yield* gzipped(withoutTop(guest.copyOut('root', writer.attachment.path, { signal: either })));
+    const { path } = writer.attachment;
+    yield* gzipped(withoutTop(guest.copyOut('root', path, { followLinks: true, signal: either })));
     return;
   }
   yield* heldWhile(volume, either, () => fromOwnGuest(context, volume, either));
