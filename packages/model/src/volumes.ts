@@ -96,12 +96,12 @@ export interface Volumes {
   /**
    * A new volume from a tar stream, plain or compressed with gzip or zstd, with owners, modes and times. Nothing is left where it fails.
    *
-   * @throws VivError `archive_hostile` for an entry or a link that leads out, a device, or a bomb; `archive_invalid`;
+   * @throws VivError `archive_hostile` for an entry or a hard link that leads out, a device, or a bomb; `archive_invalid`;
    *   `payload_too_large` where the content does not fit; `disk_full` for the host's disk.
    */
   import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & CallOptions): Task<VolumeInfo>;
   /**
-   * All of it as a tar.gz stream. Of one that a running instance has it is read through that guest, as it is while others write.
+   * All of it as a tar.gz stream, which {@link Volumes.import} takes; devices and sockets are left out. Of one that a running instance has it is read through that guest, as it is while others write.
    *
    * @throws VivError `conflict` where a suspended or paused instance writes to it.
    */

@@ -13,8 +13,8 @@ export const command = defineCommand<{ size?: string; label?: string[]; json?: b
       .option('--json', 'print the volume as JSON');
   },
   notes: [
-    'ARCHIVE is a tar, plain or compressed by gzip or zstd; - is stdin. Owners, modes, times and links are kept. An entry or a link ' +
-      'that leads out of it, a device, or a bomb is refused, and nothing is left of the volume then.',
+    'ARCHIVE is a tar, plain or compressed by gzip or zstd; - is stdin. Owners, modes, times and links are kept. An entry or a hard ' +
+      'link that leads out of it, a device, or a bomb is refused, and nothing is left of the volume then.',
   ],
   examples: [
     ['viv volume import site.tar.gz site', 'from a file'],
