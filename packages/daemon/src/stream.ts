@@ -35,16 +35,18 @@ function heartbeat(outgoing: ServerResponse, beat: string): Disposable {
 /**
  * Runs a long call. Asked for lines, its stages are sent as they come, then the result or the error, and a client that
  * leaves cancels it; else the result is the answer, and the call goes on whatever becomes of the client. A client that prefers not to
- * wait gets the operation.
+ * wait gets the operation, once what it sends is `uploaded`.
  */
 export async function longCall<T>(
   call: Call,
   work: (options: MakingOptions) => PromiseLike<T>,
   toWire: (result: T) => unknown,
+  uploaded?: Promise<void>,
 ): Promise<unknown> {
   const { outgoing, idempotencyKey } = call;
   const key = idempotencyKey === undefined ? {} : { idempotencyKey };
-  if (prefersAsync(call)) return inBackground(call, (options) => work({ ...options, ...key }), toWire);
+  if (prefersAsync(call))
+    return inBackground(call, (options) => work({ ...options, ...key }), toWire, uploaded);
   if (!call.lines) return toWire(await work(key));
   outgoing.writeHead(200, { ...call.headers, 'content-type': ndjson, 'cache-control': 'no-store' });
   outgoing.flushHeaders();

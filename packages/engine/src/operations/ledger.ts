@@ -19,7 +19,7 @@ interface Place {
 }
 
 /** Tasks that are made of several operations: the one of the same name is only a part. */
-const composite: ReadonlySet<string> = new Set(['run', 'restart', 'fork']);
+const composite: ReadonlySet<string> = new Set(['run', 'restart', 'fork', 'clone-volume']);
 
 /** Told of each operation that has ended. Must not throw. */
 export type EndListener = (report: OperationReport, milliseconds: number) => void;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { abortReason, checkIdempotencyKey, type MakingOptions, VivError } from '@vivarium/model';
 import { SharedWork } from '../images/shared-work.ts';
 import type { RequestStore, StoredRequest } from '../store/requests.ts';
-import type { Making, MarkedCall } from './request.ts';
+import { differentRequest, type Making, type MarkedCall } from './request.ts';
 
 /**
  * Carries requests that have an idempotency key out once. Before the work begins the key is on disk, and what is made bears the
@@ -26,15 +26,7 @@ export class Requests {
     checkIdempotencyKey(key);
     const print = fingerprint(making.asked);
     const request = this.#store.begin(key, print);
-    if (request.fingerprint !== print) {
-      throw new VivError(
-        'conflict',
-        'The idempotency key belongs to a request that asked for something else',
-        {
-          hint: 'Use a new key for each request, and the same only to ask for the same again.',
-        },
-      );
-    }
+    if (request.fingerprint !== print) throw differentRequest();
     try {
       const work = (shared: AbortSignal, listener: MarkedCall['onProgress']) =>
         this.#carryOut(key, request, making, { signal: shared, onProgress: listener, request: request.id });

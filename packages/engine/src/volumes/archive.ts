@@ -12,6 +12,8 @@ export interface ArchiveBounds {
   bytes: number;
   /** Default: as many as its file system has inodes, and a million at most. */
   entries?: number;
+  /** How many bytes have come, and what of them was content; after each piece, and at the end. */
+  onProgress?: (received: number, unpacked: number, done: boolean) => void;
 }
 
 const mostEntries = 1_000_000;
@@ -66,7 +68,7 @@ class Measure {
   received = 0;
   #entries = 0;
   #content = 0;
-  readonly #bounds: Required<ArchiveBounds>;
+  readonly #bounds: { bytes: number; entries: number };
 
   constructor({ bytes, entries }: ArchiveBounds) {
     this.#bounds = { bytes, entries: entries ?? Math.min(mostEntries, Math.floor(bytes / bytesPerInode)) };
@@ -123,6 +125,7 @@ export async function* checkedTar(
       for await (const piece of content) {
         unpacked += piece.length;
         measure.unpacked(unpacked);
+        bounds.onProgress?.(measure.received, unpacked, false);
         yield piece;
       }
       if (padding(entry.size) > 0) yield Buffer.alloc(padding(entry.size));
@@ -133,6 +136,7 @@ export async function* checkedTar(
     throw new VivError('archive_invalid', error.message, { cause: error });
   }
   if (entries === 0) throw new VivError('archive_invalid', 'The archive is empty, or none');
+  bounds.onProgress?.(measure.received, unpacked, true);
   yield tarEnd;
 }
 

@@ -114,6 +114,36 @@ describe('a daemon that is killed', () => {
     await newVolume(house, 'half');
   });
 
+  it('before it has written down what became of an import finds it by the volume', async () => {
+    await using house = await House.open();
+    const archive = async function* () {
+      yield tarOf([{ name: 'a', content: 'one' }]);
+    };
+    const ask = (name: string) => house.engine.volumes.import(archive(), { name, size: '64MB' }).detach();
+    const { id } = await ask('site');
+    const ended = await house.engine.operations.wait(id);
+    await house.kill();
+    house.sql(`UPDATE tasks SET ended_at = NULL, outcome = NULL, result = NULL WHERE id = '${id}'`);
+    await house.open();
+    const { state, result, resource } = await house.engine.operations.get(id);
+    assert.deepEqual([state, result, resource], ['done', ended.result, ended.resource]);
+    house.host.faults.inject('boot.init', { effect: 'hang' });
+    const struck = house.host.faults.reached('boot.init');
+    const cut = await ask('cut');
+    await struck;
+    house.host.faults.clear();
+    await house.reopen();
+    const report = await house.engine.operations.get(cut.id);
+    assert.deepEqual(
+      [report.state, report.error?.code, report.result],
+      ['cancelled', 'cancelled', undefined],
+    );
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map(({ name }) => name),
+      ['site'],
+    );
+  });
+
   it('while a live volume is copied leaves no copy, and the source as it was', async () => {
     await using house = await House.open();
     await newVolume(house);
