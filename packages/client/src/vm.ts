@@ -139,15 +139,16 @@ export class RemoteVm implements Vm {
   }
 
   rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update({ name }, options);
+    return this.update({ name }, options);
   }
 
-  update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update(updateToWire(options), call);
+  async update(options: UpdateOptions, { signal }: AskOptions = {}): Promise<InstanceInfo> {
+    const send = this.#send({ json: updateToWire(options), signal });
+    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update({ overlay_size: size }, options);
+    return this.update({ disk: size }, options);
   }
 
   exec(argv: readonly string[], options: ExecOptions = {}): Exec {
@@ -249,11 +250,6 @@ export class RemoteVm implements Vm {
       this.#keep(wire);
       return actionFromWire(wire);
     });
-  }
-
-  async #update(json: object, { signal }: AskOptions): Promise<InstanceInfo> {
-    const send = this.#send({ json, signal });
-    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   async #link(route: 'exec' | 'attach', start: ExecStart, signal?: AbortSignal): Promise<ExecConnection> {

@@ -72,8 +72,8 @@ export interface Vm extends AsyncDisposable {
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
   rename(name: string, options?: AskOptions): Promise<InstanceInfo>;
   /**
-   * Changes what can be changed in any state, all of it or nothing. @throws VivError `invalid_request`, `busy`, and
-   * `invalid_state` for a new expiry once the old one has passed.
+   * Changes what can be changed, all of it or nothing, with one event. @throws VivError `invalid_request`, `busy`, `invalid_state`
+   * for a new expiry once the old one has passed, and what {@link Vm.rename} and {@link Vm.resizeDisk} throw.
    */
   update(options: UpdateOptions, call?: AskOptions): Promise<InstanceInfo>;
   /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */

@@ -3,10 +3,7 @@ import {
   createFromWire,
   type HypemanState,
   instanceToWire,
-  type LimitFields,
-  limitsFromWire,
   parseDuration,
-  policyFromWire,
   statesBehind,
   stateToWire,
   statsToWire,
@@ -78,16 +75,8 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as UpdateInstance;
   const vm = await find(call);
-  await vm.update(updateFromWire(rest));
-  const size = disk_bytes ?? overlay_size;
-  if (size !== undefined) await vm.resizeDisk(size);
-  if (auto_standby !== undefined || wake !== undefined)
-    await vm.standby.set({ policy: auto_standby && policyFromWire(auto_standby), wake });
-  const limits = limitsFromWire(call.body as LimitFields);
-  if (limits !== undefined) await vm.limits.set(limits);
-  if (name !== undefined) await vm.rename(name);
+  await vm.update(updateFromWire(call.body as UpdateInstance));
   return instanceToWire(await vm.refresh());
 };
 
