@@ -12,6 +12,7 @@ import type { Guest, GuestSession } from './guest/guest.ts';
 import type { Context } from './instances/context.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
+import { purposeOf } from './instances/session-ids.ts';
 import { sleepUnlessAborted } from './sleep.ts';
 import { awake, using, usingSession } from './standby/wake.ts';
 
@@ -30,13 +31,14 @@ export class InstanceSessions implements VmSessions {
     this.#instance = instance;
   }
 
-  async list(options: AskOptions = {}): Promise<SessionInfo[]> {
+  async list({ all = false, ...options }: AskOptions & { all?: boolean } = {}): Promise<SessionInfo[]> {
     refuseAborted(options);
-    return (await this.#guest('look into').sessions(within(answerMs, options))).map(infoOf);
+    const sessions = await this.#guest('look into').sessions(within(answerMs, options));
+    return sessions.map(infoOf).filter(({ purpose }) => all || purpose !== 'health_check');
   }
 
   async get(id: string, options: AskOptions = {}): Promise<SessionInfo> {
-    const all = await this.list(options);
+    const all = await this.list({ ...options, all: true });
     const exact = all.find((session) => session.id === id);
     if (exact !== undefined) return exact;
     const [first, second] = id === '' ? [] : all.filter((session) => session.id.startsWith(id));
@@ -126,5 +128,6 @@ export class InstanceSessions implements VmSessions {
 }
 
 function infoOf({ execId, ...session }: GuestSession): SessionInfo {
-  return { id: execId, ...session };
+  const purpose = purposeOf(execId);
+  return { id: execId, ...session, ...(purpose === undefined ? {} : { purpose }) };
 }

@@ -83,7 +83,7 @@ export interface Vm extends AsyncDisposable {
   exec(argv: readonly string[], options?: ExecOptions): Exec;
   /**
    * The session under {@link Vm.exec}, for doors that carry it further. `stdin: 'open-stream'` gives it a stdin, anything
-   * else end of file; time-outs and buffers are the caller's. `execId` names it (default: a new id).
+   * else end of file; time-outs and buffers are the caller's. `execId` names it (default: a new id); none with a colon.
    */
   openExec?(
     argv: readonly string[],

@@ -8,7 +8,7 @@ const sessionsOf = async (call: Call) => (await find(call)).sessions;
 const named = (call: Call): string => call.params.xid ?? '';
 
 export const listSessions: Handler = async (call): Promise<Session[]> =>
-  (await (await sessionsOf(call)).list()).map(sessionToWire);
+  (await (await sessionsOf(call)).list(call.query as { all?: boolean })).map(sessionToWire);
 
 export const startSession: Handler = async (call): Promise<Session> => {
   const { command, target, ...rest } = call.body as StartSession;
