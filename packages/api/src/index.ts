@@ -1,3 +1,4 @@
+export { features, featuresWith } from './features.ts';
 export { openApi } from './openapi.ts';
 export { referencePage } from './reference/page.ts';
 export { type AbsentRoute, absentRoutes } from './routes/absent.ts';
