@@ -6,8 +6,7 @@ import { stopInstance } from '../instances/stop.ts';
 import { longestTimerMs } from '../instances/times.ts';
 import { decide, persist } from './apply.ts';
 import type { Clock } from './clock.ts';
-import { restartDefaults } from './options.ts';
-import { afterFailure, exhausted, hasAttempts } from './restart-rule.ts';
+import { afterFailure, afterRefusal, exhausted, hasAttempts, pauseBefore } from './restart-rule.ts';
 import { Slots } from './slots.ts';
 
 /** Starts under way at a time: a host that has just come up has more to do. */
@@ -45,8 +44,7 @@ export class Restarts implements Disposable {
 
   /** A clock that was set back must not make anything wait for longer than its policy says. Milliseconds. */
   #pause({ record }: Instance, at: string): number {
-    const { backoffMs } = record.spec.restartPolicy ?? restartDefaults;
-    const longest = Math.min(backoffMs, longestTimerMs);
+    const longest = Math.min(pauseBefore(record), longestTimerMs);
     return Math.max(0, Math.min(Date.parse(at) - this.#clock.now(), longest));
   }
 
@@ -98,7 +96,6 @@ export class Restarts implements Disposable {
     if (this.#closed || instance.gone || record.restart?.nextAttemptAt !== at) return;
     if (state === 'Error') return;
     if (state !== 'Stopped') return this.#settle(instance);
-    instance.emit('restart', { attempt: record.restart.attempts + 1, reason: record.restart.lastReason });
     try {
       await startInstance(this.#context, instance, { byPolicy: true });
     } catch (thrown) {
@@ -117,8 +114,13 @@ export class Restarts implements Disposable {
     if (this.#closed || instance.gone) return;
     // Somebody came between: that was no attempt.
     if (error.code === 'busy') return;
-    decide(instance, afterFailure(instance.record, error.message, this.#clock.now()));
-    instance.emit('restart_failed', { error: { code: error.code, message: error.message } });
+    const { record } = instance;
+    const { code, message } = error;
+    if (code === 'insufficient_resources') decide(instance, afterRefusal(record, message, this.#clock.now()));
+    else {
+      decide(instance, afterFailure(record, message, this.#clock.now()));
+      instance.emit('restart_failed', { error: { code, message } });
+    }
     persist(this.#context, instance);
   }
 
