@@ -33,7 +33,7 @@ export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { AutoStandby, AutoStandbyStatus } from './schemas/standby.ts';
-export { Capabilities } from './schemas/system.ts';
+export { Capabilities, Health } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
 export { AttachVolume, CopyVolume, CreateVolume, ResizeVolume, Volume } from './schemas/volume.ts';

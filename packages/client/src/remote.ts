@@ -1,9 +1,10 @@
-import type { Instance } from '@vivarium/api';
+import type { Health, Instance } from '@vivarium/api';
 import { createToWire, instanceFromWire, nextPageHeader } from '@vivarium/api/wire';
 import {
   type AskOptions,
   abortReason,
   type CreateOptions,
+  type DaemonInfo,
   type DoctorReport,
   type EventOptions,
   everyPage,
@@ -96,6 +97,16 @@ export class RemoteVivarium implements Vivarium {
 
   async doctor({ rebuild, signal }: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
     return (await this.#transport.json<DoctorReport>(rebuild ? 'rebuild' : 'doctor', { signal })).value;
+  }
+
+  async daemon({ signal }: AskOptions = {}): Promise<DaemonInfo> {
+    const { version, pid, home, url } = (await this.#transport.json<Health>('health', { signal })).value;
+    return {
+      version,
+      ...(pid === undefined ? {} : { pid }),
+      ...(home === undefined ? {} : { home }),
+      ...(url === undefined ? {} : { url }),
+    };
   }
 
   /** Lets go of the connections. VMs and daemon go on. */

@@ -64,6 +64,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   const house: House = {
     engine,
     version,
+    url: undefined,
     log: options.log,
     sessions: new Sessions(options.graceMs),
     pulls: new Pulls(engine),
@@ -77,12 +78,11 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   const local = makeServer(house, new Door({ tokens, hosts, origins, local: true }));
   const file = await listenOn(local, socket);
   servers.push(local);
-  let url: string | undefined;
   if (tcp !== undefined) {
     const names = [...hosts, ...namesOf(tcp)];
     const door = new Door({ tokens, hosts: names, origins, local: false, token: tcp.token, rate });
     const server = makeServer(house, door, tcp.tls);
-    url = await listenTcp(server, tcp).catch(async (error: unknown) => {
+    house.url = await listenTcp(server, tcp).catch(async (error: unknown) => {
       file.release();
       await closeServer(local);
       throw error;
@@ -102,7 +102,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   };
   return {
     socket,
-    url,
+    url: house.url,
     close: () => (closed ??= close()),
     [Symbol.asyncDispose]: () => (closed ??= close()),
   };

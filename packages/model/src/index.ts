@@ -1,5 +1,6 @@
 // What holds nothing but types is not even loaded: each file costs the start of a command a part of a millisecond.
 export * from './copies.ts';
+export type * from './daemon.ts';
 export * from './errors.ts';
 export type * from './events.ts';
 export * from './exec.ts';

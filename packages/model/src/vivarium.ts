@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
+import type { DaemonInfo } from './daemon.ts';
 import type { EventOptions, InstanceEvent } from './events.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
 import type {
@@ -262,4 +263,6 @@ export interface Vivarium extends AsyncDisposable {
   /** Stored events after `since` (default: from now), then new ones as they come. None is lost or comes twice. */
   events(options?: EventOptions): AsyncIterable<InstanceEvent>;
   doctor(options?: AskOptions & { rebuild?: boolean }): Promise<DoctorReport>;
+  /** Who answers. Only of a daemon. */
+  daemon?(options?: AskOptions): Promise<DaemonInfo>;
 }

@@ -6,7 +6,9 @@ export const health: Handler = async ({ house, engine, caller }) => ({
   status: 'ok',
   version: house.version,
   // Anybody may ask this on TCP, and need not know where on the host things are.
-  ...(caller === owner ? { pid: process.pid, home: engine.home } : {}),
+  ...(caller === owner
+    ? { pid: process.pid, home: engine.home, ...(house.url === undefined ? {} : { url: house.url }) }
+    : {}),
 });
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
