@@ -1,6 +1,7 @@
 import {
   type AskOptions,
   type ExecConnection,
+  isVivError,
   refuseAborted,
   type SessionInfo,
   type SessionOutput,
@@ -13,13 +14,10 @@ import type { Context } from './instances/context.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
 import { purposeOf } from './instances/session-ids.ts';
-import { sleepUnlessAborted } from './sleep.ts';
 import { awake, using, usingSession } from './standby/wake.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
-/** Milliseconds between two looks for more output. */
-const lookMs = 100;
 
 /** The commands in one VM, as its guest knows them. Needs a running VM. */
 export class InstanceSessions implements VmSessions {
@@ -108,7 +106,20 @@ export class InstanceSessions implements VmSessions {
         } else if (!follow || piece.over) left.delete(stream);
         if (signal?.aborted) return;
       }
-      if (!moved && left.size > 0) await sleepUnlessAborted(lookMs, signal);
+      if (!moved && left.size > 0) await this.#more(session.id, next, signal);
+    }
+  }
+
+  /** Where the way to the guest is lost meanwhile, or its host gives up, the next look says what has become of it. */
+  async #more(
+    id: string,
+    beyond: { stdout: number; stderr: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    try {
+      await this.#guest('read from').awaitSession(id, beyond, signal);
+    } catch (error) {
+      if (!isVivError(error, 'agent_unreachable', 'cancelled')) throw error;
     }
   }
 
