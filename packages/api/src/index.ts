@@ -38,6 +38,6 @@ export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
 export { AttachVolume, CopyVolume, CreateVolume, ResizeVolume, Volume } from './schemas/volume.ts';
 export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';
-export { editDistance, refuseUnknown, unknownFields } from './unknown-fields.ts';
+export { refuseUnknown, unknownFields } from './unknown-fields.ts';
 export { check, readQuery } from './validate.ts';
 export * from './wire/index.ts';

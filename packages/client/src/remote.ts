@@ -1,5 +1,5 @@
 import type { Health, Instance } from '@vivarium/api';
-import { createToWire, instanceFromWire, nextPageHeader } from '@vivarium/api/wire';
+import { createToWire, instanceFromWire, pageOf } from '@vivarium/api/wire';
 import {
   type AskOptions,
   abortReason,
@@ -83,8 +83,7 @@ export class RemoteVivarium implements Vivarium {
     if (states?.length === 0) return { items: [] };
     const query = { viv_state: states, tags, limit, cursor };
     const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query, signal });
-    const next = headers[nextPageHeader];
-    return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
+    return pageOf(value.map(instanceFromWire), headers);
   }
 
   all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {

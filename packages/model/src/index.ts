@@ -25,6 +25,7 @@ export type * from './service.ts';
 export type * from './sessions.ts';
 export * from './size.ts';
 export type * from './standby.ts';
+export * from './tags.ts';
 export type * from './tokens.ts';
 export type * from './vivarium.ts';
 export * from './volumes.ts';

@@ -9,14 +9,12 @@ import {
 import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { askedFromWire, askedToWire, limitsFromWire, limitsToWire, rateToWire } from './limits.ts';
+import { hostPlatform } from './platform.ts';
 import { present } from './present.ts';
 import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
 import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
-
-/** All guests are the host's kind. */
-const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {

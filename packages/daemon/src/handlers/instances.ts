@@ -3,6 +3,7 @@ import {
   createFromWire,
   type HypemanState,
   instanceToWire,
+  longestWaitMs,
   parseDuration,
   statesBehind,
   stateToWire,
@@ -22,15 +23,13 @@ import {
 } from '@vivarium/model';
 import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
-import { longCall, streamItems } from '../stream.ts';
+import { jsonForm, longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
 import { refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
-/** hypeman caps a wait at this. */
-const maxWaitMs = 5 * 60_000;
 /** Where hypeman restores, or answers that there is nothing to do. */
 const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'Initializing']);
 
@@ -134,7 +133,7 @@ export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
     health?: HealthStatus['status'];
     timeout?: string;
   };
-  const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), maxWaitMs);
+  const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), longestWaitMs);
   const wanted = query.viv_state ?? (query.state && statesBehind(query.state));
   const { health } = query;
   if (wanted === undefined && health === undefined)
@@ -179,9 +178,6 @@ export const instanceLogs: Handler = async (call) => {
     follow,
     signal: abort.signal,
   });
-  const form = {
-    line: (line: LogLine) => `${JSON.stringify(line)}\n`,
-    event: (line: LogLine) => `data: ${JSON.stringify(line.text)}\n\n`,
-  };
+  const form = jsonForm((line: LogLine) => line, { said: ({ text }) => text });
   return streamItems(call, lines, form, abort);
 };

@@ -1,7 +1,7 @@
 import { pieceToWire, type Session, type StartSession, sessionToWire } from '@vivarium/api';
-import type { ExecOptions, SessionOutput } from '@vivarium/model';
+import type { ExecOptions } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
+import { jsonForm, streamItems } from '../stream.ts';
 import { find } from './find.ts';
 
 const sessionsOf = async (call: Call) => (await find(call)).sessions;
@@ -33,10 +33,5 @@ export const sessionOutput: Handler = async (call) => {
     follow,
     signal: abort.signal,
   });
-  const json = (piece: SessionOutput) => JSON.stringify(pieceToWire(piece));
-  const form = {
-    line: (piece: SessionOutput) => `${json(piece)}\n`,
-    event: (piece: SessionOutput) => `data: ${json(piece)}\n\n`,
-  };
-  return streamItems(call, pieces, form, abort);
+  return streamItems(call, pieces, jsonForm(pieceToWire), abort);
 };

@@ -1,4 +1,4 @@
-import { type Capabilities, featuresWith, openApi } from '@vivarium/api';
+import { type Capabilities, featuresWith, hostArchitecture, hostPlatform, openApi } from '@vivarium/api';
 import { owner } from '../auth/caller.ts';
 import type { Handler } from '../call.ts';
 
@@ -12,12 +12,11 @@ export const health: Handler = async ({ house, engine, caller }) => ({
 });
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
   const driver = engine.capabilities();
   const features = featuresWith(driver);
   return {
     server: { version: house.version, api_version: '1' },
-    host: { os: process.platform, arch },
+    host: { os: process.platform, arch: hostArchitecture },
     default_runtime: { name: engine.driver, available: true },
     runtimes: [
       {
@@ -29,7 +28,7 @@ export const capabilities: Handler = async ({ house, engine }): Promise<Capabili
         ],
       },
     ],
-    images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
+    images: { default_platform: hostPlatform, platforms: [hostPlatform] },
     network: { model: 'nat', guest_to_guest: false },
     features,
     driver,
