@@ -11,6 +11,7 @@ import {
   type VolumeInfo,
   type VolumeMount,
   type Volumes,
+  withTags,
 } from '@vivarium/model';
 import { volumeResource } from './engine-events.ts';
 import type { Context } from './instances/context.ts';
@@ -49,15 +50,10 @@ export class EngineVolumes implements Volumes {
     return this.#info(await requests.once({ signal, onProgress, idempotencyKey }, making));
   }
 
-  async list({
-    tags = {},
-    signal,
-  }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+  async list({ tags, signal }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
     refuseAborted({ signal });
-    const wanted = Object.entries(tags);
-    const fitting = this.#context.volumes.registry
-      .all()
-      .filter(({ record }) => wanted.every(([key, value]) => record.tags[key] === value));
+    const wanted = withTags(tags);
+    const fitting = this.#context.volumes.registry.all().filter(({ record }) => wanted(record.tags));
     return Promise.all(fitting.map((volume) => this.#info(volume)));
   }
 

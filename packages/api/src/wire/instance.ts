@@ -9,14 +9,12 @@ import {
 import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { askedFromWire, askedToWire, limitsFromWire, limitsToWire, rateToWire } from './limits.ts';
+import { hostPlatform } from './platform.ts';
 import { present } from './present.ts';
 import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
 import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
-
-/** All guests are the host's kind. */
-const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
@@ -224,18 +222,38 @@ export function createFromWire(body: CreateInstance): CreateOptions {
 }
 
 /** The body of a change, by our own SDK. */
-export function updateToWire({ env, tags, autostart, ...options }: UpdateOptions): UpdateInstance {
+export function updateToWire(options: UpdateOptions): UpdateInstance {
+  const { env, tags, autostart, autoStandby, wake, limits, disk, name, ...service } = options;
   return {
-    ...serviceToWire({ ...options, autostart: autostart ?? undefined }),
-    ...present({ env, tags }),
+    ...serviceToWire({ ...service, autostart: autostart ?? undefined }),
+    ...(limits === undefined ? {} : limitsToWire(limits)),
+    ...present({
+      env,
+      tags,
+      wake,
+      name,
+      overlay_size: disk,
+      auto_standby: autoStandby && policyToWire(autoStandby),
+    }),
     ...(autostart === null ? { autostart } : {}),
+    ...(autoStandby === null ? { auto_standby: null } : {}),
   };
 }
 
-export function updateFromWire({ env, tags, autostart, ...body }: UpdateInstance): UpdateOptions {
+export function updateFromWire(body: UpdateInstance): UpdateOptions {
+  const { env, tags, autostart, auto_standby, wake, name, disk_bytes, overlay_size, ...service } = body;
   return {
-    ...serviceFromWire({ ...body, autostart: autostart ?? undefined }),
-    ...present({ env, tags }),
+    ...serviceFromWire({ ...service, autostart: autostart ?? undefined }),
+    ...present({
+      env,
+      tags,
+      wake: wake as UpdateOptions['wake'],
+      name,
+      disk: disk_bytes ?? overlay_size,
+      limits: limitsFromWire(body),
+      autoStandby: auto_standby && policyFromWire(auto_standby),
+    }),
     ...(autostart === null ? { autostart } : {}),
+    ...(auto_standby === null ? { autoStandby: null } : {}),
   };
 }

@@ -11,19 +11,29 @@ import { differentRequest, type Making, type MarkedCall } from './request.ts';
 export class Requests {
   readonly #store: RequestStore;
   readonly #warn: (message: string) => void;
+  readonly #asker: { readonly principal: string | undefined };
   readonly #underWay = new SharedWork<unknown>();
 
-  constructor(store: RequestStore, warn: (message: string) => void) {
+  /** `asker`: who asks for what is being done at the moment. */
+  constructor(
+    store: RequestStore,
+    warn: (message: string) => void,
+    asker: { readonly principal: string | undefined },
+  ) {
     this.#store = store;
     this.#warn = warn;
+    this.#asker = asker;
   }
 
   /** @throws VivError `invalid_request` for no key, `conflict` for another request's. */
-  async once<T>({ idempotencyKey: key, ...call }: MakingOptions, making: Making<T>): Promise<T> {
+  async once<T>({ idempotencyKey, ...call }: MakingOptions, making: Making<T>): Promise<T> {
     const { signal, onProgress } = call;
-    if (key === undefined) return making.make({ signal, onProgress }, () => undefined);
+    if (idempotencyKey === undefined) return making.make({ signal, onProgress }, () => undefined);
     if (signal?.aborted) throw abortReason(signal);
-    checkIdempotencyKey(key);
+    checkIdempotencyKey(idempotencyKey);
+    const { principal } = this.#asker;
+    // A key has no line breaks. Nobody's key answers what somebody else has asked for.
+    const key = principal === undefined ? idempotencyKey : `${principal}\n${idempotencyKey}`;
     const print = fingerprint(making.asked);
     const request = this.#store.begin(key, print);
     if (request.fingerprint !== print) throw differentRequest();
