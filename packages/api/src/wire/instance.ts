@@ -81,7 +81,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
 }
 
 export function instanceFromWire(wire: Instance): InstanceInfo {
-  const { ip, mac, gateway, name: backend } = wire.network;
+  const { ip, mac, gateway, name: backend = '' } = wire.network;
   return present<InstanceInfo>({
     id: wire.id,
     name: wire.name,
@@ -102,7 +102,9 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
       hostPort: port.host_port,
       guestPort: port.guest_port,
     })),
-    network: ip && mac ? { ip, mac, gateway: gateway ?? '', backend: backend ?? '' } : undefined,
+    network: wire.network.enabled
+      ? present({ backend, ip: ip ?? undefined, mac: mac ?? undefined, gateway })
+      : undefined,
     stopTimeoutMs: wire.stop_timeout_ms,
     autoRemove: wire.auto_remove,
     generation: wire.generation,
@@ -139,9 +141,9 @@ function networkToWire(
   return {
     enabled: true,
     name: network.backend,
-    ip: network.ip,
-    mac: network.mac,
-    gateway: network.gateway,
+    ip: network.ip ?? null,
+    mac: network.mac ?? null,
+    ...present({ gateway: network.gateway }),
     ...(limits === undefined
       ? {}
       : present({
