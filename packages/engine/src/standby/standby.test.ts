@@ -92,8 +92,26 @@ describe('an instance with a standby policy', () => {
       healthCheck: { type: 'exec', exec, timeoutMs: 9_000_000, intervalMs: 10_000_000 },
     });
     health.advance(10_000_000);
-    while (!(await vm.sessions.list()).some(({ argv }) => argv[0] === 'probe')) await settled(vm);
+    const checks = async (all: boolean) =>
+      (await vm.sessions.list({ all })).filter(({ purpose }) => purpose === 'health_check');
+    while ((await checks(true)).length === 0) await settled(vm);
+    assert.deepEqual(await checks(false), []);
+    const [{ id = '' } = {}] = await checks(true);
+    assert.deepEqual((await vm.sessions.get(id)).argv, ['probe']);
     assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
+  test('is not while a command of somebody runs, whatever it is called, and nobody can call it a check', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    for (const execId of ['health:mine', 'workload:mine'])
+      assert.equal((await failure(vm.openExec(['cat'], { execId }))).code, 'invalid_request');
+    const session = await vm.openExec(['cat'], { execId: 'health-mine', stdin: 'open-stream' });
+    session.detach();
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    assert.deepEqual((await vm.standby.status()).uses, [{ kind: 'session', count: 1 }]);
   });
 
   test('is not while a connection to a published port is open, and its time begins when that has ended', async () => {
