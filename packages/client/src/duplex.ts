@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { abortReason, VivError } from '@vivarium/model';
-import type { WebSocket } from './web-socket.ts';
+import type { RawData, WebSocket } from 'ws';
 
 interface Said {
   open?: boolean;
@@ -33,12 +33,12 @@ export function openDuplex(socket: WebSocket, signal?: AbortSignal): Promise<Dup
     reject(error);
     stream.destroy(error);
   };
-  socket.on('message', (data, binary) => {
+  socket.on('message', (raw: RawData, binary: boolean) => {
     if (binary) {
-      if (!stream.push(data)) socket.pause();
+      if (!stream.push(raw as Buffer)) socket.pause();
       return;
     }
-    const said = JSON.parse(String(data)) as Said;
+    const said = JSON.parse(String(raw)) as Said;
     if (said.open) {
       stream.off('error', unheard);
       resolve(stream);
