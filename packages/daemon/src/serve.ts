@@ -15,7 +15,7 @@ import { type Patience, patience } from './incoming.ts';
 import type { DaemonLog } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Pulls } from './pulls.ts';
-import { listenOn } from './socket-file.ts';
+import { backlog, listenOn } from './socket-file.ts';
 import { refuse, upgrader } from './sockets/upgrade.ts';
 import { StatusError } from './status-error.ts';
 import { version } from './version.ts';
@@ -173,7 +173,7 @@ function listenTcp(server: Server, { host, port, tls }: TcpOptions): Promise<str
       const code = cause.code === 'EADDRINUSE' ? 'port_in_use' : 'invalid_request';
       reject(new VivError(code, `Cannot listen on ${host}:${port}: ${cause.message}`, { cause }));
     });
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog }, () => {
       const address = server.address() as AddressInfo;
       resolve(
         `http${tls === undefined ? '' : 's'}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
