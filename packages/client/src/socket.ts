@@ -1,10 +1,10 @@
 import type { EndpointName } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
 import { WebSocket } from 'ws';
+import { trust } from './http.ts';
 import {
   authorization,
   errorOf,
-  isTls,
   pathOf,
   readAll,
   type Send,
@@ -45,8 +45,11 @@ function tryOpen(transport: Transport, name: EndpointName, send: Send): Promise<
       ? `ws+unix://${address.socket}:${path}`
       : `${address.url.origin.replace(/^http/, 'ws')}${path}`;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
-  const tls = isTls(address) ? { ca: address.ca } : {};
-  const socket = new WebSocket(url, { perMessageDeflate: false, headers: authorization(address), ...tls });
+  const socket = new WebSocket(url, {
+    perMessageDeflate: false,
+    headers: authorization(address),
+    ...trust(address),
+  });
   const abort = () => socket.terminate();
   send.signal?.addEventListener('abort', abort, { once: true });
   socket.once('open', () => {

@@ -4,6 +4,12 @@ import { connect } from 'node:net';
 import { VivError } from '@vivarium/model';
 
 /**
+ * Connections that may wait to be accepted, as far as the host lets them (`net.core.somaxconn`). Node's 511 are fewer than the clients that
+ * come at once after a restart; on a unix socket one too many is refused with EAGAIN.
+ */
+export const backlog = 4096;
+
+/**
  * Listens on a unix socket that only its owner can open. It appears under its name when it is ready, in the place of
  * one whose owner is gone.
  *
@@ -16,7 +22,7 @@ export async function listenOn(server: Server, socket: string): Promise<{ releas
   const umask = process.umask(0o177);
   const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(fresh, () => resolve());
+    server.listen({ path: fresh, backlog }, () => resolve());
   });
   process.umask(umask);
   await listening;
