@@ -56,6 +56,7 @@ export async function capture(
   operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
   await rm(making, { recursive: true, force: true });
   await mkdir(making, { recursive: true, mode: 0o700 });
+  const atPause = layer ? await prepareTop(context, instance, operation, machine) : undefined;
   const { manifest, pauseMilliseconds } = await machine.save({
     dir: making,
     afterwards,
@@ -67,11 +68,7 @@ export async function capture(
       hostname: record.spec.hostname,
       machineId: record.machineId,
     },
-    ...(layer
-      ? {
-          atPause: () => layerLive(context, instance, machine),
-        }
-      : {}),
+    atPause,
   });
   if (afterwards === 'stay' && manifest.guest.was === 'running')
     operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
@@ -83,18 +80,28 @@ export async function capture(
   return { dir, manifest };
 }
 
-/** What the disk of a live machine holds becomes read-only, under a new top. */
-async function layerLive(context: Context, instance: Instance, machine: Machine): Promise<void> {
+/**
+ * A new top for the disk of a live machine. It is on the host's disk before the pause; what is answered puts it on in the pause, and what the
+ * disk held until then is read-only from there on.
+ */
+async function prepareTop(
+  context: Context,
+  { dir }: Instance,
+  operation: Operation,
+  machine: Machine,
+): Promise<() => Promise<void>> {
   if (!isDiskLayerer(machine))
     throw new VivError('not_supported', 'The disk of this machine can not be layered');
-  const { next } = await context.disks.newLayer(instance.dir);
-  try {
+  const { next } = await context.disks.newLayer(dir);
+  let written = false;
+  operation.undo('remove the new top of the disk', async () => {
+    if (!written) await context.disks.abandonLayer(dir);
+  });
+  return async () => {
     await machine.addLayer(rootSerial, next);
-  } catch (error) {
-    await context.disks.abandonLayer(instance.dir);
-    throw error;
-  }
-  await context.disks.commitLayer(instance.dir);
+    written = true;
+    await context.disks.commitLayer(dir);
+  };
 }
 
 /** The same where no VMM has the disk. */
