@@ -8,6 +8,7 @@ import type {
   DormantSpec,
   Driver,
   ExitRecord,
+  ExpectedState,
   Machine,
   MachineSpec,
   SavedState,
@@ -65,7 +66,7 @@ export class QemuDriver implements Driver {
     return ['qemu', qemu.version, qemu.machine, mtimeMs, size, accelerator, cpuModel(accelerator)].join(' ');
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
+  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine> {
     checkSpec(spec);
     const { shimPath, qemuPath } = this.#options;
     const cancelled = () => {

@@ -3,9 +3,8 @@ import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
-import { goneMeanwhile } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
+import type { ExpectedState, MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach, earlyEnd } from './attach.ts';
 import { type Accelerator, cpuModel, qemuArguments, sockets } from './command-line.ts';
 import { shimDigests } from './digests.ts';
@@ -13,10 +12,11 @@ import { readExit } from './exit-record.ts';
 import type { QemuMachine } from './machine.ts';
 import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
-import { checkFits, loadFailure, whenLoaded } from './restore.ts';
+import { checkFits } from './restore.ts';
 import type { ReadMemory } from './save.ts';
 import { ShimClient } from './shim-client.ts';
 import { ShimProcess } from './shim-process.ts';
+import { RestoreSource, Unmet } from './source.ts';
 
 export interface LaunchContext {
   shimPath: string;
@@ -25,22 +25,44 @@ export interface LaunchContext {
   readMemory: ReadMemory;
 }
 
-/** Starts the shim and through it QEMU, from what was saved where there is something. All or nothing: on any failure no process, socket or record is left. */
+interface LaunchOptions {
+  signal?: AbortSignal;
+  from?: SavedState | ExpectedState;
+}
+
+/**
+ * Starts the shim and through it QEMU, from what was saved where there is something, or is to be. All or nothing: on any failure no process,
+ * socket or record is left.
+ */
 export async function launch(
   spec: MachineSpec,
   context: LaunchContext,
-  { signal, from }: { signal?: AbortSignal; from?: SavedState } = {},
+  options: LaunchOptions = {},
+): Promise<QemuMachine> {
+  try {
+    return await start(spec, context, options);
+  } catch (error) {
+    if (!(error instanceof Unmet)) throw error;
+    if (error.state === undefined) throw VivError.from(error.cause);
+    return start(spec, context, { ...options, from: error.state });
+  }
+}
+
+async function start(
+  spec: MachineSpec,
+  context: LaunchContext,
+  { signal, from }: LaunchOptions,
 ): Promise<QemuMachine> {
   const machine = machineFile(spec, context);
   const digests = shimDigests(context.shimPath);
-  if (from) await checkFits(from, spec, machine, digests);
+  const source = from && (await RestoreSource.of(from, (state) => checkFits(state, spec, machine, digests)));
   let shim: ShimProcess | undefined;
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
   try {
     await writeJson(spec.dir, files.machine, machine);
-    await placeMemory(spec.dir, from);
-    await writeJson(spec.dir, files.launch, launchFile(spec, context, from));
+    await placeMemory(spec.dir, source?.dir);
+    await writeJson(spec.dir, files.launch, launchFile(spec, context, source));
     signal?.throwIfAborted();
     shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
     const announced = await shim.announcement(signal);
@@ -50,10 +72,10 @@ export async function launch(
     const record = machineRecord(spec.dir, machine, { ...announced, vmm });
     const launched = await attach(record, client, machine, {
       signal,
-      from,
+      load: source && ((vmm, waiting) => source.load(vmm, spec.dir, { signal, waiting })),
       means: { digests, readMemory: context.readMemory },
     });
-    if (from && spec.run && whenLoaded(from) === 'when-told') await launched.resume();
+    if (spec.run && source?.when === 'when-told') await launched.resume();
     shim.release();
     return launched;
   } catch (error) {
@@ -64,8 +86,8 @@ export async function launch(
     if (!isVivError(error, 'conflict')) await removeTraces(spec.dir);
     if (signal?.aborted)
       throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
-    if (from === undefined) throw VivError.from(error);
-    throw VivError.from(loadFailure(await goneMeanwhile(from, error), from.manifest, machine.vmmVersion));
+    if (error instanceof Unmet) throw error;
+    throw VivError.from(source ? await source.explained(error, machine.vmmVersion) : error);
   }
 }
 
@@ -107,14 +129,15 @@ function machineFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext): M
 }
 
 /** In the shim's spelling: docs/shim.md. */
-function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext, from?: SavedState): object {
+function launchFile(
+  spec: MachineSpec,
+  { qemu, accelerator }: LaunchContext,
+  source: RestoreSource | undefined,
+): object {
   return {
     format: 1,
     instance_id: spec.instanceId,
-    argv: [
-      qemu.path,
-      ...qemuArguments(spec, { accelerator, machine: qemu.machine }, from && whenLoaded(from)),
-    ],
+    argv: [qemu.path, ...qemuArguments(spec, { accelerator, machine: qemu.machine }, source?.when)],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     logs: { max_bytes: spec.logs.maxBytes, keep: spec.logs.keep },
     ports: spec.publish.map((port) => ({
@@ -126,6 +149,6 @@ function launchFile(spec: MachineSpec, { qemu, accelerator }: LaunchContext, fro
     hold_ports: spec.holdPorts === true,
     remove: Object.values(sockets),
     detached: spec.detached,
-    ...(from ? { incoming: path.resolve(from.dir, stateFiles.devices) } : {}),
+    ...(source ? { incoming: path.resolve(source.dir, stateFiles.devices) } : {}),
   };
 }
