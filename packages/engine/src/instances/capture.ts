@@ -33,24 +33,28 @@ export function saverOf(
   return machine;
 }
 
-/**
- * Saves a machine that stands still into a directory, which is written beside and renamed. With `layer` its disk of the same
- * instant becomes read-only below a new top.
- */
+interface CaptureOptions {
+  /** One that is to last is written beside, and renamed. */
+  dir: string;
+  afterwards: SaveTarget['afterwards'];
+  /** Whether it outlives a kill, and all of it is on the host's disk when this resolves. */
+  durable: boolean;
+  /** Its disk of the same instant becomes read-only below a new top. */
+  layer: boolean;
+  /** As in {@link SaveTarget}. The new top has been made. Not of one that is to last. */
+  foreseen?: SaveTarget['foreseen'];
+}
+
+/** Saves a machine that stands still into a directory. */
 export async function capture(
   context: Context,
   instance: Instance,
   operation: Operation,
-  {
-    dir,
-    afterwards,
-    durable,
-    layer,
-  }: { dir: string; afterwards: SaveTarget['afterwards']; durable: boolean; layer: boolean },
+  { dir, afterwards, durable, layer, foreseen }: CaptureOptions,
 ): Promise<SavedState> {
   const machine = saverOf(context, instance);
   const { record } = instance;
-  const making = `${dir}.new`;
+  const making = durable ? `${dir}.new` : dir;
   operation.step('save the memory');
   operation.progress({ stage: 'saving' });
   operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
@@ -69,13 +73,16 @@ export async function capture(
       machineId: record.machineId,
     },
     atPause,
+    foreseen,
   });
   if (afterwards === 'stay' && manifest.guest.was === 'running')
     operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
   await writeManifest(making, manifest, { durable });
-  await rm(dir, { recursive: true, force: true });
-  await rename(making, dir);
-  operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
+  if (making !== dir) {
+    await rm(dir, { recursive: true, force: true });
+    await rename(making, dir);
+    operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
+  }
   operation.progress({ stage: 'saved', pauseMilliseconds });
   return { dir, manifest };
 }
