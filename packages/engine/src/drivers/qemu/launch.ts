@@ -75,7 +75,6 @@ async function start(
       load: source && ((vmm, waiting) => source.load(vmm, spec.dir, { signal, waiting })),
       means: { digests, readMemory: context.readMemory },
     });
-    if (spec.run && source?.when === 'when-told') await launched.resume();
     shim.release();
     return launched;
   } catch (error) {
