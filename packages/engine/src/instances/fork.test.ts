@@ -3,8 +3,10 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { ForkOptions, ForkState } from '@vivarium/model';
+import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import { simulatedParts } from '../parts.ts';
 import type { EngineVm } from '../vm.ts';
+import type { RootDisks } from './context.ts';
 import { countingVm, goesOn, killedAt, restoreSteps, saveSteps, settled } from './fixtures/copying.ts';
 import { failure, House } from './fixtures/house.ts';
 
@@ -89,6 +91,23 @@ describe('a fork', () => {
       await settled(house);
     });
   }
+
+  it('whose layer that is written can not be named elsewhere is made once it is saved', async () => {
+    const { disks } = await simulatedParts();
+    const copied: boolean[] = [];
+    const copy: RootDisks['copy'] = async (from, to, { prepared = false } = {}) => {
+      copied.push(prepared);
+      if (prepared) throw new VivError('not_supported', 'on another file system');
+      await disks.copy(from, to);
+    };
+    await using house = await House.open('daemon', { disks: { ...disks, copy } });
+    const source = await countingVm(house);
+    const [made] = await source.fork();
+    assert.ok(made);
+    await goesOn(made, 1);
+    assert.deepEqual(copied, [true, false, false]);
+    await settled(house);
+  });
 
   it('is as many as were asked for, in order, each its own', async () => {
     await using house = await House.open();
