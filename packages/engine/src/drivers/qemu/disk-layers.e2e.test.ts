@@ -290,7 +290,8 @@ describe('a root disk of a running QEMU machine', () => {
     await save('whole', {});
     void shell(guest, writer).catch(() => undefined);
     const written = async () => Number(await shell(guest, 'cat /i'));
-    for (let round = 0; round < 4; round++) {
+    // In the last round more than a difference may have, so that another VMM has to be made.
+    for (const [round, much] of [false, false, false, true].entries()) {
       const { next, frozen } = await newLayerFor(spec.dir);
       const copy = await real.spec();
       await shareLayers(spec.dir, copy.dir, { top: 'prepared' });
@@ -315,6 +316,7 @@ describe('a root disk of a running QEMU machine', () => {
         while (!(await opened())) await turn();
         const known = await written();
         while ((await written()) < known + 60) await turn();
+        if (much) await shell(guest, 'yes | head -c 36000000 > /much; sync; rm /much');
       };
       const atPause = async () => {
         await machine.addLayer('root', next);
@@ -322,7 +324,7 @@ describe('a root disk of a running QEMU machine', () => {
       };
       state.resolve(save(String(round), { foreseen, atPause }));
       assert((await state.promise) && launch, 'it was foreseen');
-      assert.ok((await state.promise).manifest.delta, 'and is a difference');
+      assert.equal((await state.promise).manifest.delta === undefined, much);
       const clone = keep(await launch);
       const theirs = await connect(clone);
       assert.equal(await shell(theirs, checked), 'whole\n');
