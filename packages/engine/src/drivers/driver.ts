@@ -133,6 +133,8 @@ export interface ExpectedState {
   dir: string;
   /** Rejects where it is not to come. */
   state: Promise<SavedState>;
+  /** Called once the VMM is starting: from then on little is done for it in this process. */
+  started?: () => void;
 }
 
 export interface SaveTarget {

@@ -92,6 +92,19 @@ describe('a fork', () => {
     });
   }
 
+  it('saves and lets go of its source though its first copy hangs before it has a VMM', async () => {
+    await using house = await House.open();
+    const source = await countingVm(house);
+    house.host.faults.inject('launch.before-spawn', { effect: 'hang' });
+    const fork = source.fork();
+    await house.host.faults.reached('launch.before-spawn');
+    while ((await source.refresh()).operation !== undefined) await turn();
+    await goesOn(source, 1);
+    house.host.faults.clear();
+    await fork;
+    await settled(house);
+  });
+
   it('whose layer that is written can not be named elsewhere is made once it is saved', async () => {
     const { disks } = await simulatedParts();
     const copied: boolean[] = [];

@@ -27,8 +27,7 @@ export async function forkInstance(
   let first: Promise<Instance> | undefined;
   const begin = (origin: Origin) => {
     first = makeFirst(context, origin, options, { call });
-    // Told to whoever waits for all of them.
-    first.catch(() => undefined);
+    return first;
   };
   try {
     const foreseen = canBeginAhead(options) ? begin : undefined;

@@ -24,12 +24,18 @@ export interface Origin {
   frozen: boolean;
 }
 
+/** Milliseconds that a save waits for the VMM of a copy to be started, at most: 15 as a rule. The workloads are frozen already. */
+const mostAheadMs = 100;
+
 export interface TakeOptions {
   dir: string;
   durable: boolean;
   unsafe?: boolean;
-  /** Of one that runs: called where the instant is about to be saved and a copy can be made ready for it. Not where it is `durable`. */
-  foreseen?: (origin: Origin) => void;
+  /**
+   * Of one that runs: begins a copy of an instant that is about to be saved, and answers when that is made, or has failed. Not where it is
+   * `durable`.
+   */
+  foreseen?: (origin: Origin) => Promise<unknown>;
 }
 
 /**
@@ -98,7 +104,16 @@ function foresight(
           return;
         }
         ahead.diskKept = true;
-        foreseen({ ...origin, state: { dir, state: promise } });
+        const begun = Promise.withResolvers<void>();
+        // Not in the pause: what this process has to do for the copy would make that longer.
+        const state = { dir, state: promise, started: begun.resolve };
+        foreseen({ ...origin, state }).then(
+          () => begun.resolve(),
+          () => begun.resolve(),
+        );
+        const late = setTimeout(begun.resolve, mostAheadMs);
+        await begun.promise;
+        clearTimeout(late);
       }),
   };
   return ahead;

@@ -263,7 +263,7 @@ describe('a root disk of a running QEMU machine', () => {
   /** The name of each file is the digest of what is in it; hundreds come and go. */
   const writer =
     'mkdir -p /d; i=0; while [ ! -e /stop ]; do i=$((i+1)); head -c 30000 /dev/urandom > /new; ' +
-    'mv /new /d/$(md5sum < /new | cut -c1-32); [ $((i % 40)) = 0 ] && rm /d/*; [ $((i % 5)) = 0 ] && sync; ' +
+    '[ $((i % 40)) = 0 ] && rm /d/*; mv /new /d/$(md5sum < /new | cut -c1-32); [ $((i % 5)) = 0 ] && sync; ' +
     'echo $i > /i; done; touch /stopped';
   const checked =
     'touch /stop; until [ -e /stopped ]; do :; done; sync; echo 3 > /proc/sys/vm/drop_caches; cd /d; n=0; ' +

@@ -65,6 +65,7 @@ async function start(
     await writeJson(spec.dir, files.launch, launchFile(spec, context, source));
     signal?.throwIfAborted();
     shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
+    source?.started();
     const announced = await shim.announcement(signal);
     vmm = announced.vmm;
     if (!vmm) throw new VivError('vmm_failed', 'The shim started no VMM');

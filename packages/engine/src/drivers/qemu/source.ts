@@ -24,6 +24,8 @@ export class RestoreSource {
   readonly dir: string;
   readonly when: Incoming;
   readonly #expected: Promise<SavedState> | undefined;
+  /** To be called once the VMM is starting. */
+  readonly started: () => void;
   readonly #fits: (state: SavedState) => Promise<void>;
   /** As soon as it is there. */
   #state: SavedState | undefined;
@@ -38,6 +40,7 @@ export class RestoreSource {
     } else {
       this.#state = from;
     }
+    this.started = () => isExpected(from) && from.started?.();
     // What is expected is expected to be a difference.
     this.when = isExpected(from) ? 'when-told' : whenLoaded(from);
   }

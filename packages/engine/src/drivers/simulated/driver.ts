@@ -66,6 +66,7 @@ export class SimulatedDriver implements Driver {
       vmm = this.#host.spawn(spec, this.name);
       await meetFault(this.#host, vmm, 'launch.after-spawn', { signal });
       if (isExpected(from)) {
+        from.started?.();
         state = await arrived(from, vmm, signal);
         await checkFits(state, spec);
       }
