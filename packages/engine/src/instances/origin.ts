@@ -81,6 +81,8 @@ export async function takeOrigin(
   return { ...origin, state };
 }
 
+type Foreseen = NonNullable<TakeOptions['foreseen']>;
+
 /** Tells of the instant before it is there, once its disk has names in the directory. */
 function foresight(
   context: Context,
@@ -91,32 +93,32 @@ function foresight(
   const { promise, resolve } = Promise.withResolvers<SavedState>();
   // Where nobody expects it.
   promise.catch(() => undefined);
+  const tell = async (begin: Foreseen) => {
+    try {
+      await context.disks.copy(instance.dir, dir, { prepared: true });
+    } catch (error) {
+      if (!isVivError(error, 'not_supported')) throw error;
+      return;
+    }
+    ahead.diskKept = true;
+    await untilStarting((started) => begin({ ...origin, state: { dir, state: promise, started } }));
+  };
   const ahead = {
     diskKept: false,
     expect: (state: Promise<SavedState>) => resolve(state),
-    foreseen:
-      foreseen &&
-      (async () => {
-        try {
-          await context.disks.copy(instance.dir, dir, { prepared: true });
-        } catch (error) {
-          if (!isVivError(error, 'not_supported')) throw error;
-          return;
-        }
-        ahead.diskKept = true;
-        const begun = Promise.withResolvers<void>();
-        // Not in the pause: what this process has to do for the copy would make that longer.
-        const state = { dir, state: promise, started: begun.resolve };
-        foreseen({ ...origin, state }).then(
-          () => begun.resolve(),
-          () => begun.resolve(),
-        );
-        const late = setTimeout(begun.resolve, mostAheadMs);
-        await begun.promise;
-        clearTimeout(late);
-      }),
+    foreseen: foreseen && (() => tell(foreseen)),
   };
   return ahead;
+}
+
+/** What this process has to do for the copy is done before the pause, which it would make longer: until its VMM is starting, or it has failed. */
+async function untilStarting(begin: (started: () => void) => Promise<unknown>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  begin(done).then(done, done);
+  const late = setTimeout(done, mostAheadMs);
+  await promise;
+  clearTimeout(late);
 }
 
 async function copySuspended(
