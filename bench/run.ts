@@ -9,10 +9,11 @@ const figures: Record<string, () => Promise<Figure>> = {
   events: async () => (await import('./figures/events.ts')).events,
   http: async () => (await import('./figures/http.ts')).http,
   thousands: async () => (await import('./figures/thousands.ts')).thousands,
+  pauses: async () => (await import('./figures/restore.ts')).pauses,
   ratios: async () => (await import('./figures/restore.ts')).ratios,
 };
 /** Measures nothing that another one does not. */
-const onlyWhenAsked = ['ratios'];
+const onlyWhenAsked = ['pauses', 'ratios'];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => figures[name] === undefined);

@@ -19,6 +19,7 @@ const checks: Check[] = [
     argv: [bin('biome'), 'ci', '--error-on-warnings', '--colors=off', root],
   },
   { title: 'One version everywhere', argv: own('versions.ts') },
+  { title: 'No file too long', argv: own('lengths.ts') },
 ];
 for (const document of ['lifecycle', 'errors', 'cli', 'config', 'scopes', 'sdk']) {
   checks.push({ title: `docs of ${document} are as generated`, argv: own(`docs-${document}.ts`, '--check') });

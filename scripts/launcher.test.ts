@@ -53,7 +53,7 @@ function viv(args: string[], from = file('viv'), env: NodeJS.ProcessEnv = {}): s
 }
 
 const cli = (args: string): string =>
-  `<--disable-warning=ExperimentalWarning><--><ROOT/packages/cli/src/main.ts>${args} ROOT/.viv/assets`;
+  `<--min-semi-space-size=8><--disable-warning=ExperimentalWarning><--><ROOT/packages/cli/src/main.ts>${args} ROOT/.viv/assets`;
 
 test('with nothing to do the CLI gets the arguments as they are, even from a directory with a space', () => {
   assert.equal(viv(['run', 'a b', '', '*']), cli('<run><a b><><*>'));

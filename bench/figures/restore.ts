@@ -17,6 +17,12 @@ export const restore: Figure = {
     measured({ rounds, margin: 1 }, [starts, copies, poolAcquire, loaded, crowd, throughDaemon], drawStarts),
 };
 
+/** How long sources stand still, and what their copies cost: a part of `restore`. */
+export const pauses: Figure = {
+  name: 'pauses',
+  run: () => measured({ rounds, margin: 1 }, [copies, loaded]),
+};
+
 /** Whether anything has gone badly wrong: what holds on a busy machine too, in less than 90 s. CI asks. */
 export const ratios: Figure = {
   name: 'ratios',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Vm } from '@vivarium/model';
 import { type RealEngine, until } from './real-engine.ts';
 import { archiveOf, closeWithoutVolumes, openForVolumes, said } from './volume-parts.ts';
 
@@ -54,14 +55,45 @@ describe('a volume in a real VM', () => {
     assert.equal(await said(vm, 'ls /srv/site'), 'a\nhard\nsoft');
   });
 
+  test('is detached where it is, whatever the path that it was asked for at leads through', async () => {
+    const { volumes } = real.engine;
+    for (const name of ['linked', 'beside']) await volumes.create({ name, size: '64MB' });
+    await using vm = await real.engine.run('busybox');
+    await said(vm, 'mkdir -p /real /srv/below; ln -s /real /link; ln -s ../real /srv/up');
+    for (const path of ['/link/deep', '/srv/up']) {
+      await vm.volumes.attach({ volume: 'linked', path });
+      await said(vm, `echo kept > ${path}/file`);
+      const place = await said(vm, `readlink -f ${path}`);
+      assert.match(await said(vm, 'mount'), new RegExp(` ${place} type ext4`));
+      const refused = vm.volumes.attach({ volume: 'beside', path: place });
+      await assert.rejects(refused, { code: 'conflict' });
+      const exported = await Array.fromAsync(volumes.export('linked'));
+      assert.ok(exported.length > 0);
+      await vm.volumes.detach('linked');
+      assert.equal(await said(vm, `mount | grep ext4; ls ${place} | grep file`), '');
+    }
+    await vm.volumes.attach({ volume: 'linked', path: '/link/deep' });
+    assert.equal(await said(vm, 'cat /real/deep/file'), 'kept');
+    await said(vm, 'mv /real /moved; ln -s /etc /real');
+    await vm.volumes.detach('linked');
+    assert.equal(await said(vm, 'mount | grep ext4; ls /moved/deep'), '');
+    await vm.volumes.attach({ volume: 'linked', path: '/data' });
+    assert.equal(await said(vm, 'cat /data/file'), 'kept');
+  });
+
   test('whose writer was killed is whole for the next one, also where that only reads', async () => {
-    await real.engine.volumes.create({ name: 'crash', size: '64MB' });
+    // With room for more than it can have written by then.
+    await real.engine.volumes.create({ name: 'crash', size: '1GB' });
     await using vm = await real.engine.run('busybox', {
       volumes: [{ volume: 'crash', path: '/data' }],
       cmd: ['sh', '-c', 'i=0; while :; do i=$((i+1)); mkdir /data/$i; echo $i > /data/$i/n; done'],
     });
+    const count = async (reader: Vm) => Number(await said(reader, 'ls /data | wc -l'));
+    // What is synced is something, and the kill finds more than that under way.
+    await until('it has written much', async () => (await count(vm)) > 50);
     await vm.exec(['sh', '-c', 'echo safe > /data/safe; sync']);
-    await until('it has written much', async () => Number(await said(vm, 'ls /data | wc -l')) > 50);
+    const synced = await count(vm);
+    await until('it has written more', async () => (await count(vm)) > synced + 50);
     process.kill(vm.info.vmm?.pid ?? 0, 'SIGKILL');
     await vm.waitFor('Stopped');
     await vm.volumes.detach('crash');
@@ -69,6 +101,7 @@ describe('a volume in a real VM', () => {
       volumes: [{ volume: 'crash', path: '/data', mode: 'ro' }],
     });
     assert.equal(await said(reader, 'cat /data/safe'), 'safe');
+    assert.ok((await count(reader)) > 50);
     // What was not synced may be lost; what is there is whole.
     assert.equal(await said(reader, 'ls -lR /data 2>&1 > /dev/null'), '');
   });

@@ -22,7 +22,7 @@ export async function loaded(ground: Ground): Promise<Measured[]> {
   const calls: number[] = [];
   const more = { forks: [] as number[], snapshots: [] as number[], resumes: [] as number[] };
   let bytes = 0;
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < Math.max(3, Math.floor(ground.rounds / 4)); round++) {
     // Another half of the memory, so that it is no delta to the last one.
     await fill(vm, memoryMiB, '/dev/shm/fill');
     bytes = await writtenOver(await vmmPid(ground, vm), /memory\.base/);

@@ -250,7 +250,12 @@ fn copying_takes_little_memory_and_gives_it_back() {
     }
     let (peak, after) = (machine.bench.peak_kib(), machine.bench.allocated_kib());
     assert!(peak < 8 * 1024, "{peak} KiB");
-    assert!(after < before + 256, "{before} KiB, then {after} KiB");
+    // Beside what is remembered of each page, 16 bytes.
+    assert!(
+        after < before + 256 + 16 * 16,
+        "{before} KiB, then {after} KiB"
+    );
+    assert_eq!(machine.bench.threads(), 1);
 }
 
 #[test]
@@ -323,7 +328,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_is_told_and_what_was_written_is_removed() {
-    let mut machine = Machine::start(4 * MIB, None);
+    let mut machine = Machine::start(40 * MIB, None);
     let disk = match SmallDisk::mount(&machine.file("small")) {
         Ok(disk) => disk,
         Err(error) => return eprintln!("not tested, only root may mount: {error}"),
@@ -335,7 +340,7 @@ fn a_full_disk_is_told_and_what_was_written_is_removed() {
         "disk_full"
     );
     assert!(!into.exists());
-    machine.tell("write 0 1000 0");
+    machine.tell("write 0 10240 0");
     machine.get("memory_copy", json!({"into": into}));
     machine.tell("scatter 1 1000");
     assert_eq!(

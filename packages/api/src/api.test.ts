@@ -8,6 +8,8 @@ import {
   CreateInstance,
   check,
   endpoints,
+  features,
+  featuresWith,
   openApi,
   readQuery,
   refuseUnknown,
@@ -19,6 +21,16 @@ type Json = Record<string, unknown>;
 test('every endpoint has a route, and no two routes share method and path', () => {
   assert.deepEqual(routes.map((route) => route.name).sort(), Object.keys(endpoints).sort());
   assert.equal(new Set(routes.map((route) => `${route.method} ${route.path}`)).size, routes.length);
+});
+
+test('every route is of one feature, and capabilities name each that the driver can do', () => {
+  const listed = Object.values(features).flatMap(({ routes: names }) => names);
+  assert.deepEqual([...listed].sort(), routes.map(({ name }) => name).sort());
+  const driver = { save: true, volumes: true, pause: true, prepare: true, shutdownKeepsVmm: true };
+  assert.deepEqual(featuresWith(driver), Object.keys(features));
+  const without = featuresWith({ ...driver, save: false });
+  for (const id of ['standby', 'fork', 'snapshots', 'templates']) assert.ok(!without.includes(id), id);
+  assert.ok(without.includes('pools') && without.includes('volumes'));
 });
 
 test('no route is there and said to be absent', () => {

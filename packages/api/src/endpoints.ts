@@ -140,6 +140,7 @@ export const idempotentRoutes: ReadonlySet<EndpointName> = new Set<EndpointName>
   'createImage',
   'importImage',
   'createVolume',
+  'importVolume',
   'cloneVolume',
   'snapshotVolume',
 ]);

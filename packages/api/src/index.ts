@@ -1,3 +1,4 @@
+export { features, featuresWith } from './features.ts';
 export { openApi } from './openapi.ts';
 export { referencePage } from './reference/page.ts';
 export { type AbsentRoute, absentRoutes } from './routes/absent.ts';
@@ -32,11 +33,11 @@ export { Session, SessionPiece, StartSession } from './schemas/session.ts';
 export { CreateSnapshot, RestoreSnapshot, Snapshot, SnapshotKind } from './schemas/snapshot.ts';
 export { CopyStart, ExecControl, ExecNotice, ExecStart } from './schemas/socket.ts';
 export { AutoStandby, AutoStandbyStatus } from './schemas/standby.ts';
-export { Capabilities } from './schemas/system.ts';
+export { Capabilities, Health } from './schemas/system.ts';
 export { Freed, Template, WarmTemplates } from './schemas/template.ts';
 export { CreateToken, NewToken, Token } from './schemas/token.ts';
 export { AttachVolume, CopyVolume, CreateVolume, ResizeVolume, Volume } from './schemas/volume.ts';
 export { allows, beyond, isGrant, type Scope, scopes } from './scopes.ts';
-export { editDistance, refuseUnknown, unknownFields } from './unknown-fields.ts';
+export { refuseUnknown, unknownFields } from './unknown-fields.ts';
 export { check, readQuery } from './validate.ts';
 export * from './wire/index.ts';

@@ -145,7 +145,10 @@ function queryParameters(query: TObject | undefined, schemas: Json): Json[] {
 function responses(route: Route, schemas: Json): Json {
   const error = { 'application/json': { schema: reference(ErrorBody, schemas) } };
   const byStatus: Record<string, Json> = {};
-  const own: readonly ErrorCode[] = route.idempotent ? ['conflict'] : [];
+  const own: readonly ErrorCode[] = [
+    ...(route.idempotent ? (['conflict'] as const) : []),
+    ...(route.body === undefined ? [] : (['request_timeout'] as const)),
+  ];
   for (const code of new Set([...everywhere, ...route.errors, ...own])) {
     const { status, meaning } = errorTable[code];
     const known = byStatus[status] as { description: string } | undefined;
@@ -154,11 +157,6 @@ function responses(route: Route, schemas: Json): Json {
       content: error,
     };
   }
-  if (route.body !== undefined)
-    byStatus[408] = {
-      description: '`invalid_request`: Nothing came of the body for a minute.',
-      content: error,
-    };
   if (route.body !== undefined && !isBytes(route.body))
     byStatus[415] = { description: '`invalid_request`: The body is not said to be JSON.', content: error };
   if (route.method === 'WS')

@@ -1,4 +1,4 @@
-import { VivError } from '@vivarium/model';
+import { nearest, VivError } from '@vivarium/model';
 import type { TSchema } from 'typebox';
 
 /** As much of a schema as says which fields there are. */
@@ -59,27 +59,4 @@ function fieldsOf(schema: Shape): Record<string, Shape> | undefined {
 
 function arrayItems(schema: Shape): Shape | undefined {
   return [schema, ...(schema.anyOf ?? [])].find(({ items }) => items !== undefined)?.items;
-}
-
-function nearest(word: string, known: readonly string[]): string | undefined {
-  const ranked = known
-    .map((name) => ({ name, distance: editDistance(word, name) }))
-    .sort((a, b) => a.distance - b.distance);
-  return ranked[0] !== undefined && ranked[0].distance <= Math.max(2, word.length / 3)
-    ? ranked[0].name
-    : undefined;
-}
-
-/** Levenshtein's: insertions, deletions and replacements between two words. */
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= Math.min(a.length, 64); i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { isVivError } from '@vivarium/model';
 import { viv } from '../test/fake-context.ts';
+import { FakeVivarium } from '../test/fake-vivarium.ts';
 import { daemonProcess, stopDaemon } from './daemon-process.ts';
 
 let home = '';
@@ -88,4 +89,17 @@ test('status names the data directory and the process', async () => {
     { running, pid, socket },
     { running: true, pid: process.pid, socket: path.join(home, 'vivd.sock') },
   );
+});
+
+test('start and status tell where the daemon listens on TCP, and start says nothing where it does not', async () => {
+  own(process.pid);
+  const vivarium = new FakeVivarium();
+  const ask = (...words: string[]) => viv(['daemon', ...words], { env: env(), vivarium });
+  assert.equal((await ask('start')).stdout, '');
+  vivarium.url = 'http://127.0.0.1:41523';
+  assert.equal((await ask('start')).stdout, 'http://127.0.0.1:41523\n');
+  assert.match((await ask('status')).stdout, /, at http:\/\/127\.0\.0\.1:41523\n$/);
+  const { stdout } = await ask('start', '--json');
+  assert.deepEqual(JSON.parse(stdout), JSON.parse((await ask('status', '--json')).stdout));
+  assert.equal(JSON.parse(stdout).url, vivarium.url);
 });

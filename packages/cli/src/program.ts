@@ -1,11 +1,9 @@
-import { VivError } from '@vivarium/model';
+import { nearest, VivError } from '@vivarium/model';
 import { Command, CommanderError } from 'commander';
 import type { CliCommand } from './command.ts';
 import { type CommandEntry, commandFamilies, commands, findCommand } from './commands.ts';
 import type { Context } from './context.ts';
 import { reportFailure } from './failure.ts';
-import { commandHelp, topHelp } from './help.ts';
-import { nearest } from './suggest.ts';
 
 /** Runs one command line (without `node` and the script) and answers the exit status. Never throws. */
 export async function runProgram(context: Context, argv: readonly string[]): Promise<number> {
@@ -19,6 +17,7 @@ export async function runProgram(context: Context, argv: readonly string[]): Pro
 async function dispatch(context: Context, argv: readonly string[]): Promise<number> {
   const [first] = argv;
   if (first === undefined || first === '--help' || first === '-h') {
+    const { topHelp } = await import('./help.ts');
     await context.print(topHelp(context.style));
     return 0;
   }
@@ -46,6 +45,7 @@ async function unknown(context: Context, words: readonly string[]): Promise<numb
   const [first = '', second] = words;
   const family = commandFamilies.includes(first);
   if (family && (second === undefined || second === '--help' || second === '-h')) {
+    const { topHelp } = await import('./help.ts');
     await context.print(topHelp(context.style, first));
     return second === undefined ? 2 : 0;
   }
@@ -90,6 +90,7 @@ async function invoke(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === 'commander.helpDisplayed' || error.code === 'commander.help') {
+      const { commandHelp } = await import('./help.ts');
       await context.print(commandHelp(parser, command, context.style, context.stdout.columns));
       return 0;
     }

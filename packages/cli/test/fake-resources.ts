@@ -2,6 +2,7 @@ import type {
   AutoStandbyPolicy,
   HostResources,
   InstanceLimits,
+  LimitKeeper,
   LimitsStatus,
   Reclaimed,
   ReclaimOptions,
@@ -28,6 +29,7 @@ const status = (capacity: number): ResourceStatus => ({
 /** A host that is never full. */
 export class FakeResources implements Resources {
   readonly asked: ReclaimOptions[] = [];
+  limitKeepers: LimitKeeper[] = [];
 
   async get(): Promise<HostResources> {
     return {
@@ -36,6 +38,7 @@ export class FakeResources implements Resources {
       disk: status(2 ** 34),
       network: status(125_000_000),
       diskIo: status(2 ** 30),
+      limitKeepers: this.limitKeepers,
       allocations: [],
     };
   }

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import {
   type CallOptions,
   type CreateOptions,
+  type DaemonInfo,
   type ImageInfo,
   type InstanceInfo,
   type LogLine,
@@ -94,6 +95,8 @@ export class FakeVivarium implements Vivarium {
   programs: Programs;
   /** What `create` and `run` throw instead of doing anything. */
   failure: VivError | undefined;
+  /** Where the daemon listens on TCP. */
+  url: string | undefined;
   #ids = 0;
 
   constructor(programs: Programs = {}) {
@@ -103,6 +106,10 @@ export class FakeVivarium implements Vivarium {
   add(...instances: InstanceInfo[]): this {
     for (const info of instances) this.instances.set(info.name, info);
     return this;
+  }
+
+  async daemon(): Promise<DaemonInfo> {
+    return { version: '0.0.0', ...(this.url === undefined ? {} : { url: this.url }) };
   }
 
   readonly images: Vivarium['images'] = {

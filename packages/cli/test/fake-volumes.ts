@@ -2,6 +2,7 @@ import {
   type CallOptions,
   type CopyVolumeOptions,
   type CreateVolumeOptions,
+  type Detaching,
   type InstanceInfo,
   parseSize,
   Task,
@@ -56,11 +57,11 @@ export class FakeVolumes implements Volumes {
   }
 
   clone(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
-    return new Task(() => this.#copy(volume, options, false));
+    return new Task(() => this.#copy(volume, options, false), this.#detaching('clone-volume'));
   }
 
   snapshot(volume: string, options: CopyVolumeOptions & CallOptions = {}): Task<VolumeInfo> {
-    return new Task(() => this.#copy(volume, options, true));
+    return new Task(() => this.#copy(volume, options, true), this.#detaching('snapshot-volume'));
   }
 
   import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & CallOptions): Task<VolumeInfo> {
@@ -70,11 +71,16 @@ export class FakeVolumes implements Volumes {
       const made = this.#make(options);
       this.#contents.set(made.id, Buffer.concat(chunks));
       return made;
-    });
+    }, this.#detaching('import-volume'));
   }
 
   async *export(volume: string): AsyncGenerator<Uint8Array> {
     yield this.#contents.get((await this.get(volume)).id) ?? Buffer.alloc(0);
+  }
+
+  /** Left to itself, it is an operation that is never looked after. */
+  #detaching(action: string): Detaching {
+    return { detach: async () => this.#home.operations.add(action, { background: true }) };
   }
 
   async #copy(volume: string, options: CopyVolumeOptions, readOnly: boolean): Promise<VolumeInfo> {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { daemonSocket, dataDir, type Vivarium } from '@vivarium/model';
-import { type AutostartOptions, accepts, startDaemon } from './autostart.ts';
+import type { AutostartOptions } from './autostart.ts';
 import { daemonAddress } from './daemon-address.ts';
 import { RemoteVivarium } from './remote.ts';
 import { sharedStart } from './shared-start.ts';
@@ -41,9 +41,11 @@ export function connect(options: ConnectOptions = {}): Vivarium {
   if (url !== undefined) return new RemoteVivarium(new Transport(daemonAddress(url, options, env)));
   const home = options.home === undefined ? dataDir(env) : path.resolve(options.home);
   const socket = options.socket ?? daemonSocket(home);
-  const start = autostart === true ? startDaemon : autostart;
-  if (start === false) return new RemoteVivarium(new Transport({ socket }));
+  if (autostart === false) return new RemoteVivarium(new Transport({ socket }));
   const started = sharedStart(async (signal) => {
+    // Loaded by those who find nobody there; most find somebody.
+    const { accepts, startDaemon } = await import('./autostart.ts');
+    const start = autostart === true ? startDaemon : autostart;
     if (!(await accepts(socket))) await start({ home, socket, env, args: options.daemonArguments }, signal);
   });
   return new RemoteVivarium(new Transport({ socket }, started));

@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { abortReason, VivError } from '@vivarium/model';
-import type { RawData, WebSocket } from 'ws';
+import type { WebSocket } from './web-socket.ts';
 
 interface Said {
   open?: boolean;
@@ -33,12 +33,12 @@ export function openDuplex(socket: WebSocket, signal?: AbortSignal): Promise<Dup
     reject(error);
     stream.destroy(error);
   };
-  socket.on('message', (raw: RawData, binary: boolean) => {
+  socket.on('message', (data, binary) => {
     if (binary) {
-      if (!stream.push(raw as Buffer)) socket.pause();
+      if (!stream.push(data)) socket.pause();
       return;
     }
-    const said = JSON.parse(String(raw)) as Said;
+    const said = JSON.parse(String(data)) as Said;
     if (said.open) {
       stream.off('error', unheard);
       resolve(stream);

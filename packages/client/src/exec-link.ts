@@ -11,11 +11,11 @@ import {
   type TerminalSize,
   VivError,
 } from '@vivarium/model';
-import type { RawData, WebSocket } from 'ws';
 import { OutputQueue } from './output-queue.ts';
 import { openSocket } from './socket.ts';
 import { StdinLog } from './stdin-log.ts';
 import type { Transport } from './transport.ts';
+import type { WebSocket } from './web-socket.ts';
 
 /** How long a lost daemon is looked for before a command counts as lost. Milliseconds. */
 const reconnectMs = 30_000;
@@ -101,9 +101,8 @@ export class ExecLink implements ExecConnection {
     const running = !this.#over;
     const socket = this.#socket;
     this.#finish(new VivError('cancelled', 'The session was closed before its command had ended.'));
-    if (running && this.#started && socket?.readyState !== socket?.OPEN)
-      this.#unended = this.#options.route === 'exec';
-    if (socket === undefined || socket.readyState === socket.CLOSED) return;
+    if (running && this.#started && socket?.isOpen === false) this.#unended = this.#options.route === 'exec';
+    if (socket === undefined || socket.isClosed) return;
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     this.#hangUp(socket);
     // The daemon closes its side once the process group is dead; of an ended one nothing is to be waited for.
@@ -133,11 +132,11 @@ export class ExecLink implements ExecConnection {
       if (signal !== undefined) opened.reject(abortReason(signal));
     };
     if (!this.#started) signal?.addEventListener('abort', abort, { once: true });
-    socket.on('message', (raw: RawData, binary: boolean) => {
+    socket.on('message', (data, binary) => {
       // What a connection that was given up still brings comes again over the one that followed it.
       if (this.#socket !== socket) return;
-      if (binary) this.#take(raw as Buffer);
-      else this.#hear(JSON.parse(String(raw)) as ExecNotice, opened);
+      if (binary) this.#take(data);
+      else this.#hear(JSON.parse(String(data)) as ExecNotice, opened);
     });
     socket.on('close', () => {
       const lost = new VivError('daemon_unreachable', 'The connection to vivd was lost');
@@ -230,7 +229,7 @@ export class ExecLink implements ExecConnection {
   }
 
   #hangUp(socket: WebSocket): void {
-    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ close: true } satisfies ExecControl));
+    if (socket.isOpen) socket.send(JSON.stringify({ close: true } satisfies ExecControl));
     // A paused socket would not see the close.
     socket.resume();
     socket.close();
@@ -258,7 +257,7 @@ export class ExecLink implements ExecConnection {
 
   /** What can't be sent now is sent by the resumption (stdin), or has lost its meaning (a size, a signal). */
   #transmit(frame: string | Uint8Array): boolean {
-    if (this.#socket?.readyState !== 1) return false;
+    if (!this.#socket?.isOpen) return false;
     this.#socket.send(frame);
     return true;
   }

@@ -1,5 +1,5 @@
 import type { Instance, LimitsStatus as WireStatus } from '@vivarium/api';
-import { limitsStatusFromWire, limitsToWire } from '@vivarium/api/wire';
+import { limitsStatusFromWire, updateToWire } from '@vivarium/api/wire';
 import type { AskOptions, InstanceLimits, LimitsStatus, VmLimits } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
@@ -21,7 +21,7 @@ export class RemoteVmLimits implements VmLimits {
   }
 
   async set(limits: InstanceLimits, options: AskOptions = {}): Promise<LimitsStatus> {
-    const send = { params: { id: this.#id }, json: limitsToWire(limits), signal: options.signal };
+    const send = { params: { id: this.#id }, json: updateToWire({ limits }), signal: options.signal };
     this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
     return this.get(options);
   }

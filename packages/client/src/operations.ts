@@ -1,10 +1,11 @@
 import type { Operation } from '@vivarium/api';
 import type { EndpointName } from '@vivarium/api/wire';
 import {
+  longestWaitMs,
   ndjson,
-  nextPageHeader,
   operationFromWire,
   operationUpdateFromWire,
+  pageOf,
   respondAsync,
   type UpdateLine,
 } from '@vivarium/api/wire';
@@ -24,9 +25,6 @@ import { readLines } from './lines.ts';
 import type { Send, Transport } from './transport.ts';
 import { items } from './vm.ts';
 
-/** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
-const maxWaitMs = 5 * 60_000;
-
 /** Operations, through the daemon. */
 export class RemoteOperations implements Operations {
   readonly #transport: Transport;
@@ -41,8 +39,7 @@ export class RemoteOperations implements Operations {
     const query = { instance, state: states && [...states], action: actions && [...actions], limit, cursor };
     const send = { query, signal: options.signal };
     const { value, headers } = await this.#transport.json<Operation[]>('listOperations', send);
-    const next = headers[nextPageHeader];
-    return { items: value.map(operationFromWire), ...(next === undefined ? {} : { next: String(next) }) };
+    return pageOf(value.map(operationFromWire), headers);
   }
 
   all(options: Omit<OperationListOptions, 'cursor'> = {}): AsyncGenerator<OperationReport> {
@@ -60,10 +57,10 @@ export class RemoteOperations implements Operations {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const left = Math.max(0, deadline - performance.now());
-      const query = { wait: `${Math.ceil(Math.min(left, maxWaitMs))}ms` };
+      const query = { wait: `${Math.ceil(Math.min(left, longestWaitMs))}ms` };
       const report = await this.#one('getOperation', { params: { id }, query, signal });
       if (hasEnded(report)) return report;
-      if (left > maxWaitMs) continue;
+      if (left > longestWaitMs) continue;
       throw new VivError('timeout', `The ${report.action} is ${report.state} after ${timeoutMs / 1000} s`);
     }
   }

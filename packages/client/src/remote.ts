@@ -1,9 +1,10 @@
-import type { Instance } from '@vivarium/api';
-import { createToWire, instanceFromWire, nextPageHeader } from '@vivarium/api/wire';
+import type { Health, Instance } from '@vivarium/api';
+import { createToWire, instanceFromWire, pageOf } from '@vivarium/api/wire';
 import {
   type AskOptions,
   abortReason,
   type CreateOptions,
+  type DaemonInfo,
   type DoctorReport,
   type EventOptions,
   everyPage,
@@ -82,8 +83,7 @@ export class RemoteVivarium implements Vivarium {
     if (states?.length === 0) return { items: [] };
     const query = { viv_state: states, tags, limit, cursor };
     const { value, headers } = await this.#transport.json<Instance[]>('listInstances', { query, signal });
-    const next = headers[nextPageHeader];
-    return { items: value.map(instanceFromWire), ...(next === undefined ? {} : { next: String(next) }) };
+    return pageOf(value.map(instanceFromWire), headers);
   }
 
   all(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InstanceInfo> {
@@ -96,6 +96,16 @@ export class RemoteVivarium implements Vivarium {
 
   async doctor({ rebuild, signal }: AskOptions & { rebuild?: boolean } = {}): Promise<DoctorReport> {
     return (await this.#transport.json<DoctorReport>(rebuild ? 'rebuild' : 'doctor', { signal })).value;
+  }
+
+  async daemon({ signal }: AskOptions = {}): Promise<DaemonInfo> {
+    const { version, pid, home, url } = (await this.#transport.json<Health>('health', { signal })).value;
+    return {
+      version,
+      ...(pid === undefined ? {} : { pid }),
+      ...(home === undefined ? {} : { home }),
+      ...(url === undefined ? {} : { url }),
+    };
   }
 
   /** Lets go of the connections. VMs and daemon go on. */

@@ -22,8 +22,8 @@ export class RemoteSessions implements VmSessions {
     this.#id = id;
   }
 
-  async list({ signal }: AskOptions = {}): Promise<SessionInfo[]> {
-    const send = { ...this.#send(), signal };
+  async list({ signal, all }: AskOptions & { all?: boolean } = {}): Promise<SessionInfo[]> {
+    const send = { ...this.#send(), query: { all }, signal };
     const { value } = await this.#transport.json<Session[]>('listSessions', send);
     return value.map(sessionFromWire);
   }

@@ -1,10 +1,12 @@
+import { hash, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { EndpointName } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
-import { WebSocket } from 'ws';
+import { httpFor, trust } from './http.ts';
 import {
   authorization,
+  destination,
   errorOf,
-  isTls,
   pathOf,
   readAll,
   type Send,
@@ -12,6 +14,10 @@ import {
   translate,
 } from './transport.ts';
 import { isGone } from './unreachable.ts';
+import { WebSocket } from './web-socket.ts';
+
+/** Of RFC 6455: what a server puts behind the key. */
+const acceptSuffix = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 /**
  * Opens a WebSocket route. It comes paused: whoever takes it listens first and then resumes it, so that no frame is
@@ -37,33 +43,41 @@ export async function openSocket(
   }
 }
 
-function tryOpen(transport: Transport, name: EndpointName, send: Send): Promise<WebSocket> {
-  const { address } = transport;
-  const path = pathOf(name, send);
-  const url =
-    'socket' in address
-      ? `ws+unix://${address.socket}:${path}`
-      : `${address.url.origin.replace(/^http/, 'ws')}${path}`;
+function tryOpen({ address }: Transport, name: EndpointName, send: Send): Promise<WebSocket> {
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
-  const tls = isTls(address) ? { ca: address.ca } : {};
-  const socket = new WebSocket(url, { perMessageDeflate: false, headers: authorization(address), ...tls });
-  const abort = () => socket.terminate();
-  send.signal?.addEventListener('abort', abort, { once: true });
-  socket.once('open', () => {
-    send.signal?.removeEventListener('abort', abort);
-    socket.pause();
-    resolve(socket);
+  const key = randomBytes(16).toString('base64');
+  const request = httpFor(address).request({
+    ...destination(address),
+    ...trust(address),
+    // A connection of its own: it stays, and none of those that wait to be used again may have been closed meanwhile.
+    agent: false,
+    path: pathOf(name, send),
+    headers: {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': key,
+      ...authorization(address),
+    },
   });
-  socket.on('unexpected-response', (_request, answer) => {
+  const abort = () => request.destroy();
+  send.signal?.addEventListener('abort', abort, { once: true });
+  promise
+    .finally(() => send.signal?.removeEventListener('abort', abort))
+    .catch(() => undefined /* told by `promise` */);
+  request.on('upgrade', (answer, raw, head) => {
+    if (answer.headers['sec-websocket-accept'] === hash('sha1', key + acceptSuffix, 'base64'))
+      return resolve(new WebSocket(raw as Socket, head));
+    raw.destroy();
+    reject(new VivError('internal', 'The daemon has answered an upgrade with something else'));
+  });
+  request.on('response', (answer) => {
     // Ended only after its reason has been read: the end is an error of its own.
     readAll(answer, address)
       .then((text) => reject(errorOf(text, answer.statusCode ?? 500)), reject)
-      .finally(() => socket.terminate());
+      .finally(() => request.destroy());
   });
-  // Also keeps errors after the opening from being thrown; the close that follows them is what counts.
-  socket.on('error', (error) => {
-    send.signal?.removeEventListener('abort', abort);
-    reject(error);
-  });
+  request.on('error', reject);
+  request.end();
   return promise;
 }

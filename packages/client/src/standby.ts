@@ -1,5 +1,5 @@
 import type { AutoStandbyStatus, Instance } from '@vivarium/api';
-import { policyToWire, standbyFromWire } from '@vivarium/api/wire';
+import { standbyFromWire, updateToWire } from '@vivarium/api/wire';
 import type { AskOptions, AutoStandbyPolicy, StandbyStatus, VmStandby, WakePolicy } from '@vivarium/model';
 import type { Transport } from './transport.ts';
 
@@ -27,7 +27,7 @@ export class RemoteVmStandby implements VmStandby {
     { policy, wake }: { policy?: AutoStandbyPolicy | null; wake?: WakePolicy },
     options: AskOptions = {},
   ): Promise<StandbyStatus> {
-    const json = { auto_standby: policy && policyToWire(policy), wake };
+    const json = updateToWire({ autoStandby: policy, wake });
     const send = { params: { id: this.#id }, json, signal: options.signal };
     this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
     return this.status(options);

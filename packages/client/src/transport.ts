@@ -1,9 +1,9 @@
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import type { Agent, IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { type EndpointName, endpoints, errorTrailer, idempotencyHeader } from '@vivarium/api/wire';
 import { abortReason, VivError } from '@vivarium/model';
 import { again, isStream } from './again.ts';
+import { httpFor, trust } from './http.ts';
 import { isGone, isUntrusted, unreachable } from './unreachable.ts';
 
 /** Where the daemon is. */
@@ -34,7 +34,7 @@ export class Transport {
   constructor(address: Address, revive?: (signal?: AbortSignal) => Promise<void>) {
     this.address = address;
     const agent = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8 };
-    this.#agent = isTls(address) ? new TlsAgent({ ...agent, ca: address.ca }) : new Agent(agent);
+    this.#agent = new (httpFor(address).Agent)({ ...agent, ...trust(address) });
     this.#revive = revive;
   }
 
@@ -99,8 +99,7 @@ export class Transport {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { bytes, json, signal } = options;
     const body = json === undefined ? bytes : Buffer.from(JSON.stringify(json));
-    const ask = isTls(this.address) ? tlsRequest : httpRequest;
-    const request = ask({
+    const request = httpFor(this.address).request({
       ...destination(this.address),
       agent: this.#agent,
       method: endpoints[name][0],
@@ -141,14 +140,13 @@ export class Transport {
   }
 }
 
-export function destination(address: Address): { socketPath: string } | { host: string; port: string } {
-  if ('socket' in address) return { socketPath: address.socket };
+export function destination(
+  address: Address,
+): { socketPath: string; servername: string } | { host: string; port: string } {
+  // Without a name for TLS, Node looks whether the host is an address of IPv6, and compiles an expression for that in 5 ms.
+  if ('socket' in address) return { socketPath: address.socket, servername: '' };
   const { hostname, port, protocol } = address.url;
   return { host: hostname.replace(/^\[|\]$/g, ''), port: port || (protocol === 'https:' ? '443' : '80') };
-}
-
-export function isTls(address: Address): address is Extract<Address, { url: URL }> {
-  return 'url' in address && address.url.protocol === 'https:';
 }
 
 export function authorization(address: Address): Record<string, string> {

@@ -5,6 +5,7 @@ import {
   type EndpointName,
   forkToWire,
   instanceFromWire,
+  longestWaitMs,
   ndjson,
   statsFromWire,
   updateToWire,
@@ -49,9 +50,6 @@ import { RemoteVmSnapshots } from './snapshots.ts';
 import { RemoteVmStandby } from './standby.ts';
 import type { Send, Transport } from './transport.ts';
 import { RemoteVmVolumes } from './volumes.ts';
-
-/** The daemon answers a wait after at most five minutes; longer ones are asked again. Milliseconds. */
-const maxWaitMs = 5 * 60_000;
 
 /** A VM behind the daemon. */
 export class RemoteVm implements Vm {
@@ -139,15 +137,16 @@ export class RemoteVm implements Vm {
   }
 
   rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update({ name }, options);
+    return this.update({ name }, options);
   }
 
-  update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update(updateToWire(options), call);
+  async update(options: UpdateOptions, { signal }: AskOptions = {}): Promise<InstanceInfo> {
+    const send = this.#send({ json: updateToWire(options), signal });
+    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
-    return this.#update({ overlay_size: size }, options);
+    return this.update({ disk: size }, options);
   }
 
   exec(argv: readonly string[], options: ExecOptions = {}): Exec {
@@ -215,11 +214,11 @@ export class RemoteVm implements Vm {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const left = Math.max(0, deadline - Date.now());
-      const query = { ...what, timeout: `${Math.min(left, maxWaitMs)}ms` };
+      const query = { ...what, timeout: `${Math.min(left, longestWaitMs)}ms` };
       const { value } = await this.#transport.json<WaitAnswer>('waitInstance', this.#send({ query, signal }));
       const info = value.instance === undefined ? await this.refresh({ signal }) : this.#keep(value.instance);
       if (!value.timed_out) return info;
-      if (left > maxWaitMs) continue;
+      if (left > longestWaitMs) continue;
       throw new VivError(
         'timeout',
         `${this.name} is ${what.health === undefined ? info.state : (info.health?.status ?? 'unknown')}, not ${wanted}, after ${timeoutMs / 1000} s`,
@@ -249,11 +248,6 @@ export class RemoteVm implements Vm {
       this.#keep(wire);
       return actionFromWire(wire);
     });
-  }
-
-  async #update(json: object, { signal }: AskOptions): Promise<InstanceInfo> {
-    const send = this.#send({ json, signal });
-    return this.#keep((await this.#transport.json<Instance>('updateInstance', send)).value);
   }
 
   async #link(route: 'exec' | 'attach', start: ExecStart, signal?: AbortSignal): Promise<ExecConnection> {

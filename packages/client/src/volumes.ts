@@ -72,7 +72,7 @@ export class RemoteVolumes implements Volumes {
     return longTask(this.#transport, 'snapshotVolume', send, options, volumeFromWire);
   }
 
-  import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & CallOptions): Task<VolumeInfo> {
+  import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & MakingOptions): Task<VolumeInfo> {
     const query = createVolumeToWire(options);
     return longTask(this.#transport, 'importVolume', { query, bytes: archive }, options, volumeFromWire);
   }

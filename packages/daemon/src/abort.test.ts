@@ -96,6 +96,7 @@ const rooms: Record<string, { of(): object; calls: Calls }> = {
       all: (call) => viv.all(call),
       events: (call) => viv.events(call),
       doctor: (call) => viv.doctor(call),
+      daemon: async (call) => viv.daemon?.(call),
     },
   },
   Vm: {

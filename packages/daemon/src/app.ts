@@ -130,6 +130,7 @@ async function answer(
   try {
     const caller = await admit(house, route, door, incoming, outgoing);
     const { traceparent } = incoming.headers;
+    const trace = typeof traceparent === 'string' ? traceparent : undefined;
     const asked: Call = {
       house,
       engine: house.engine,
@@ -145,7 +146,7 @@ async function answer(
       lines: incoming.headers.accept?.includes(ndjson) === true,
       headers,
     };
-    const origin = { requestId, traceparent: typeof traceparent === 'string' ? traceparent : undefined };
+    const origin = { requestId, traceparent: trace, principal: caller.tokenId };
     const result = await house.engine.from(origin, () => handler(asked));
     if (result === sent) return RESPONSE_ALREADY_SENT;
     if (result === undefined) return new Response(null, { status: route.status, headers });

@@ -28,6 +28,9 @@ const actions: Readonly<Record<string, string>> = {
   createPool: 'create-pool',
   deletePool: 'delete-pool',
   acquireInstance: 'acquire',
+  importVolume: 'import-volume',
+  cloneVolume: 'clone-volume',
+  snapshotVolume: 'snapshot-volume',
 };
 
 function actionOf({ route, body }: Call): string {
@@ -37,10 +40,14 @@ function actionOf({ route, body }: Call): string {
 }
 
 /** What it is done to, as far as the path or the body names it. */
-function resourceOf({ engine, route, params, body }: Call): EventResource | undefined {
+async function resourceOf({ engine, route, params, body }: Call): Promise<EventResource | undefined> {
   if (route.path.startsWith('/instances/{id}')) {
     const found = engine.lookUp(params.id ?? '');
     return { kind: 'instance', id: found.id, name: found.name };
+  }
+  if (route.path.startsWith('/volumes/{id}')) {
+    const found = await engine.volumes.get(params.id ?? '');
+    return { kind: 'volume', id: found.id, name: found.name };
   }
   if (params.pool !== undefined) return { kind: 'pool', id: '', name: params.pool };
   const { name } = (body ?? {}) as { name?: string };
@@ -67,15 +74,18 @@ function vmsIn(result: unknown): EventResource[] | undefined {
 
 /**
  * Begins a long call that goes on whatever becomes of its client, and answers 202 with its operation; or, within the time that the
- * client is ready to wait, its result. What is wrong with it as things are is a plain error.
+ * client is ready to wait, its result. What is wrong with it as things are is a plain error. `uploaded`: when all that the client has to
+ * send is here; until then it may not leave.
  */
 export async function inBackground<T>(
   call: Call,
   work: (options: CallOptions) => PromiseLike<T>,
   toWire: (result: T) => unknown,
+  uploaded?: Promise<void>,
 ): Promise<unknown> {
-  const asked = { action: actionOf(call), resource: resourceOf(call), result: vmsIn };
+  const asked = { action: actionOf(call), resource: await resourceOf(call), result: vmsIn };
   const task = call.engine.request(asked, {}, async (inner) => work(inner));
+  if (uploaded !== undefined) await Promise.race([uploaded, task]);
   const { id } = await task.detach();
   const waitMs = preference(call)?.waitMs ?? 0;
   if (waitMs > 0) {

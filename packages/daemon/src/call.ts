@@ -13,6 +13,8 @@ import type { Pulls } from './pulls.ts';
 export interface House {
   readonly engine: Engine;
   readonly version: string;
+  /** Of the TCP listener, once it listens. */
+  url: string | undefined;
   readonly log: DaemonLog | undefined;
   readonly sessions: Sessions;
   readonly pulls: Pulls;

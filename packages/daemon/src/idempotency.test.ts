@@ -65,6 +65,28 @@ test('another body under the same key is a conflict, and a key that is none is n
   assert.ok(!(await names()).includes('b-b'));
 });
 
+test('a key is of the token it came with, and of the unix socket where it came with none', async () => {
+  await using other = await openHouse({ tcp: { host: '127.0.0.1', port: 0 } });
+  const { socket, url = '' } = other.daemon;
+  const create = async (where: string, token?: string) => {
+    const headers = {
+      'Idempotency-Key': 'shared',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    };
+    const { status, text, json } = await call(where, 'POST', '/instances', {
+      body: { image: 'busybox', start: false },
+      headers,
+    });
+    assert.equal(status, 201, text);
+    return json.id;
+  };
+  const [one, two] = await Promise.all(['one', 'two'].map((name) => other.viv.tokens?.create({ name })));
+  const made = [await create(socket), await create(url, one?.token), await create(url, two?.token)];
+  assert.equal(new Set(made).size, 3);
+  const again = [await create(socket), await create(url, one?.token), await create(url, two?.token)];
+  assert.deepEqual(again, made);
+});
+
 test('routes that make nothing take no notice of a key', async () => {
   for (const action of ['pause', 'resume', 'pause', 'resume']) {
     const { status, text } = await post(`/instances/source/${action}`, {}, 'same');

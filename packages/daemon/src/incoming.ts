@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import { VivError } from '@vivarium/model';
-import { StatusError } from './status-error.ts';
 
 /** How long a client may take. Milliseconds. */
 export interface Patience {
@@ -16,7 +15,7 @@ export const patience: Patience = { headersMs: 20_000, bodyMs: 60_000 };
  * The body of a request, piece by piece; one that is cut off is an error, never an end. Whatever becomes of it, the connection
  * lives to carry the answer.
  *
- * @throws VivError `cancelled` where the client has left, a {@link StatusError} where it sends nothing for `idleMs`.
+ * @throws VivError `cancelled` where the client has left, `request_timeout` where it sends nothing for `idleMs`.
  */
 export async function* readBytes(incoming: IncomingMessage, idleMs: number): AsyncGenerator<Buffer> {
   const iterator = incoming.iterator({ destroyOnReturn: false });
@@ -35,7 +34,7 @@ export async function* readBytes(incoming: IncomingMessage, idleMs: number): Asy
 async function within<T>(pending: Promise<T>, ms: number): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new StatusError(408, `Nothing came of the body for ${ms / 1000} s`)),
+    () => late.reject(new VivError('request_timeout', `Nothing came of the body for ${ms / 1000} s`)),
     ms,
   );
   // Where it is late its own end is nobody's any more.

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import {
   Capabilities,
   check,
+  features,
   Image,
   Instance,
   Operation,
@@ -362,7 +363,9 @@ function firstEvent(headers: Record<string, string>): Promise<{ id: string }> {
 
 test('health, capabilities, doctor and the API’s own description are there', async () => {
   assert.equal((await ask('GET', '/health')).json.pid, process.pid);
-  check(Capabilities, (await ask('GET', '/capabilities')).json, 'capabilities');
+  const can = check(Capabilities, (await ask('GET', '/capabilities')).json, 'capabilities');
+  assert.deepEqual(can.features, Object.keys(features));
+  assert.ok(can.runtimes[0]?.features.includes('disk-resize'));
   assert.equal((await ask('GET', '/doctor')).json.ok, true);
   assert.equal((await ask('POST', '/doctor/rebuild')).status, 200);
   const { paths } = (await ask('GET', '/openapi.json')).json as { paths: Record<string, unknown> };

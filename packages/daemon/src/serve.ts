@@ -16,7 +16,8 @@ import type { DaemonLog } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Pulls } from './pulls.ts';
 import { listenOn } from './socket-file.ts';
-import { upgrader } from './sockets/upgrade.ts';
+import { refuse, upgrader } from './sockets/upgrade.ts';
+import { StatusError } from './status-error.ts';
 import { version } from './version.ts';
 
 export interface ServeOptions {
@@ -63,6 +64,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   const house: House = {
     engine,
     version,
+    url: undefined,
     log: options.log,
     sessions: new Sessions(options.graceMs),
     pulls: new Pulls(engine),
@@ -76,12 +78,11 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   const local = makeServer(house, new Door({ tokens, hosts, origins, local: true }));
   const file = await listenOn(local, socket);
   servers.push(local);
-  let url: string | undefined;
   if (tcp !== undefined) {
     const names = [...hosts, ...namesOf(tcp)];
     const door = new Door({ tokens, hosts: names, origins, local: false, token: tcp.token, rate });
     const server = makeServer(house, door, tcp.tls);
-    url = await listenTcp(server, tcp).catch(async (error: unknown) => {
+    house.url = await listenTcp(server, tcp).catch(async (error: unknown) => {
       file.release();
       await closeServer(local);
       throw error;
@@ -101,7 +102,7 @@ export async function serve(engine: Engine, options: ServeOptions = {}): Promise
   };
   return {
     socket,
-    url,
+    url: house.url,
     close: () => (closed ??= close()),
     [Symbol.asyncDispose]: () => (closed ??= close()),
   };
@@ -154,23 +155,17 @@ function makeServer(house: House, door: Door, tls?: TcpOptions['tls']): Server {
   server.on('upgrade', upgrader(house, door));
   server.on('clientError', (error: NodeJS.ErrnoException, raw) => {
     if (error.code === 'ECONNRESET' || !raw.writable) return raw.destroy();
-    const body = JSON.stringify({
-      code: 'invalid_request',
-      message: `Not an HTTP request: ${error.message}`,
-    });
-    const status = statusLines[error.code ?? ''] ?? '400 Bad Request';
-    raw.end(
-      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+    refuse(raw, refusalOf(error));
   });
   return server;
 }
 
 /** What is wrong with a request that was not understood, by Node's word for it. */
-const statusLines: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};
+function refusalOf({ code, message }: NodeJS.ErrnoException): VivError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new VivError('request_timeout', 'The head of the request did not come in time');
+  return new StatusError(code === 'HPE_HEADER_OVERFLOW' ? 431 : 400, `Not an HTTP request: ${message}`);
+}
 
 function listenTcp(server: Server, { host, port, tls }: TcpOptions): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -82,6 +82,33 @@ test('what is no duration, no time or no policy is refused, and nothing is chang
   await ask('DELETE', '/instances/same');
 });
 
+test('what is changed together is changed as a whole, or not at all', async () => {
+  await make({ name: 'whole-taken' });
+  await make({ name: 'whole' });
+  const all = {
+    tags: { a: '1' },
+    overlay_size: '12GB',
+    wake: 'always',
+    auto_standby: { enabled: true },
+    limits: { cpus: 1 },
+    name: 'whole-taken',
+  };
+  const refused = await ask('PATCH', '/instances/whole', all);
+  assert.deepEqual([refused.status, refused.json.code], [409, 'name_conflict']);
+  const { json: same } = await ask('GET', '/instances/whole');
+  assert.deepEqual(
+    [same.tags, same.overlay_size, same.wake, same.auto_standby, same.limits],
+    [{}, '10GB', undefined, undefined, undefined],
+  );
+  const done = await ask('PATCH', '/instances/whole', { ...all, name: 'whole-2' });
+  assert.equal(done.status, 200, done.text);
+  const { name, tags, overlay_size, wake, auto_standby } = check(Instance, done.json, 'instance');
+  assert.deepEqual([name, tags, overlay_size, wake], ['whole-2', all.tags, '12GB', 'always']);
+  assert.equal(auto_standby?.enabled, true);
+  await ask('DELETE', '/instances/whole-2');
+  await ask('DELETE', '/instances/whole-taken');
+});
+
 test('a start takes another command where the guest boots, and answers 409 where it runs', async () => {
   await make({ name: 'command', cmd: ['sleep', '1000'] });
   const started = await ask('POST', '/instances/command/start', { cmd: ['sleep', '2000'] });

@@ -35,16 +35,18 @@ function heartbeat(outgoing: ServerResponse, beat: string): Disposable {
 /**
  * Runs a long call. Asked for lines, its stages are sent as they come, then the result or the error, and a client that
  * leaves cancels it; else the result is the answer, and the call goes on whatever becomes of the client. A client that prefers not to
- * wait gets the operation.
+ * wait gets the operation, once what it sends is `uploaded`.
  */
 export async function longCall<T>(
   call: Call,
   work: (options: MakingOptions) => PromiseLike<T>,
   toWire: (result: T) => unknown,
+  uploaded?: Promise<void>,
 ): Promise<unknown> {
   const { outgoing, idempotencyKey } = call;
   const key = idempotencyKey === undefined ? {} : { idempotencyKey };
-  if (prefersAsync(call)) return inBackground(call, (options) => work({ ...options, ...key }), toWire);
+  if (prefersAsync(call))
+    return inBackground(call, (options) => work({ ...options, ...key }), toWire, uploaded);
   if (!call.lines) return toWire(await work(key));
   outgoing.writeHead(200, { ...call.headers, 'content-type': ndjson, 'cache-control': 'no-store' });
   outgoing.flushHeaders();
@@ -77,11 +79,28 @@ export function sinceOf(call: Call, since: number | undefined): number | undefin
   return Number(last);
 }
 
+/** How one item of a stream is written: as a line of JSON, or as a server-sent event. */
+export interface StreamForm<T> {
+  line(item: T): string;
+  event(item: T): string;
+}
+
+/** JSON in both forms; `heads` are the lines of an event before its data, `said` is its data where that is not the whole. */
+export function jsonForm<T>(
+  toWire: (item: T) => unknown,
+  { heads = () => '', said = toWire }: { heads?: (item: T) => string; said?: (item: T) => unknown } = {},
+): StreamForm<T> {
+  return {
+    line: (item) => `${JSON.stringify(toWire(item))}\n`,
+    event: (item) => `${heads(item)}data: ${JSON.stringify(said(item))}\n\n`,
+  };
+}
+
 /** Sends items as they come, as lines or as server-sent events. The first one is waited for, so that a failure has a status. */
 export async function streamItems<T>(
   call: Call,
   items: AsyncIterable<T>,
-  form: { line: (item: T) => string; event: (item: T) => string },
+  form: StreamForm<T>,
   abort: AbortController,
 ): Promise<typeof sent> {
   const { outgoing, lines } = call;

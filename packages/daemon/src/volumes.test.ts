@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { check, Volume } from '@vivarium/api';
+import { SimulatedHost } from '@vivarium/engine';
 import { openHouse, type TestHouse } from './testing/house.ts';
 import { type Answer, call } from './testing/http.ts';
 
+const host = new SimulatedHost();
 let house: TestHouse;
 before(async () => {
-  house = await openHouse();
+  house = await openHouse({ host, templates: false });
 });
 after(() => house[Symbol.asyncDispose]());
 
@@ -94,6 +98,65 @@ test('instances are given volumes as hypeman has it, also while they run', async
   refused(await ask('DELETE', '/instances/web/volumes/two'), 404, 'not_found');
   assert.equal((await ask('DELETE', '/instances/web')).status, 204);
   for (const name of ['one', 'two']) assert.equal((await ask('DELETE', `/volumes/${name}`)).status, 204);
+});
+
+test('copies and archives are asked for without waiting for them', async () => {
+  const { id } = (await ask('POST', '/volumes', { body: { name: 'data', size_gb: 1 } })).json;
+  const later = { prefer: 'respond-async' };
+  const gzip = { ...later, 'content-type': 'application/gzip' };
+  for (const [path, action, more] of [
+    ['/volumes/data/clone', 'clone-volume', { body: { name: 'made' }, headers: later }],
+    ['/volumes/data/snapshot', 'snapshot-volume', { body: { name: 'made' }, headers: later }],
+    [
+      '/volumes/from-archive?name=made&size_gb=1',
+      'import-volume',
+      { body: gzipSync(tarOfOne('a', 'x')), headers: gzip },
+    ],
+  ] as const) {
+    const asked = await ask('POST', path, more);
+    assert.deepEqual([asked.status, asked.json.action], [202, action], asked.text);
+    const { json } = await ask('GET', `/operations/${asked.json.id}?wait=60s`);
+    const made = (await ask('GET', '/volumes/made')).json;
+    assert.deepEqual([json.state, json.result], ['done', [{ kind: 'volume', id: made.id, name: 'made' }]]);
+    const lines = await ask('GET', `/operations/${asked.json.id}/events`);
+    assert.match(lines.text, /"kind":"volume"/);
+    assert.equal((await ask('DELETE', '/volumes/made')).status, 204);
+  }
+  const evil = { body: gzipSync(tarOfOne('../evil', 'x')), headers: gzip };
+  const asked = await ask('POST', '/volumes/from-archive?name=evil&size_gb=1', evil);
+  const { state, error } = await house.viv.operations.wait(asked.json.id as string);
+  assert.deepEqual([state, error?.code], ['undone', 'archive_hostile']);
+  refused(await ask('GET', '/volumes/evil'), 404, 'not_found');
+  refused(await ask('POST', '/volumes/none/clone', { headers: later }), 404, 'not_found');
+  assert.equal((await ask('DELETE', `/volumes/${id}`)).status, 204);
+});
+
+test('an import that is not waited for is left alone only once its archive is here', async () => {
+  const whole = gzipSync(tarOfOne('a', 'x'));
+  host.faults.inject('boot.init', { effect: 'hang' });
+  const begun = host.faults.reached('boot.init');
+  const sent = request({
+    socketPath: house.daemon.socket,
+    method: 'POST',
+    path: '/volumes/from-archive?name=kept&size_gb=1',
+    headers: { prefer: 'respond-async', 'content-type': 'application/gzip' },
+  });
+  let status: number | undefined;
+  const answered = once(sent, 'response').then(([answer]: IncomingMessage[]) => {
+    status = answer?.statusCode;
+    answer?.resume();
+  });
+  sent.write(whole.subarray(0, 20));
+  await begun;
+  assert.deepEqual((await ask('GET', '/volumes')).json, []);
+  assert.equal(status, undefined, 'it is still being sent');
+  host.faults.clear();
+  sent.end(whole.subarray(20));
+  await answered;
+  assert.equal(status, 202);
+  const [operation] = (await house.viv.operations.list({ actions: ['import-volume'] })).items;
+  assert.equal((await house.viv.operations.wait(operation?.id ?? '')).state, 'done');
+  await house.viv.volumes.remove('kept');
 });
 
 test('a volume comes out of an archive and goes into one', async () => {

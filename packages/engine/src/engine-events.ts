@@ -38,6 +38,10 @@ export function imageResource({ digest, references }: ImageInfo): EventResource 
   return { kind: 'image', id: digest, name: references[0] ?? digest };
 }
 
+export function volumeResource({ id, name }: { id: string; name: string }): EventResource {
+  return { kind: 'volume', id, name };
+}
+
 export function snapshotResource({ id, name }: SnapshotInfo): EventResource {
   return { kind: 'snapshot', id, name };
 }

@@ -6,12 +6,14 @@ import {
   type InstanceInfo,
   type MakingOptions,
   refuseAborted,
-  Task,
+  type Task,
   type VmVolumes,
   type VolumeInfo,
   type VolumeMount,
   type Volumes,
+  withTags,
 } from '@vivarium/model';
+import { volumeResource } from './engine-events.ts';
 import type { Context } from './instances/context.ts';
 import type { Instance } from './instances/instance.ts';
 import { instanceInfo } from './instances/view.ts';
@@ -19,9 +21,12 @@ import { attachVolume, detachVolume } from './instances/volumes.ts';
 import { volumeMaking } from './requests/volumes.ts';
 import { copyVolume, resizeVolume } from './volumes/copy.ts';
 import { exportVolume, importVolume } from './volumes/transfer.ts';
+import { Upload } from './volumes/upload.ts';
 import type { Volume } from './volumes/volume.ts';
 
 const never = new AbortController().signal;
+
+const made = (volume: VolumeInfo) => [volumeResource(volume)];
 
 /** The volumes of a data directory, as both doors show them. */
 export class EngineVolumes implements Volumes {
@@ -45,15 +50,10 @@ export class EngineVolumes implements Volumes {
     return this.#info(await requests.once({ signal, onProgress, idempotencyKey }, making));
   }
 
-  async list({
-    tags = {},
-    signal,
-  }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
+  async list({ tags, signal }: AskOptions & { tags?: Record<string, string> } = {}): Promise<VolumeInfo[]> {
     refuseAborted({ signal });
-    const wanted = Object.entries(tags);
-    const fitting = this.#context.volumes.registry
-      .all()
-      .filter(({ record }) => wanted.every(([key, value]) => record.tags[key] === value));
+    const wanted = withTags(tags);
+    const fitting = this.#context.volumes.registry.all().filter(({ record }) => wanted(record.tags));
     return Promise.all(fitting.map((volume) => this.#info(volume)));
   }
 
@@ -84,9 +84,19 @@ export class EngineVolumes implements Volumes {
 
   import(
     archive: AsyncIterable<Uint8Array>,
-    { signal = never, onProgress: _, ...options }: CreateVolumeOptions & CallOptions,
+    { signal, onProgress, idempotencyKey, ...options }: CreateVolumeOptions & MakingOptions,
   ): Task<VolumeInfo> {
-    return new Task(async () => this.#info(await importVolume(this.#context, archive, options, signal)));
+    const { tasks, requests } = this.#context;
+    const asked = { action: 'import-volume', journalled: true, result: made };
+    return tasks.task(asked, { signal, onProgress }, async (inner) => {
+      const upload = new Upload(archive);
+      const making = volumeMaking(this.#context, ['volume import', options], (call) =>
+        importVolume(this.#context, upload, options, call),
+      );
+      const volume = await requests.once({ ...inner, idempotencyKey }, making);
+      await upload.expectOf(volume, inner.signal);
+      return this.#info(volume);
+    });
   }
 
   export(volume: string, { signal = never }: CallOptions = {}): AsyncIterable<Uint8Array> {
@@ -95,20 +105,23 @@ export class EngineVolumes implements Volumes {
 
   #copy(
     volume: string,
-    { name, tags, ...call }: CopyVolumeOptions & MakingOptions,
+    { name, tags, signal, onProgress, idempotencyKey }: CopyVolumeOptions & MakingOptions,
     readOnly: boolean,
   ): Task<VolumeInfo> {
+    const { tasks, requests, ledger } = this.#context;
     const options = {
       ...(name === undefined ? {} : { name }),
       ...(tags === undefined ? {} : { tags }),
       readOnly,
     };
-    return new Task(async () => {
+    const asked = { action: readOnly ? 'snapshot-volume' : 'clone-volume', result: made };
+    return tasks.task(asked, { signal, onProgress }, async (inner) => {
       const source = this.#find(volume);
-      const making = volumeMaking(this.#context, ['volume copy', source.id, options], ({ signal, request }) =>
-        copyVolume(this.#context, source, { ...options, signal, request }),
+      ledger.request?.begin(volumeResource(source));
+      const making = volumeMaking(this.#context, ['volume copy', source.id, options], (call) =>
+        copyVolume(this.#context, source, { ...options, ...call }),
       );
-      return this.#info(await this.#context.requests.once(call, making));
+      return this.#info(await requests.once({ ...inner, idempotencyKey }, making));
     });
   }
 

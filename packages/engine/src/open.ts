@@ -1,5 +1,5 @@
 import { Engine } from './engine.ts';
-import { daemonResource } from './engine-events.ts';
+import { daemonResource, volumeResource } from './engine-events.ts';
 import { EngineOperations } from './engine-operations.ts';
 import { type Ground, takeGround } from './ground.ts';
 import { bootId } from './host/identity.ts';
@@ -86,6 +86,7 @@ async function recover(
     stored,
     instances: registry,
     pulled: (reference, since) => (parts.images.find(reference)?.importedAt ?? '') >= since,
+    volumesOf: (operation) => context.volumes.madeBy(operation).map(volumeResource),
   });
   return stored;
 }

@@ -106,7 +106,7 @@ function contextOf(
     ledger,
     tasks: new Tasks(ledger, taskStore, events),
     journal,
-    requests: new Requests(new RequestStore(database, journal), warn),
+    requests: new Requests(new RequestStore(database, journal), warn, ledger),
     events,
     connectGuest,
     hostMemoryBytes: totalmem(),

@@ -1,6 +1,7 @@
 import {
   type AskOptions,
   type ExecConnection,
+  isVivError,
   refuseAborted,
   type SessionInfo,
   type SessionOutput,
@@ -12,13 +13,11 @@ import type { Guest, GuestSession } from './guest/guest.ts';
 import type { Context } from './instances/context.ts';
 import { guestOf, resumeExec, startExec } from './instances/exec.ts';
 import type { Instance } from './instances/instance.ts';
-import { sleepUnlessAborted } from './sleep.ts';
+import { purposeOf } from './instances/session-ids.ts';
 import { awake, using, usingSession } from './standby/wake.ts';
 
 /** Milliseconds the agent has to answer a small question. */
 const answerMs = 10_000;
-/** Milliseconds between two looks for more output. */
-const lookMs = 100;
 
 /** The commands in one VM, as its guest knows them. Needs a running VM. */
 export class InstanceSessions implements VmSessions {
@@ -30,13 +29,14 @@ export class InstanceSessions implements VmSessions {
     this.#instance = instance;
   }
 
-  async list(options: AskOptions = {}): Promise<SessionInfo[]> {
+  async list({ all = false, ...options }: AskOptions & { all?: boolean } = {}): Promise<SessionInfo[]> {
     refuseAborted(options);
-    return (await this.#guest('look into').sessions(within(answerMs, options))).map(infoOf);
+    const sessions = await this.#guest('look into').sessions(within(answerMs, options));
+    return sessions.map(infoOf).filter(({ purpose }) => all || purpose !== 'health_check');
   }
 
   async get(id: string, options: AskOptions = {}): Promise<SessionInfo> {
-    const all = await this.list(options);
+    const all = await this.list({ ...options, all: true });
     const exact = all.find((session) => session.id === id);
     if (exact !== undefined) return exact;
     const [first, second] = id === '' ? [] : all.filter((session) => session.id.startsWith(id));
@@ -106,7 +106,20 @@ export class InstanceSessions implements VmSessions {
         } else if (!follow || piece.over) left.delete(stream);
         if (signal?.aborted) return;
       }
-      if (!moved && left.size > 0) await sleepUnlessAborted(lookMs, signal);
+      if (!moved && left.size > 0) await this.#more(session.id, next, signal);
+    }
+  }
+
+  /** Where the way to the guest is lost meanwhile, or its host gives up, the next look says what has become of it. */
+  async #more(
+    id: string,
+    beyond: { stdout: number; stderr: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    try {
+      await this.#guest('read from').awaitSession(id, beyond, signal);
+    } catch (error) {
+      if (!isVivError(error, 'agent_unreachable', 'cancelled')) throw error;
     }
   }
 
@@ -126,5 +139,6 @@ export class InstanceSessions implements VmSessions {
 }
 
 function infoOf({ execId, ...session }: GuestSession): SessionInfo {
-  return { id: execId, ...session };
+  const purpose = purposeOf(execId);
+  return { id: execId, ...session, ...(purpose === undefined ? {} : { purpose }) };
 }

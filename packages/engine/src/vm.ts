@@ -42,17 +42,17 @@ import type { GuestExecConnection } from './guest/guest.ts';
 import { invalidState } from './instances/actions.ts';
 import type { Context } from './instances/context.ts';
 import { deleteInstance } from './instances/delete.ts';
-import { attach, guestOf, resumeExec, rootSession, startExec } from './instances/exec.ts';
+import { attach, guestOf, resumeExec, startExec } from './instances/exec.ts';
 import { forkInstance } from './instances/fork.ts';
 import type { Instance } from './instances/instance.ts';
-import { renameInstance } from './instances/rename.ts';
-import { resizeDisk } from './instances/resize.ts';
 import { restartInstance } from './instances/restart.ts';
+import { rootSession } from './instances/session-ids.ts';
 import { shutdownInstance } from './instances/shutdown.ts';
 import { prepareInstance, startInstance } from './instances/start.ts';
 import { instanceStats } from './instances/stats.ts';
 import { stopInstance } from './instances/stop.ts';
 import { discardInstance, suspendInstance } from './instances/suspend.ts';
+import { updateInstance } from './instances/update.ts';
 import { pauseInstance, resumeInstance } from './instances/vcpus.ts';
 import { instanceInfo } from './instances/view.ts';
 import { waitForInstance } from './instances/wait.ts';
@@ -60,7 +60,6 @@ import { EngineVmLimits } from './limits/vm-limits.ts';
 import { readLog } from './logs/read.ts';
 import { copiesMaking } from './requests/instances.ts';
 import { waitForHealth } from './service/health/wait.ts';
-import { updateInstance } from './service/update.ts';
 import { InstanceSessions } from './sessions.ts';
 import { EngineVmStandby } from './standby/index.ts';
 import { using, usingSession, usingStream } from './standby/wake.ts';
@@ -173,10 +172,8 @@ export class EngineVm implements Vm {
     );
   }
 
-  async rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
-    refuseAborted(options);
-    await renameInstance(this.#context, this.#instance, name);
-    return this.info;
+  rename(name: string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.update({ name }, options);
   }
 
   async update(options: UpdateOptions, call: AskOptions = {}): Promise<InstanceInfo> {
@@ -185,10 +182,8 @@ export class EngineVm implements Vm {
     return this.info;
   }
 
-  async resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
-    refuseAborted(options);
-    await resizeDisk(this.#context, this.#instance, size);
-    return this.info;
+  resizeDisk(size: number | string, options: AskOptions = {}): Promise<InstanceInfo> {
+    return this.update({ disk: size }, options);
   }
 
   exec(argv: readonly string[], options: ExecOptions = {}): Exec {

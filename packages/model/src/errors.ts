@@ -52,6 +52,7 @@ export const errorTable = {
   port_in_use: rule(409, 5, 'A published port is taken by another process on this host.'),
   insufficient_resources: rule(409, 5, 'The host has not enough memory or CPU left for this instance.'),
   cancelled: rule(409, 130, 'The operation was cancelled by its caller or by another operation.'),
+  request_timeout: rule(408, 75, 'The head or the body of a request did not come in time.', true),
   payload_too_large: rule(413, 2, 'The request body is larger than is accepted.'),
   rate_limited: rule(429, 75, 'Too many requests.', true),
   not_supported: rule(501, 69, 'This driver, host or version cannot do that.'),

@@ -1,5 +1,6 @@
 // What holds nothing but types is not even loaded: each file costs the start of a command a part of a millisecond.
 export * from './copies.ts';
+export type * from './daemon.ts';
 export * from './errors.ts';
 export type * from './events.ts';
 export * from './exec.ts';
@@ -24,6 +25,7 @@ export type * from './service.ts';
 export type * from './sessions.ts';
 export * from './size.ts';
 export type * from './standby.ts';
+export * from './tags.ts';
 export type * from './tokens.ts';
 export type * from './vivarium.ts';
 export * from './volumes.ts';

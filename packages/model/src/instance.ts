@@ -136,7 +136,8 @@ export interface InstanceInfo extends ServiceInfo {
   hostname: string;
   tags: Record<string, string>;
   ports: PublishedPort[];
-  network?: { ip: string; mac: string; gateway: string; backend: string };
+  /** Absent where it has none. Its addresses are there from the first start on, and stay. */
+  network?: { backend: string; ip?: string; mac?: string; gateway?: string };
   stopTimeoutMs: number;
   autoRemove: boolean;
   /** Rises with each start, so that guest and host can tell copies apart. Starts at 1. */

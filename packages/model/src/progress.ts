@@ -17,6 +17,8 @@ export type Progress =
   /** The guest stood still for so long. */
   | { stage: 'saved'; pauseMilliseconds: number }
   | { stage: 'copying'; name: string; id: string }
+  /** An archive, into a volume. `receivedBytes` of what comes, `unpackedBytes` of what was in it. */
+  | { stage: 'unpacking'; receivedBytes: number; unpackedBytes: number }
   | { stage: 'configuring' }
   | { stage: 'running'; milliseconds: number }
   | { stage: 'stopping'; step: string }

@@ -41,6 +41,14 @@ export interface ResourceAllocation {
   networkUpload: number;
 }
 
+/** Who keeps limits of CPU, or of memory, that VMs are given on this host. */
+export interface LimitKeeper {
+  controller: 'cpu' | 'memory';
+  /** `none`: nobody, and `why` says why. */
+  by: 'cgroup-v1' | 'cgroup-v2' | 'none';
+  why?: string;
+}
+
 export interface HostResources {
   cpu: ResourceStatus;
   memory: MemoryStatus;
@@ -49,6 +57,8 @@ export interface HostResources {
   network: ResourceStatus;
   /** Bytes a second. */
   diskIo: ResourceStatus;
+  /** Of a driver whose VMMs are no processes of this host: none. */
+  limitKeepers: LimitKeeper[];
   allocations: ResourceAllocation[];
 }
 

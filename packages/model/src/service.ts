@@ -1,3 +1,6 @@
+import type { InstanceLimits } from './limits.ts';
+import type { AutoStandbyPolicy, WakePolicy } from './standby.ts';
+
 /** What is done by itself when a VM ends. A stop that somebody asked for holds it back until the next start. */
 export interface RestartPolicy {
   /**
@@ -101,7 +104,7 @@ export interface ServiceOptions {
   logs?: LogLimits;
 }
 
-/** What can be changed of an instance in any state. What is absent stays. */
+/** What can be changed of an instance, in any state but for `disk`. What is absent stays. */
 export interface UpdateOptions extends Omit<ServiceOptions, 'autostart' | 'logs'> {
   /** Merged with what is there; null removes a variable. A running workload keeps its own until the next start. */
   env?: Record<string, string | null>;
@@ -111,6 +114,14 @@ export interface UpdateOptions extends Omit<ServiceOptions, 'autostart' | 'logs'
   autostart?: Autostart | null;
   /** From the next start on. */
   logs?: LogLimits;
+  /** Null removes the policy. */
+  autoStandby?: AutoStandbyPolicy | null;
+  wake?: WakePolicy;
+  /** In effect at once where it runs. What is not named stays; 0 lifts a limit. */
+  limits?: InstanceLimits;
+  /** Bytes, or a size such as `20GB`. Only growing, while it is Stopped, Created, Running or Shutdown. */
+  disk?: number | string;
+  name?: string;
 }
 
 /** What an instance shows of it. */

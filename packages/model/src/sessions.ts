@@ -5,6 +5,8 @@ import type { AskOptions } from './progress.ts';
 export interface SessionInfo {
   id: string;
   argv: string[];
+  /** The engine's own: the image's command, or a health check. Absent: somebody has started it. */
+  purpose?: 'workload' | 'health_check';
   /** `vm`: beside the workloads, in the agent's own root. */
   target: string;
   running: boolean;
@@ -27,8 +29,11 @@ export interface SessionOutput extends ExecOutput {
 
 /** The commands of one VM: started by anybody, running or ended. */
 export interface VmSessions {
-  /** In the order of their start. A finished one is kept until it is closed, or one of more than 64. */
-  list(options?: AskOptions): Promise<SessionInfo[]>;
+  /**
+   * In the order of their start. A finished one is kept until it is closed, or one of more than 64. `all`: health checks that
+   * are being made, too. Default false.
+   */
+  list(options?: AskOptions & { all?: boolean }): Promise<SessionInfo[]>;
   /** By id or its beginning. @throws VivError `not_found`, `ambiguous`. */
   get(id: string, options?: AskOptions): Promise<SessionInfo>;
   /** Starts a command that nobody waits for. Its oldest output is given up where that is not read. */

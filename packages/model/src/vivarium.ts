@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { State } from '@vivarium/lifecycle';
 import type { ForkOptions, Snapshots, Templates, VmSnapshots } from './copies.ts';
+import type { DaemonInfo } from './daemon.ts';
 import type { EventOptions, InstanceEvent } from './events.ts';
 import type { Exec, ExecConnection, ExecOffsets, ExecOptions, ResumableExecConnection } from './exec.ts';
 import type {
@@ -72,8 +73,8 @@ export interface Vm extends AsyncDisposable {
   delete(options?: CallOptions & { force?: boolean }): Task<void>;
   rename(name: string, options?: AskOptions): Promise<InstanceInfo>;
   /**
-   * Changes what can be changed in any state, all of it or nothing. @throws VivError `invalid_request`, `busy`, and
-   * `invalid_state` for a new expiry once the old one has passed.
+   * Changes what can be changed, all of it or nothing, with one event. @throws VivError `invalid_request`, `busy`, `invalid_state`
+   * for a new expiry once the old one has passed, and what {@link Vm.rename} and {@link Vm.resizeDisk} throw.
    */
   update(options: UpdateOptions, call?: AskOptions): Promise<InstanceInfo>;
   /** Grows the root disk; at once when Running, at the next start otherwise. Shrinking is refused. */
@@ -83,7 +84,7 @@ export interface Vm extends AsyncDisposable {
   exec(argv: readonly string[], options?: ExecOptions): Exec;
   /**
    * The session under {@link Vm.exec}, for doors that carry it further. `stdin: 'open-stream'` gives it a stdin, anything
-   * else end of file; time-outs and buffers are the caller's. `execId` names it (default: a new id).
+   * else end of file; time-outs and buffers are the caller's. `execId` names it (default: a new id); none with a colon.
    */
   openExec?(
     argv: readonly string[],
@@ -262,4 +263,6 @@ export interface Vivarium extends AsyncDisposable {
   /** Stored events after `since` (default: from now), then new ones as they come. None is lost or comes twice. */
   events(options?: EventOptions): AsyncIterable<InstanceEvent>;
   doctor(options?: AskOptions & { rebuild?: boolean }): Promise<DoctorReport>;
+  /** Who answers. Only of a daemon. */
+  daemon?(options?: AskOptions): Promise<DaemonInfo>;
 }

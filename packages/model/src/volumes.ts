@@ -94,14 +94,16 @@ export interface Volumes {
   /** As {@link Volumes.clone}, and nobody may write to it. */
   snapshot(volume: string, options?: CopyVolumeOptions & MakingOptions): Task<VolumeInfo>;
   /**
-   * A new volume from a tar stream, plain or compressed with gzip or zstd, with owners, modes and times. Nothing is left where it fails.
+   * A new volume from a tar stream, plain or compressed with gzip or zstd, with owners, modes and times. Nothing is left where it fails. A
+   * stream can be read only once: of a connection that breaks nobody asks again by himself. Who does, with the same key, sends the archive
+   * again, which is compared with the one that the volume is made of. Over HTTP `detach()` answers once the archive has been sent.
    *
-   * @throws VivError `archive_hostile` for an entry or a link that leads out, a device, or a bomb; `archive_invalid`;
+   * @throws VivError `archive_hostile` for an entry or a hard link that leads out, a device, or a bomb; `archive_invalid`;
    *   `payload_too_large` where the content does not fit; `disk_full` for the host's disk.
    */
-  import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & CallOptions): Task<VolumeInfo>;
+  import(archive: AsyncIterable<Uint8Array>, options: CreateVolumeOptions & MakingOptions): Task<VolumeInfo>;
   /**
-   * All of it as a tar.gz stream. Of one that a running instance has it is read through that guest, as it is while others write.
+   * All of it as a tar.gz stream, which {@link Volumes.import} takes; devices and sockets are left out. Of one that a running instance has it is read through that guest, as it is while others write.
    *
    * @throws VivError `conflict` where a suspended or paused instance writes to it.
    */

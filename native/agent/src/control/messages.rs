@@ -42,6 +42,7 @@ impl Agent {
             self.bulk.iter().for_each(crate::bulk::HostLeft::tell);
         }
         self.watches.clear();
+        self.awaited.clear();
         for number in std::mem::take(&mut self.streams).into_values() {
             if let Some(session) = self.sessions.get_mut(&number) {
                 session.stream = None;
@@ -57,7 +58,8 @@ impl Agent {
             Some(Kind::Request)
                 if stream == 0
                     || self.streams.contains_key(&stream)
-                    || self.watches.contains_key(&stream) =>
+                    || self.watches.contains_key(&stream)
+                    || self.awaited.contains_key(&stream) =>
             {
                 let error = WireError::new(
                     Code::InvalidRequest,

@@ -53,6 +53,10 @@ impl Agent {
             "exec.resize" => self.exec_resize(&fields),
             "exec.list" => self.exec_list(&fields),
             "exec.read" => self.exec_read(&fields),
+            "exec.wait" => match self.exec_wait(stream, &fields) {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
             "exec.close" => self.exec_close(&fields),
             "fs.watch" => return self.watch(stream, &fields),
             "stat" => self.stat(&fields),

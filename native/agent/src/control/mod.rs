@@ -32,6 +32,7 @@ use crate::workload::{Prepared, Workload};
 use errands::Errand;
 use freezing::Settling;
 use jobs::Jobs;
+use sessions::Awaited;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -84,6 +85,8 @@ pub struct Agent {
     next_session: u64,
     /// Streams of the present conversation that carry a session.
     streams: BTreeMap<u32, u64>,
+    /// Who waits for more output, by the stream of the question.
+    awaited: BTreeMap<u32, Awaited>,
     /// Of files, by the stream that hears of them.
     watches: BTreeMap<u32, Watch>,
     /// The stream that was served last; the next one is served first.
@@ -188,6 +191,7 @@ impl Agent {
             sessions: BTreeMap::new(),
             next_session: 0,
             streams: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             watches: BTreeMap::new(),
             last_served: 0,
             pids: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Looking at exec sessions, without a stream.
 
-use super::methods::Answer;
+use super::methods::{nothing, Answer};
 use super::Agent;
 use viv_protocol::{Code, Fields, Value, WireError};
 
@@ -8,6 +8,14 @@ use viv_protocol::{Code, Fields, Value, WireError};
 const READ_AT_ONCE: usize = 32 * 1024;
 /// Bytes of a list after which it goes on in the next answer.
 const LISTED_AT_ONCE: usize = 32 * 1024;
+/// Questions that wait for more output at a time.
+const MOST_AWAITED: usize = 256;
+
+/// More of a session's outputs than up to these offsets.
+pub(super) struct Awaited {
+    number: u64,
+    from: [u64; 2],
+}
 
 impl Agent {
     /// Looks at what is held of an output, whoever is attached to it.
@@ -29,6 +37,42 @@ impl Agent {
             ("data", Value::Bytes(data)),
             ("over", over.into()),
         ]))
+    }
+
+    /// Is answered once more than that has been printed, or nothing more will be.
+    pub(super) fn exec_wait(&mut self, stream: u32, fields: &Fields<'_>) -> Result<(), WireError> {
+        let from = [fields.uint("stdout")?, fields.uint("stderr")?];
+        let (number, _) = self.session(fields)?;
+        if self.awaited.len() >= MOST_AWAITED {
+            let message = format!("{MOST_AWAITED} questions wait for output already");
+            return Err(WireError::new(Code::Conflict, message));
+        }
+        self.awaited.insert(stream, Awaited { number, from });
+        Ok(())
+    }
+
+    pub(super) fn tell_awaited(&mut self) {
+        let sessions = &self.sessions;
+        let answer = |awaited: &Awaited| match sessions.get(&awaited.number) {
+            None => Some(Err(WireError::new(
+                Code::NotFound,
+                "the session has been closed",
+            ))),
+            Some(session) => {
+                let mut outputs = session.outputs.iter().zip(awaited.from);
+                let more = outputs.any(|(output, from)| output.end() > from);
+                (more || session.finished()).then(nothing)
+            }
+        };
+        let told: Vec<(u32, Answer)> = self
+            .awaited
+            .iter()
+            .filter_map(|(stream, awaited)| Some((*stream, answer(awaited)?)))
+            .collect();
+        for (stream, answer) in told {
+            self.awaited.remove(&stream);
+            self.link.respond(stream, &answer);
+        }
     }
 
     /// In the order of their start, as many as fit an answer; the next ones come after `next`.

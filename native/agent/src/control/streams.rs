@@ -13,6 +13,7 @@ const AHEAD: usize = 64 * 1024;
 impl Agent {
     /// Sends what can be sent, one frame per stream in turn, and watches what should be read.
     pub(super) fn serve(&mut self) {
+        self.tell_awaited();
         loop {
             while self.link.out.len() < AHEAD && self.serve_next() {}
             let before = self.link.out.len();
@@ -200,6 +201,7 @@ impl Agent {
     /// The host lets go of a stream; its session stays.
     pub(super) fn detach(&mut self, stream: u32) {
         self.watches.remove(&stream);
+        self.awaited.remove(&stream);
         if let Some(session) = self
             .streams
             .remove(&stream)
@@ -224,6 +226,7 @@ mod tests {
     use std::os::fd::{FromRawFd, OwnedFd};
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
+    use viv_protocol::Value;
 
     fn agent() -> Agent {
         let (poll, spawner, children, null, jobs) = Agent::beginnings().expect("beginnings");
@@ -255,6 +258,41 @@ mod tests {
             libc::tcsetattr(slave.as_raw_fd(), libc::TCSANOW, &mode);
             (master, slave)
         }
+    }
+
+    #[test]
+    fn who_waits_for_more_output_is_answered_when_there_is_some_and_when_it_has_ended() {
+        let (mut agent, (master, slave)) = (agent(), terminal());
+        let outputs = [Output::new(master, false), Output::ended_from_start()];
+        let session = Session::new("x", "vm", vec![], Input::none(), outputs);
+        let number = agent.add_session(session);
+        let question = Value::map(vec![
+            ("execId", "x".into()),
+            ("stdout", 0u64.into()),
+            ("stderr", 0u64.into()),
+        ]);
+        let waiting = |agent: &mut Agent| {
+            agent.serve();
+            agent.awaited.len()
+        };
+        agent.request(1, "exec.wait", &question);
+        assert_eq!(waiting(&mut agent), 1);
+        sys::write(slave.as_raw_fd(), b"x").expect("printed");
+        agent.collect(number, 1);
+        assert_eq!(waiting(&mut agent), 0);
+        let more = Value::map(vec![
+            ("execId", "x".into()),
+            ("stdout", 1u64.into()),
+            ("stderr", 0u64.into()),
+        ]);
+        for stream in [3, 5] {
+            agent.request(stream, "exec.wait", &more);
+        }
+        assert_eq!(waiting(&mut agent), 2);
+        agent.detach(3);
+        assert_eq!(waiting(&mut agent), 1);
+        agent.sessions.remove(&number);
+        assert_eq!(waiting(&mut agent), 0);
     }
 
     #[test]

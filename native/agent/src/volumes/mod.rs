@@ -10,7 +10,7 @@ mod order;
 mod showing;
 mod spaces;
 
-use crate::access::guest_error;
+use crate::access::{guest_error, path_error};
 use crate::configure::MERGED_ROOT;
 use crate::{disks, sys};
 use device::Device;
@@ -19,13 +19,24 @@ pub use order::Order;
 use showing::{hide, private_layer, show};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use viv_protocol::{Code, Value, WireError};
 
 struct Mounted {
     order: Order,
     device: Device,
+    /// Of its mounts, `major:minor`: where they are is looked up by it, since the path may lead through links of the image.
+    number: String,
+}
+
+impl Mounted {
+    /// In the agent's own namespace. A workload that has removed the directory has taken the mount along.
+    fn here(&self) -> io::Result<PathBuf> {
+        let gone = || io::Error::from_raw_os_error(libc::ENOENT);
+        spaces::here(&self.number).ok_or_else(gone)
+    }
 }
 
 /// The volumes of this guest. Whoever changes one holds them all.
@@ -50,14 +61,22 @@ impl Volumes {
             let message = format!("the volume is mounted at {} already", there.order.path);
             return Err(WireError::new(Code::Conflict, message));
         }
-        if mounted.values().any(|other| other.order.path == order.path) {
-            let message = format!("another volume is mounted at {}", order.path);
-            return Err(WireError::new(Code::Conflict, message));
-        }
         let device = Device::find(&order.serial)
             .map_err(|error| guest_error("the disk of the volume", &error))?;
-        show(&order, &device, spaces)?;
-        mounted.insert(order.serial.clone(), Mounted { order, device });
+        let (at, place) = spaces::directory_below(order.root(), &order.path)
+            .and_then(|at| spaces::path_of(&at).map(|place| (at, place)))
+            .map_err(|error| path_error(&order.path, &error))?;
+        let others = mounted.values();
+        others
+            .filter_map(|other| Some((other.order.path.as_str(), other.here().ok()?)))
+            .try_for_each(|(path, there)| expect_apart(&order.path, &place, path, &there))?;
+        let number = show(&order, &device, spaces, &at)?;
+        let there = Mounted {
+            order,
+            device,
+            number,
+        };
+        mounted.insert(there.order.serial.clone(), there);
         Ok(())
     }
 
@@ -65,25 +84,26 @@ impl Volumes {
     /// `force`: whoever has something open keeps it, and finds that the disk is gone. One that is not mounted is left alone.
     pub fn unmount(&self, serial: &str, force: bool) -> Result<(), WireError> {
         let mut mounted = self.lock();
-        let Some(there) = mounted.get(serial) else {
+        let Some(there) = mounted.get_mut(serial) else {
             // Of a disk that was found and not mounted.
             Device::known(serial)
                 .map_or(Ok(()), |device| device.remove())
                 .map_err(|error| guest_error("the disk of the volume", &error))?;
             return Ok(());
         };
-        hide(&there.order, &there.device, force)?;
-        there
-            .device
+        hide(there, force)?;
+        let Some(Mounted { order, device, .. }) = mounted.remove(serial) else {
+            return Ok(());
+        };
+        device
             .remove()
             .map_err(|error| guest_error("the disk of the volume", &error))?;
-        if there.order.mode == Mode::Overlay {
-            let layer = private_layer(&there.order);
+        if order.mode == Mode::Overlay {
+            let layer = private_layer(&order);
             if let Err(error) = fs::remove_dir_all(&layer) {
                 crate::kmsg::note(&format!("{} stays: {error}", layer.display()));
             }
         }
-        mounted.remove(serial);
         Ok(())
     }
 
@@ -100,7 +120,7 @@ impl Volumes {
         there
             .device
             .measure()
-            .and_then(|()| disks::grow(&there.device.node(), &there.order.here()))
+            .and_then(|()| disks::grow(&there.device.node(), &there.here()?))
             .map_err(|error| guest_error("grow", &error))
     }
 
@@ -115,6 +135,19 @@ impl Volumes {
         });
         Value::map(vec![("volumes", Value::Array(each.collect()))])
     }
+}
+
+/// Each needs a place of its own, also where the paths don't show that they lead to one.
+fn expect_apart(path: &str, place: &Path, other_path: &str, other: &Path) -> Result<(), WireError> {
+    if !place.starts_with(other) && !other.starts_with(place) {
+        return Ok(());
+    }
+    let message = if place == other {
+        format!("another volume is mounted at {path}")
+    } else {
+        format!("{path} and {other_path}, where another volume is mounted, lie in each other")
+    };
+    Err(WireError::new(Code::Conflict, message))
 }
 
 /// Before the machine goes off: the root below them can't be unmounted otherwise.
@@ -136,6 +169,16 @@ pub fn unmount_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_volumes_are_not_mounted_in_each_other_whatever_their_paths_are() {
+        let apart = |one, other| expect_apart("/a", Path::new(one), "/b", Path::new(other));
+        apart("/r/data", "/r/database").expect("beside each other");
+        for (one, other) in [("/r/x", "/r/x"), ("/r/x", "/r/x/y"), ("/r/x/y", "/r/x")] {
+            let refused = apart(one, other).expect_err(one);
+            assert_eq!(refused.code, Code::Conflict, "{one} {other}");
+        }
+    }
 
     #[test]
     fn what_is_not_mounted_can_be_taken_away_and_is_not_listed() {

@@ -1,7 +1,6 @@
 //! What is asked about a volume: which disk is to be mounted, where and how. Nothing here looks at a disk or a mount.
 
 use crate::configure::MERGED_ROOT;
-use std::path::{Path, PathBuf};
 use viv_protocol::{Code, Fields, WireError};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,11 +75,6 @@ impl Order {
             "/"
         }
     }
-
-    /// Where it is in the agent's own namespace.
-    pub(super) fn here(&self) -> PathBuf {
-        Path::new(self.root()).join(self.path.trim_start_matches('/'))
-    }
 }
 
 fn invalid(message: String) -> WireError {
@@ -105,7 +99,7 @@ mod tests {
     #[test]
     fn an_order_says_where_and_how() {
         let read = order(vec![("serial", "v1"), ("path", "/data"), ("mode", "ro")]).expect("whole");
-        assert_eq!(read.here(), Path::new("/r/data"));
+        assert_eq!((read.root(), read.path.as_str()), ("/r", "/data"));
         assert_eq!((read.mode, read.layer.as_str()), (Mode::ReadOnly, "v1"));
     }
 

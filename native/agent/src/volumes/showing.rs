@@ -2,14 +2,15 @@
 //! the steps before are taken back as far as they can be.
 
 use super::device::Device;
-use super::holders;
+use super::holders::{self, Holder};
 use super::order::{Mode, Order};
 use super::spaces::{self, Space};
+use super::Mounted;
 use crate::access::{guest_error, path_error};
 use crate::{disks, sys};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use viv_protocol::{Code, WireError};
 
@@ -26,8 +27,13 @@ pub fn private_layer(order: &Order) -> PathBuf {
         .join(&order.layer)
 }
 
-/// Out of sight, then everywhere.
-pub fn show(order: &Order, device: &Device, spaces: &[libc::pid_t]) -> Result<(), WireError> {
+/// Out of sight, then everywhere; in the agent's own namespace on the directory `at`. Answers the number of its mounts.
+pub fn show(
+    order: &Order,
+    device: &Device,
+    spaces: &[libc::pid_t],
+    at: &OwnedFd,
+) -> Result<String, WireError> {
     let plain = Path::new(PLAIN).join(&order.serial);
     let stacked = Path::new(STACKED).join(&order.serial);
     let mut steps = Vec::new();
@@ -43,7 +49,11 @@ pub fn show(order: &Order, device: &Device, spaces: &[libc::pid_t]) -> Result<()
             steps.push(stacked.clone());
             Ok(())
         })
-        .and_then(|()| place_everywhere(order, steps.last().unwrap_or(&plain), spaces));
+        .and_then(|()| {
+            let source = steps.last().unwrap_or(&plain);
+            place_everywhere(order, source, spaces, at)?;
+            spaces::device_of(source).map_err(|error| guest_error("the volume", &error))
+        });
     for step in steps.iter().rev() {
         if let Err(error) = sys::unmount(step, libc::MNT_DETACH) {
             crate::kmsg::fail(&format!("unmounting {}: {error}", step.display()));
@@ -87,8 +97,12 @@ fn mount_stacked(order: &Order, lower: &Path, at: &Path) -> io::Result<()> {
 }
 
 /// In the agent's own namespace last: where that has it, everybody has.
-fn place_everywhere(order: &Order, source: &Path, spaces: &[libc::pid_t]) -> Result<(), WireError> {
-    let failed = |error: io::Error| path_error(&order.path, &error);
+fn place_everywhere(
+    order: &Order,
+    source: &Path,
+    spaces: &[libc::pid_t],
+    at: &OwnedFd,
+) -> Result<(), WireError> {
     let mut placed: Vec<Space> = Vec::new();
     let inside = if order.in_image { spaces } else { &[] };
     let done = inside
@@ -99,37 +113,59 @@ fn place_everywhere(order: &Order, source: &Path, spaces: &[libc::pid_t]) -> Res
             placed.push(space);
             Ok(())
         })
-        .and_then(|()| spaces::place_here(&spaces::clone_of(source)?, order.root(), &order.path));
-    done.map_err(|error| {
+        .and_then(|()| spaces::place_at(&spaces::clone_of(source)?, at));
+    done.map_err(|error: io::Error| {
         for space in placed {
             let _best_effort = space.unmount(&order.path, true);
         }
-        failed(error)
+        path_error(&order.path, &error)
     })
 }
 
 /// Everybody else first: what could not be taken from one is given back to the others out of our own.
-pub fn hide(order: &Order, device: &Device, force: bool) -> Result<(), WireError> {
-    let here = order.here();
-    write_out(&here).map_err(|error| path_error(&order.path, &error))?;
-    let number = spaces::device_of(&here).map_err(|error| guest_error("the volume", &error))?;
+pub fn hide(there: &mut Mounted, force: bool) -> Result<(), WireError> {
+    let path = there.order.path.clone();
+    let here = spaces::here(&there.number);
+    if let Some(here) = &here {
+        write_out(here).map_err(|error| path_error(&path, &error))?;
+    }
     let mut taken = Vec::new();
     let flags = if force { libc::MNT_DETACH } else { 0 };
-    let done =
-        take_from_others(&number, force, &mut taken).and_then(|()| sys::unmount(&here, flags));
-    let still_held = done.is_ok() && !force && !device.is_free();
-    if done.is_ok() && !still_held {
-        return Ok(());
+    let done = take_from_others(&there.number, force, &mut taken)
+        .and_then(|()| here.map_or(Ok(()), |here| sys::unmount(&here, flags)));
+    let error = match done {
+        Ok(()) if force || there.device.is_free() => return Ok(()),
+        Ok(()) => {
+            let busy = io::Error::from_raw_os_error(libc::EBUSY);
+            let refused = refusal(&path, &busy, &holders::of(&there.number));
+            show_again(there).inspect_err(|error| {
+                crate::kmsg::fail(&format!("{path} can't be mounted again: {error}"));
+            })?;
+            refused
+        }
+        Err(error) => refusal(&path, &error, &holders::of(&there.number)),
+    };
+    if let Some(here) = spaces::here(&there.number) {
+        give_back(taken, &here);
     }
-    let holders = holders::of(&number);
-    if still_held {
-        show(order, device, &[]).inspect_err(|error| {
-            crate::kmsg::fail(&format!("{} can't be mounted again: {error}", order.path));
-        })?;
+    Err(error)
+}
+
+fn show_again(there: &mut Mounted) -> Result<(), WireError> {
+    let order = &there.order;
+    let at = spaces::directory_below(order.root(), &order.path)
+        .map_err(|error| path_error(&order.path, &error))?;
+    there.number = show(order, &there.device, &[], &at)?;
+    Ok(())
+}
+
+/// Only EBUSY says that somebody uses it.
+fn refusal(path: &str, error: &io::Error, holders: &[Holder]) -> WireError {
+    if error.raw_os_error() != Some(libc::EBUSY) {
+        return guest_error(&format!("{path} can't be unmounted"), error);
     }
-    give_back(taken, &here);
-    let message = format!("{} is in use{}", order.path, holders::told(&holders));
-    Err(WireError::new(Code::Conflict, message).with_errno(Some(libc::EBUSY)))
+    let message = format!("{path} is in use{}", holders::told(holders));
+    WireError::new(Code::Conflict, message).with_errno(error.raw_os_error())
 }
 
 fn write_out(here: &Path) -> io::Result<()> {
@@ -139,16 +175,20 @@ fn write_out(here: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends at the first that is in use. `taken`: what was taken until then, from whom and where.
+/// Ends at the first that can't be taken. `taken`: what was taken until then, from whom and where.
 fn take_from_others(number: &str, force: bool, taken: &mut Vec<(Space, String)>) -> io::Result<()> {
     for (pid, places) in spaces::with_device(number) {
         let Ok(space) = Space::of(pid) else { continue };
         for place in places.into_iter().rev() {
             match space.unmount(&place, force) {
                 Ok(()) => taken.push((space.clone(), place)),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Err(error),
-                // Its last process has gone meanwhile, and the namespace with it.
-                Err(_) => {}
+                // Unmounted or removed since it was listed, or known by another path in there: the disk tells whether it is free.
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EINVAL | libc::ENOENT | libc::ENOTDIR)
+                    ) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -161,5 +201,28 @@ fn give_back(taken: Vec<(Space, String)>, here: &Path) {
         if let Err(error) = again {
             crate::kmsg::fail(&format!("{place} can't be mounted again: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_use_is_said_to_be() {
+        let told = |errno| refusal("/data", &io::Error::from_raw_os_error(errno), &[]);
+        let busy = told(libc::EBUSY);
+        assert_eq!(busy.code, Code::Conflict);
+        assert!(busy.message.ends_with("is in use"), "{}", busy.message);
+        let other = told(libc::EIO);
+        assert_eq!(
+            (other.code, other.errno),
+            (Code::GuestError, Some(libc::EIO))
+        );
+        assert!(
+            other.message.starts_with("/data can't be unmounted: "),
+            "{}",
+            other.message
+        );
     }
 }

@@ -33,11 +33,20 @@ pub fn clone_of(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// Mounts it below the directory `root` of the namespace that the calling thread is in. What of the path is missing is made;
-/// no link in it leads out of `root`.
-pub fn place_here(tree: &OwnedFd, root: &str, path: &str) -> io::Result<()> {
+/// A directory below `root`, in the namespace that the calling thread is in. What of the path is missing is made; no link in
+/// it leads out of `root`.
+pub fn directory_below(root: &str, path: &str) -> io::Result<OwnedFd> {
     let root = File::open(root)?;
-    let at = make_directories(root.as_fd(), path)?;
+    make_directories(root.as_fd(), path)
+}
+
+/// Where a directory of the agent's own namespace is, behind all links.
+pub fn path_of(directory: &OwnedFd) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
+/// Mounts it on a directory of the namespace that the calling thread is in.
+pub fn place_at(tree: &OwnedFd, at: &OwnedFd) -> io::Result<()> {
     let empty = CString::default();
     // SAFETY: two open descriptors and an empty string.
     let answer = unsafe {
@@ -101,7 +110,7 @@ impl Space {
 
     pub fn place(&self, tree: OwnedFd, root: &'static str, path: &str) -> io::Result<()> {
         let path = path.to_owned();
-        self.inside(move || place_here(&tree, root, &path))
+        self.inside(move || place_at(&tree, &directory_below(root, &path)?))
     }
 
     pub fn unmount(&self, path: &str, lazily: bool) -> io::Result<()> {
@@ -124,7 +133,8 @@ struct Line {
 }
 
 fn mounts(pid: &str) -> Vec<Line> {
-    let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let table = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let table = String::from_utf8_lossy(&table);
     table.lines().filter_map(line).collect()
 }
 
@@ -206,6 +216,14 @@ pub fn ids_of(number: &str) -> Vec<String> {
         .collect()
 }
 
+/// Where something of that device is mounted in the agent's own namespace, whatever has become of the links to it.
+pub fn here(number: &str) -> Option<PathBuf> {
+    let own = mounts("self").into_iter();
+    own.filter(|line| line.device == number)
+        .map(|line| PathBuf::from(line.place))
+        .next_back()
+}
+
 /// What is mounted below a directory of ours, in the order in which it was.
 pub fn below(directory: &str) -> Vec<String> {
     let prefix = format!("{directory}/");
@@ -232,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mounted_is_found_by_its_device() {
+        let number = device_of(Path::new("/proc")).expect("mounted");
+        assert_eq!(here(&number), Some(PathBuf::from("/proc")));
+        assert_eq!(here("no:device"), None);
+    }
+
+    #[test]
     fn a_backslash_alone_stays() {
         assert_eq!(unescape("a\\b\\"), "a\\b\\");
         assert_eq!(unescape("\\134x"), "\\x");
@@ -243,8 +268,10 @@ mod tests {
         fs::create_dir_all(base.join("real")).expect("made");
         std::os::unix::fs::symlink("/real", base.join("link")).expect("linked");
         let root = File::open(&base).expect("there");
-        make_directories(root.as_fd(), "/link/deep/er").expect("made");
+        let made = make_directories(root.as_fd(), "/link/deep/er").expect("made");
         assert!(base.join("real/deep/er").is_dir());
+        let behind = base.canonicalize().expect("there").join("real/deep/er");
+        assert_eq!(path_of(&made).expect("known"), behind);
         fs::remove_dir_all(&base).expect("cleaned up");
     }
 }

@@ -1,7 +1,9 @@
 //! Pages on their way: up to 512 KiB of them, in the order of their numbers.
 
+use std::ops::Range;
+
 pub const PAGE: u64 = 4096;
-/// In pages: two such buffers are compared, and with larger ones they leave the cache before they are.
+/// In pages: so few that they are still in the processor's own cache when they are looked at.
 pub const MOST: u64 = 128;
 
 /// Neighbouring pages.
@@ -18,6 +20,10 @@ impl Run {
 
     pub fn bytes(&self) -> usize {
         (self.pages * PAGE) as usize
+    }
+
+    pub fn numbers(&self) -> Range<u64> {
+        self.first..self.first + self.pages
     }
 }
 
@@ -52,11 +58,6 @@ impl Batch {
 
     pub fn room(&self) -> u64 {
         MOST - self.pages
-    }
-
-    /// In bytes.
-    pub fn capacity(&self) -> usize {
-        self.buffer.len()
     }
 
     pub fn pages(&self) -> u64 {

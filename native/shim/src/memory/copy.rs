@@ -1,18 +1,20 @@
 //! A guest's RAM into a sparse file: most of it while the guest runs, the rest while it stands still.
 
 use super::batch::{is_zero, page, Batch};
+use super::compare::{Comparison, Difference};
 use super::range::Backing;
 use super::seen::Seen;
-use super::sparse::{clear, copy_data, data_bytes, open_base, read_runs, Partial};
+use super::sparse::{clear, copy_data, data_bytes, open_base, Partial};
 use super::target::Target;
 use super::walk::Walk;
 use super::{Range, Watch};
 use crate::failure::Failure;
 use serde::Deserialize;
 use serde_json::{json, Value};
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Deserialize)]
 pub struct Copy {
@@ -34,7 +36,7 @@ const WORTH_A_HOLE: u64 = 16;
 
 pub fn copy(
     copy: &Copy,
-    target: &mut Target,
+    target: &Target,
     seen: &mut Seen,
     watch: &Watch,
 ) -> Result<Value, Failure> {
@@ -52,77 +54,71 @@ pub fn copy(
     if let Some((base, path)) = &base {
         copy_data(base, path, &into, watch)?;
     }
-    let (mut walk, mut batch, mut pages) = (Walk::new(), Batch::new(), 0);
-    while walk.fill(target, seen, &mut batch)? {
-        watch.check()?;
-        pages += batch.pages();
-        let kind = |place| is_zero(page(batch.bytes(), place));
-        let written = batch.groups(kind, |zero, run, bytes| {
-            if zero {
-                clear(&into.file, run, bytes)
-            } else {
-                into.file.write_all_at(bytes, run.offset())
-            }
-        });
-        written.map_err(into.failed())?;
+    let (mut batch, mut pages) = (Batch::new(), 0);
+    for mut share in seen.shares()? {
+        let mut walk = Walk::new(&share);
+        while walk.fill(target, &mut share, &mut batch)? {
+            watch.check()?;
+            pages += batch.pages();
+            let kind = |place| is_zero(page(batch.bytes(), place));
+            let written = batch.groups(kind, |zero, run, bytes| {
+                share.learn(run, bytes);
+                if zero {
+                    clear(&into.file, run, bytes)
+                } else {
+                    into.file.write_all_at(bytes, run.offset())
+                }
+            });
+            written.map_err(into.failed())?;
+        }
     }
     let data_bytes = data_bytes(&into.file).map_err(into.failed())?;
     let made = into.file.metadata().map_err(into.failed())?;
     seen.set_unfinished(Some(&made));
+    seen.set_known(Some(&made));
     into.keep();
     Ok(json!({"pages": pages, "data_bytes": data_bytes}))
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Same,
-    Zero,
-    Changed,
 }
 
 /// In the guest's pause: whatever can be left out is left out.
 pub fn update(
     update: &Update,
-    target: &mut Target,
+    target: &Target,
     seen: &mut Seen,
     watch: &Watch,
 ) -> Result<Value, Failure> {
-    let into = open_unfinished(update, seen)?;
-    let (mut walk, mut batch, mut pages) = (Walk::new(), Batch::new(), 0);
-    let mut before = vec![0; batch.capacity()];
-    while walk.fill(target, seen, &mut batch)? {
-        watch.check()?;
-        read_runs(&into.file, batch.runs(), &mut before).map_err(into.failed())?;
-        let kind = |place| {
-            let now = page(batch.bytes(), place);
-            if now == page(&before, place) {
-                Kind::Same
-            } else if is_zero(now) {
-                Kind::Zero
-            } else {
-                Kind::Changed
-            }
+    let (into, found) = open_unfinished(update, seen)?;
+    let pages = AtomicU64::new(0);
+    let comparison = Comparison {
+        target,
+        watch,
+        file: &into.file,
+        failed: |error| into.failed()(error),
+    };
+    let compared = comparison.each(seen.shares_of(&found)?, |share, changed| {
+        let Difference { run, bytes, zero } = changed;
+        let written = if zero && run.pages >= WORTH_A_HOLE {
+            clear(&into.file, run, bytes)
+        } else {
+            into.file.write_all_at(bytes, run.offset())
         };
-        let written = batch.groups(kind, |kind, run, bytes| {
-            if kind == Kind::Same {
-                return Ok(());
-            }
-            pages += run.pages;
-            if kind == Kind::Zero && run.pages >= WORTH_A_HOLE {
-                clear(&into.file, run, bytes)
-            } else {
-                into.file.write_all_at(bytes, run.offset())
-            }
-        });
         written.map_err(into.failed())?;
-    }
-    seen.set_unfinished(None);
+        share.learn(run, bytes);
+        pages.fetch_add(run.pages, Ordering::Relaxed);
+        Ok(true)
+    });
+    // Unless all goes well there is no such file any more.
+    seen.set_known(None);
+    compared?;
+    let made = into.file.metadata().map_err(into.failed())?;
     into.finish()?;
-    Ok(json!({"pages": pages}))
+    seen.set_unfinished(None);
+    seen.set_known(Some(&made));
+    Ok(json!({"pages": pages.into_inner()}))
 }
 
 /// Only what this shim has copied from this range: what it does not know of, it cannot bring up to date.
-fn open_unfinished(update: &Update, seen: &Seen) -> Result<Partial, Failure> {
+fn open_unfinished(update: &Update, seen: &Seen) -> Result<(Partial, Metadata), Failure> {
     let path = &update.into;
     let mut options = OpenOptions::new();
     options
@@ -145,5 +141,5 @@ fn open_unfinished(update: &Update, seen: &Seen) -> Result<Partial, Failure> {
     if found.len() != update.range.bytes {
         return Err(Failure::damaged(path, "its length has changed"));
     }
-    Ok(Partial::of(path, file))
+    Ok((Partial::of(path, file), found))
 }

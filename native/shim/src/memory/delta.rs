@@ -1,11 +1,11 @@
 //! What has changed since memory was saved: counted, written beside it, put back.
 
-use super::batch::{page, Batch, MOST, PAGE};
+use super::batch::{Batch, Run, MOST, PAGE};
+use super::compare::Comparison;
 use super::delta_file::{self, Header};
 use super::seen::Seen;
-use super::sparse::{open_base, read_runs, Partial};
+use super::sparse::{open_base, Partial};
 use super::target::Target;
-use super::walk::Walk;
 use super::{Range, Watch};
 use crate::failure::Failure;
 use serde::Deserialize;
@@ -13,6 +13,8 @@ use serde_json::{json, Value};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Deserialize)]
 pub struct Differ {
@@ -40,23 +42,24 @@ pub struct Apply {
 
 pub fn differ(
     differ: &Differ,
-    target: &mut Target,
+    target: &Target,
     seen: &mut Seen,
     watch: &Watch,
 ) -> Result<Value, Failure> {
     let base = open_base(&differ.base, differ.range.bytes)?;
-    let mut pages = 0;
-    each_difference(&base, &differ.base, target, seen, watch, |_| {
-        pages += 1;
-        pages <= differ.most_pages
+    let pages = AtomicU64::new(0);
+    each_difference(&base, &differ.base, target, seen, watch, |run| {
+        let before = pages.fetch_add(run.pages, Ordering::Relaxed);
+        before + run.pages <= differ.most_pages
     })?;
+    let pages = pages.into_inner().min(differ.most_pages.saturating_add(1));
     Ok(json!({"pages": pages}))
 }
 
 /// Twice through: the numbers come first in the file, and nothing is written where there are too many.
 pub fn delta(
     delta: &Delta,
-    target: &mut Target,
+    target: &Target,
     seen: &mut Seen,
     watch: &Watch,
 ) -> Result<Value, Failure> {
@@ -65,11 +68,14 @@ pub fn delta(
         return Err(Failure::new("invalid_request", why));
     }
     let base = open_base(&delta.base, delta.range.bytes)?;
-    let mut numbers = Vec::new();
-    each_difference(&base, &delta.base, target, seen, watch, |number| {
-        numbers.push(number);
+    let numbers = Mutex::new(Vec::new());
+    each_difference(&base, &delta.base, target, seen, watch, |run| {
+        let mut numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.extend(run.numbers());
         numbers.len() as u64 <= delta.most_pages
     })?;
+    let mut numbers = numbers.into_inner().unwrap_or_else(PoisonError::into_inner);
+    numbers.sort_unstable();
     if numbers.len() as u64 > delta.most_pages {
         let why = format!("more than {} pages differ", delta.most_pages);
         return Err(Failure::new("conflict", why));
@@ -91,7 +97,7 @@ pub fn delta(
 }
 
 /// Nothing is written before everything has been looked at.
-pub fn apply(apply: &Apply, target: &mut Target, watch: &Watch) -> Result<Value, Failure> {
+pub fn apply(apply: &Apply, target: &Target, watch: &Watch) -> Result<Value, Failure> {
     let path = &apply.delta;
     let failed = |error| Failure::saved_state(path, &error);
     let file = File::open(path).map_err(failed)?;
@@ -115,33 +121,22 @@ fn put(batch: &mut Batch, numbers: &[u64]) {
     }
 }
 
-/// Tells the number of each page that is not as in the file, until it is told to stop.
+/// Tells each run of pages that are not as in the file, from several threads and in any order, until it is told to stop.
 fn each_difference(
     base: &File,
     path: &Path,
-    target: &mut Target,
+    target: &Target,
     seen: &mut Seen,
     watch: &Watch,
-    mut tell: impl FnMut(u64) -> bool,
+    tell: impl Fn(Run) -> bool + Sync,
 ) -> Result<(), Failure> {
-    let (mut walk, mut batch) = (Walk::new(), Batch::new());
-    let mut before = vec![0; batch.capacity()];
-    while walk.fill(target, seen, &mut batch)? {
-        watch.check()?;
-        read_runs(base, batch.runs(), &mut before)
-            .map_err(|error| Failure::saved_state(path, &error))?;
-        let same = |place| page(batch.bytes(), place) == page(&before, place);
-        let told = batch.groups(same, |same, run, _| {
-            let mut pages = run.first..run.first + run.pages;
-            if same || pages.all(&mut tell) {
-                Ok(())
-            } else {
-                Err(())
-            }
-        });
-        if told.is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    let failed = |error| Failure::saved_state(path, &error);
+    let found = base.metadata().map_err(failed)?;
+    let comparison = Comparison {
+        target,
+        watch,
+        file: base,
+        failed,
+    };
+    comparison.each(seen.shares_of(&found)?, |_, changed| Ok(tell(changed.run)))
 }

@@ -1,9 +1,12 @@
 //! The guest's RAM, read from and written to the VMM: docs/saved-state.md says why, docs/shim.md what is asked.
 
 mod batch;
+mod compare;
 mod copy;
+mod crew;
 mod delta;
 mod delta_file;
+mod fingerprint;
 mod range;
 mod seen;
 mod sparse;
@@ -73,14 +76,14 @@ impl Task {
     }
 
     fn run(&self, pid: i32, seen: &mut Seen, watch: &Watch) -> Result<Value, Failure> {
-        let mut target = Target::open(pid, self.range())?;
+        let target = Target::open(pid, self.range())?;
         seen.of(target.address, target.pages);
         match self {
-            Task::Copy(task) => copy::copy(task, &mut target, seen, watch),
-            Task::Update(task) => copy::update(task, &mut target, seen, watch),
-            Task::Differ(task) => delta::differ(task, &mut target, seen, watch),
-            Task::Delta(task) => delta::delta(task, &mut target, seen, watch),
-            Task::Apply(task) => delta::apply(task, &mut target, watch),
+            Task::Copy(task) => copy::copy(task, &target, seen, watch),
+            Task::Update(task) => copy::update(task, &target, seen, watch),
+            Task::Differ(task) => delta::differ(task, &target, seen, watch),
+            Task::Delta(task) => delta::delta(task, &target, seen, watch),
+            Task::Apply(task) => delta::apply(task, &target, watch),
         }
     }
 }

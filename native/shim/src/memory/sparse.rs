@@ -159,13 +159,3 @@ pub fn clear(file: &File, run: Run, zeros: &[u8]) -> io::Result<()> {
         _ => file.write_all_at(zeros, at),
     }
 }
-
-/// What the file has where these pages are.
-pub fn read_runs(file: &File, runs: &[Run], mut into: &mut [u8]) -> io::Result<()> {
-    for run in runs {
-        let (these, rest) = into.split_at_mut(run.bytes());
-        file.read_exact_at(these, run.offset())?;
-        into = rest;
-    }
-    Ok(())
-}

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 pub struct Target {
     pid: i32,
@@ -17,7 +18,7 @@ pub struct Target {
     pub backing: Backing,
     pagemap: File,
     /// `/proc/PID/mem`, opened once the faster calls turn out to be missing.
-    memory: Option<File>,
+    memory: OnceLock<File>,
 }
 
 impl Target {
@@ -33,7 +34,7 @@ impl Target {
             pages: range.pages()?,
             backing: Backing::of(range, &maps)?,
             pagemap: File::open(proc("pagemap")).map_err(|error| refused(&error))?,
-            memory: None,
+            memory: OnceLock::new(),
         })
     }
 
@@ -45,16 +46,16 @@ impl Target {
             .map_err(|error| refused(&error))
     }
 
-    pub fn read(&mut self, runs: &[Run], into: &mut [u8]) -> Result<(), Failure> {
+    pub fn read(&self, runs: &[Run], into: &mut [u8]) -> Result<(), Failure> {
         self.transfer(libc::SYS_process_vm_readv, runs, into.as_mut_ptr())
     }
 
-    pub fn write(&mut self, runs: &[Run], from: &mut [u8]) -> Result<(), Failure> {
+    pub fn write(&self, runs: &[Run], from: &mut [u8]) -> Result<(), Failure> {
         self.transfer(libc::SYS_process_vm_writev, runs, from.as_mut_ptr())
     }
 
     /// Moves all runs between the VMM and one buffer that is as long as they are together.
-    fn transfer(&mut self, call: i64, runs: &[Run], buffer: *mut u8) -> Result<(), Failure> {
+    fn transfer(&self, call: i64, runs: &[Run], buffer: *mut u8) -> Result<(), Failure> {
         let mut remote: Vec<libc::iovec> = runs
             .iter()
             .map(|run| libc::iovec {
@@ -65,7 +66,7 @@ impl Target {
         let total: usize = runs.iter().map(Run::bytes).sum();
         let mut done = 0;
         let mut left = &mut remote[..];
-        while done < total && self.memory.is_none() {
+        while done < total && self.memory.get().is_none() {
             let local = libc::iovec {
                 // SAFETY: `done` is less than the length of the buffer.
                 iov_base: unsafe { buffer.add(done) }.cast(),
@@ -102,7 +103,7 @@ impl Target {
     }
 
     /// Some kernels and sandboxes lack the calls, but have the file.
-    fn fall_back(&mut self, error: &io::Error) -> Result<(), Failure> {
+    fn fall_back(&self, error: &io::Error) -> Result<(), Failure> {
         match error.raw_os_error() {
             Some(libc::EINTR | libc::EAGAIN) => Ok(()),
             Some(libc::ENOSYS | libc::EPERM) => {
@@ -111,7 +112,8 @@ impl Target {
                     .read(true)
                     .write(true)
                     .open(format!("/proc/{}/mem", self.pid));
-                self.memory = Some(file.map_err(|error| refused(&error))?);
+                // Another thread may have been first.
+                let _ = self.memory.set(file.map_err(|error| refused(&error))?);
                 Ok(())
             }
             _ => Err(refused(error)),
@@ -124,7 +126,7 @@ impl Target {
         runs: &[Run],
         mut bytes: &mut [u8],
     ) -> Result<(), Failure> {
-        let Some(memory) = &self.memory else {
+        let Some(memory) = self.memory.get() else {
             return Err(ended());
         };
         for run in runs {
@@ -212,10 +214,10 @@ mod tests {
     #[test]
     fn memory_is_moved_the_same_through_the_calls_and_through_the_file() {
         for refusal in [None, Some(libc::EPERM), Some(libc::ENOSYS)] {
-            let (mut target, memory) = own_pages(8);
+            let (target, memory) = own_pages(8);
             if let Some(errno) = refusal {
                 let error = io::Error::from_raw_os_error(errno);
-                assert!(target.fall_back(&error).is_ok() && target.memory.is_some());
+                assert!(target.fall_back(&error).is_ok() && target.memory.get().is_some());
             }
             let runs = [Run { first: 1, pages: 2 }, Run { first: 6, pages: 1 }];
             let page = PAGE as usize;

@@ -1,70 +1,67 @@
 //! Which pages have to be looked at.
 
 use super::batch::Batch;
-use super::seen::Seen;
+use super::seen::Share;
 use super::target::Target;
 use crate::failure::Failure;
 
-/// Entries of `/proc/PID/pagemap` read at once: 64 MiB of memory.
-const WINDOW: u64 = 16 * 1024;
+/// In pages: what `/proc/PID/pagemap` is asked for at once. 2 MiB.
+const BLOCK: u64 = 512;
 
-/// Goes through the pages that may differ from the mapped file: the VMM's own, and those that once were.
+/// Goes through the pages of a share that may differ from the mapped file: the VMM's own, and those that once were.
 pub struct Walk {
     next: u64,
-    window: Vec<u8>,
-    window_first: u64,
+    entries: [u8; BLOCK as usize * 8],
 }
 
 impl Walk {
-    pub fn new() -> Walk {
+    pub fn new(share: &Share) -> Walk {
         Walk {
-            next: 0,
-            window: Vec::new(),
-            window_first: 0,
+            next: share.first,
+            entries: [0; BLOCK as usize * 8],
         }
     }
 
     /// The next pages with what is in them. False where there are no more.
     pub fn fill(
         &mut self,
-        target: &mut Target,
-        seen: &mut Seen,
+        target: &Target,
+        share: &mut Share,
         batch: &mut Batch,
     ) -> Result<bool, Failure> {
         batch.clear();
-        while self.next < target.pages && batch.room() > 0 {
-            let window_end = self.window_first + (self.window.len() / 8) as u64;
-            if self.next >= window_end {
-                let entries = WINDOW.min(target.pages - self.next);
-                self.window.resize((entries * 8) as usize, 0);
-                self.window_first = self.next;
-                target.entries(self.next, &mut self.window)?;
+        while self.next < share.end() && batch.room() > 0 {
+            let at = (self.next - share.first) % BLOCK;
+            let end = (self.next + BLOCK - at).min(share.end());
+            if at == 0 {
+                self.look(target, share, end)?;
             }
-            self.collect(seen, batch);
+            while self.next < end && batch.room() > 0 {
+                if share.has(self.next) {
+                    batch.push(self.next, 1);
+                }
+                self.next += 1;
+            }
         }
         let (runs, bytes) = batch.parts();
         target.read(runs, bytes)?;
         Ok(batch.pages() > 0)
     }
 
-    /// From the window at hand, as far as there is room.
-    fn collect(&mut self, seen: &mut Seen, batch: &mut Batch) {
-        let from = ((self.next - self.window_first) * 8) as usize;
-        let mut room = batch.room();
-        for entry in self.window[from..].chunks_exact(8) {
-            if room == 0 {
-                return;
-            }
-            let own = is_own(entry);
-            if own {
-                seen.mark(self.next);
-            }
-            if own || seen.has(self.next) {
-                batch.push(self.next, 1);
-                room -= 1;
-            }
-            self.next += 1;
+    /// Marks what is the VMM's own from the next page on. What is marked already need not be looked for.
+    fn look(&mut self, target: &Target, share: &mut Share, end: u64) -> Result<(), Failure> {
+        let pages = self.next..end;
+        if pages.clone().all(|page| share.has(page)) {
+            return Ok(());
         }
+        let entries = &mut self.entries[..(end - self.next) as usize * 8];
+        target.entries(self.next, entries)?;
+        for (page, entry) in pages.zip(entries.chunks_exact(8)) {
+            if is_own(entry) {
+                share.mark(page);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! One thread for one task at a time, so that everything else the shim does goes on.
+//! A thread for one task at a time, so that everything else the shim does goes on.
 
 use super::seen::Seen;
 use super::{Task, Watch};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 /// Buffers are not on it.
-const STACK: usize = 128 * 1024;
+pub const STACK: usize = 128 * 1024;
 
 type Outcome = Result<Value, Failure>;
 

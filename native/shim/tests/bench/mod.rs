@@ -110,20 +110,24 @@ impl Bench {
     }
 
     pub fn resident_kib(&self) -> u64 {
-        self.status_kib("VmRSS:")
+        self.status("VmRSS:")
     }
 
     /// The most it ever had.
     pub fn peak_kib(&self) -> u64 {
-        self.status_kib("VmHWM:")
+        self.status("VmHWM:")
     }
 
     /// What it has allocated and written to.
     pub fn allocated_kib(&self) -> u64 {
-        self.status_kib("RssAnon:")
+        self.status("RssAnon:")
     }
 
-    fn status_kib(&self, field: &str) -> u64 {
+    pub fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -56,6 +56,7 @@ pub fn act_where_told() {
             "map" => memory = map(number(1), words.get(2)),
             "dirty" => dirty(memory, number(1) as u64, number(2)),
             "write" => memory[number(1) * PAGE..][..number(2) * PAGE].fill(number(3) as u8),
+            "flip" => memory[number(1)] ^= number(2) as u8,
             "scatter" => scatter(memory, number(1) as u64, number(2)),
             "discard" => discard(&mut memory[number(1) * PAGE..][..number(2) * PAGE]),
             "dump" => fs::write(words[1], &*memory).unwrap(),

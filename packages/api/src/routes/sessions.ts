@@ -10,6 +10,11 @@ export const sessionRules = {
   listSessions: {
     ...common,
     summary: 'The commands in an instance, in the order of their start',
+    query: Type.Object({
+      all: Type.Optional(
+        Type.Boolean({ description: 'Health checks that are being made, too. Default false.' }),
+      ),
+    }),
     status: 200,
     answer: Type.Array(Session),
     errors: guest,

@@ -35,7 +35,16 @@ const Allocation = Type.Object({
   used_bytes: Type.Optional(Type.Integer({ description: 'Proportional set size of its VMM.' })),
 });
 
-/** hypeman's; `limited` and what is about use are ours. */
+const LimitKeeper = Type.Object(
+  {
+    controller: Type.Enum(['cpu', 'memory']),
+    by: Type.Enum(['cgroup-v1', 'cgroup-v2', 'none']),
+    why: Type.Optional(Type.String({ description: 'Why nobody.' })),
+  },
+  { description: 'Who keeps limits of CPU, or of memory, that instances are given.' },
+);
+
+/** hypeman's; `limited`, `limit_keepers` and what is about use are ours. */
 export const HostResources = Type.Object(
   {
     cpu: ResourceStatus,
@@ -44,6 +53,7 @@ export const HostResources = Type.Object(
     network: ResourceStatus,
     disk_io: ResourceStatus,
     gpu: Type.Null(),
+    limit_keepers: Type.Array(LimitKeeper),
     allocations: Type.Array(Allocation),
   },
   { $id: 'HostResources' },

@@ -10,6 +10,11 @@ export const Session = Type.Object(
   {
     id: Type.String(),
     command: Type.Array(Type.String()),
+    purpose: Type.Optional(
+      Type.Enum(['workload', 'health_check'], {
+        description: 'The command of the image, or a health check. Absent: somebody has started it.',
+      }),
+    ),
     target: Type.String({ description: 'vm: beside the workloads.' }),
     running: Type.Boolean(),
     exit: Type.Optional(Type.Object({ code: Type.Integer(), signal: Type.Optional(Type.String()) })),

@@ -19,7 +19,10 @@ export const ExecStart = Type.Object(
       Type.Boolean({ description: 'A session: separate streams that survive a lost connection.' }),
     ),
     exec_id: Type.Optional(
-      Type.String({ pattern: '^[A-Za-z0-9:_-]{1,128}$', description: 'Names the session.' }),
+      Type.String({
+        pattern: '^[A-Za-z0-9:_-]{1,128}$',
+        description: 'Names the session. None with a colon can be started.',
+      }),
     ),
     stdin: Type.Optional(
       Type.Boolean({ description: 'False: the command reads end of file. Default true.' }),

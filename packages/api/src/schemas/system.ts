@@ -5,7 +5,13 @@ export const Health = Type.Object({
   version: Type.String(),
   pid: Type.Optional(Type.Integer({ description: 'On the unix socket.' })),
   home: Type.Optional(Type.String({ description: 'The data directory, on the unix socket.' })),
+  url: Type.Optional(
+    Type.String({
+      description: 'Where it listens on TCP, with the port that was bound; on the unix socket.',
+    }),
+  ),
 });
+export type Health = Static<typeof Health>;
 
 export const Capabilities = Type.Object(
   {

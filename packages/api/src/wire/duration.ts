@@ -10,6 +10,9 @@ const units: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+/** A wait is answered after at most so long; whoever wants to wait for longer asks again. Milliseconds. */
+export const longestWaitMs = 5 * 60_000;
+
 /** As Go prints it: `1m30s`, `500ms`, `0s`. */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < 1000) return milliseconds === 0 ? '0s' : `${milliseconds}ms`;

@@ -1,3 +1,5 @@
+import type { Page } from '@vivarium/model';
+
 /** Tells hypeman's SDK not to try a deterministic failure again. */
 export const shouldRetryHeader = 'x-should-retry';
 /** The cursor of the next page of a listing. */
@@ -20,3 +22,12 @@ export const ndjson = 'application/x-ndjson';
 
 /** First byte of every binary frame of an exec session. */
 export const channels = { stdin: 0, stdout: 1, stderr: 2 } as const;
+
+/** One page, with where the next one begins if there is one. */
+export function pageOf<T>(
+  items: T[],
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Page<T> {
+  const next = headers[nextPageHeader];
+  return { items, ...(next === undefined ? {} : { next: String(next) }) };
+}

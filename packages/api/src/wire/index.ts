@@ -7,6 +7,7 @@ export * from './instance.ts';
 export * from './limits.ts';
 export * from './observe.ts';
 export * from './operation.ts';
+export * from './platform.ts';
 export * from './pool.ts';
 export * from './present.ts';
 export * from './progress.ts';

@@ -9,14 +9,12 @@ import {
 import type { CreateInstance, Instance, UpdateInstance } from '../schemas/instance.ts';
 import { camelKeys, snakeKeys } from './keys.ts';
 import { askedFromWire, askedToWire, limitsFromWire, limitsToWire, rateToWire } from './limits.ts';
+import { hostPlatform } from './platform.ts';
 import { present } from './present.ts';
 import { serviceFromWire, serviceInfoFromWire, serviceInfoToWire, serviceToWire } from './service.ts';
 import { policyFromWire, policyToWire } from './standby.ts';
 import { stateToWire } from './state.ts';
 import { attachedFromWire, attachedToWire, mountFromWire, mountToWire } from './volume.ts';
-
-/** All guests are the host's kind. */
-const hostPlatform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 /** An instance in hypeman's shape, with ours added. */
 export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance {
@@ -83,7 +81,7 @@ export function instanceToWire(info: InstanceInfo, changed?: boolean): Instance 
 }
 
 export function instanceFromWire(wire: Instance): InstanceInfo {
-  const { ip, mac, gateway, name: backend } = wire.network;
+  const { ip, mac, gateway, name: backend = '' } = wire.network;
   return present<InstanceInfo>({
     id: wire.id,
     name: wire.name,
@@ -104,7 +102,9 @@ export function instanceFromWire(wire: Instance): InstanceInfo {
       hostPort: port.host_port,
       guestPort: port.guest_port,
     })),
-    network: ip && mac ? { ip, mac, gateway: gateway ?? '', backend: backend ?? '' } : undefined,
+    network: wire.network.enabled
+      ? present({ backend, ip: ip ?? undefined, mac: mac ?? undefined, gateway })
+      : undefined,
     stopTimeoutMs: wire.stop_timeout_ms,
     autoRemove: wire.auto_remove,
     generation: wire.generation,
@@ -141,9 +141,9 @@ function networkToWire(
   return {
     enabled: true,
     name: network.backend,
-    ip: network.ip,
-    mac: network.mac,
-    gateway: network.gateway,
+    ip: network.ip ?? null,
+    mac: network.mac ?? null,
+    ...present({ gateway: network.gateway }),
     ...(limits === undefined
       ? {}
       : present({
@@ -224,18 +224,38 @@ export function createFromWire(body: CreateInstance): CreateOptions {
 }
 
 /** The body of a change, by our own SDK. */
-export function updateToWire({ env, tags, autostart, ...options }: UpdateOptions): UpdateInstance {
+export function updateToWire(options: UpdateOptions): UpdateInstance {
+  const { env, tags, autostart, autoStandby, wake, limits, disk, name, ...service } = options;
   return {
-    ...serviceToWire({ ...options, autostart: autostart ?? undefined }),
-    ...present({ env, tags }),
+    ...serviceToWire({ ...service, autostart: autostart ?? undefined }),
+    ...(limits === undefined ? {} : limitsToWire(limits)),
+    ...present({
+      env,
+      tags,
+      wake,
+      name,
+      overlay_size: disk,
+      auto_standby: autoStandby && policyToWire(autoStandby),
+    }),
     ...(autostart === null ? { autostart } : {}),
+    ...(autoStandby === null ? { auto_standby: null } : {}),
   };
 }
 
-export function updateFromWire({ env, tags, autostart, ...body }: UpdateInstance): UpdateOptions {
+export function updateFromWire(body: UpdateInstance): UpdateOptions {
+  const { env, tags, autostart, auto_standby, wake, name, disk_bytes, overlay_size, ...service } = body;
   return {
-    ...serviceFromWire({ ...body, autostart: autostart ?? undefined }),
-    ...present({ env, tags }),
+    ...serviceFromWire({ ...service, autostart: autostart ?? undefined }),
+    ...present({
+      env,
+      tags,
+      wake: wake as UpdateOptions['wake'],
+      name,
+      disk: disk_bytes ?? overlay_size,
+      limits: limitsFromWire(body),
+      autoStandby: auto_standby && policyFromWire(auto_standby),
+    }),
     ...(autostart === null ? { autostart } : {}),
+    ...(auto_standby === null ? { autoStandby: null } : {}),
   };
 }

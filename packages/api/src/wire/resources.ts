@@ -20,6 +20,7 @@ export function resourcesToWire(info: Info): HostResources {
     network: statusToWire('network', info.network),
     disk_io: statusToWire('disk_io', info.diskIo),
     gpu: null,
+    limit_keepers: info.limitKeepers,
     allocations: info.allocations.map((one) =>
       present({
         instance_id: one.instanceId,
@@ -50,6 +51,7 @@ export function resourcesFromWire(wire: HostResources): Info {
     disk: statusFromWire(wire.disk),
     network: statusFromWire(wire.network),
     diskIo: statusFromWire(wire.disk_io),
+    limitKeepers: wire.limit_keepers,
     allocations: wire.allocations.map((one) =>
       present({
         instanceId: one.instance_id,

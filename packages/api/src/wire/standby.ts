@@ -1,31 +1,12 @@
 import type { AutoStandbyPolicy, StandbyStatus } from '@vivarium/model';
 import type { AutoStandby, AutoStandbyStatus } from '../schemas/standby.ts';
-import { parseDuration } from './duration.ts';
+import { formatDuration, parseDuration } from './duration.ts';
 import { present } from './present.ts';
-
-const units = [
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1000],
-] as const;
-
-/** Milliseconds as Go reads them: `1h30m`, `5m`, `500ms`, `0s`. */
-export function durationToWire(milliseconds: number): string {
-  let left = Math.round(milliseconds);
-  let text = '';
-  for (const [unit, length] of units) {
-    const count = Math.floor(left / length);
-    if (count > 0) text += `${count}${unit}`;
-    left -= count * length;
-  }
-  if (left > 0) text += `${left}ms`;
-  return text || '0s';
-}
 
 export function policyToWire(policy: AutoStandbyPolicy): AutoStandby {
   return present<AutoStandby>({
     enabled: policy.enabled,
-    idle_timeout: policy.idleTimeoutMs === undefined ? undefined : durationToWire(policy.idleTimeoutMs),
+    idle_timeout: policy.idleTimeoutMs === undefined ? undefined : formatDuration(policy.idleTimeoutMs),
     ignore_destination_ports: policy.ignoreDestinationPorts,
     ignore_source_cidrs: policy.ignoreSourceCidrs,
     cpu_below: policy.cpuBelow,
@@ -55,10 +36,10 @@ export function standbyToWire(status: StandbyStatus, now = Date.now()): AutoStan
     reason: status.reason,
     active_inbound_connections: status.connections,
     tracking_mode: 'shim',
-    idle_timeout: idleTimeoutMs === undefined ? null : durationToWire(idleTimeoutMs),
+    idle_timeout: idleTimeoutMs === undefined ? null : formatDuration(idleTimeoutMs),
     idle_since: status.idleSince ?? null,
     next_standby_at: nextStandbyAt ?? null,
-    countdown_remaining: left === undefined ? null : durationToWire(left),
+    countdown_remaining: left === undefined ? null : formatDuration(left),
     hold_until: status.holdUntil ?? null,
     last_inbound_activity_at: status.lastActivityAt ?? null,
     uses: status.uses,

@@ -19,6 +19,9 @@ export const command = defineCommand<{ json?: boolean }>({
       return 0;
     }
     await printTable(context, resourceColumns, resourceRows(resources));
+    for (const { controller, by, why } of resources.limitKeepers) {
+      if (by === 'none') context.note(`viv: no limit of ${controller} is kept on this host: ${why}`);
+    }
     if (resources.allocations.length > 0) {
       await context.print('\n');
       await printTable(context, allocationColumns, resources.allocations);

@@ -46,6 +46,13 @@ test('resources are a table or JSON', async () => {
   const terminal = () => new FakeTerminal({ vivarium: new FakeVivarium(), columns: 100 });
   const { stdout } = await terminal().run('resources');
   assert.match(stdout, /memory \(by use\)\s+1GB\s+1GB\s+0B\s+1GB/);
+  const vivarium = new FakeVivarium();
+  vivarium.resources.limitKeepers = [
+    { controller: 'cpu', by: 'cgroup-v2' },
+    { controller: 'memory', by: 'none', why: 'it was not delegated' },
+  ];
+  const { stderr } = await new FakeTerminal({ vivarium, columns: 100 }).run('resources');
+  assert.equal(stderr, 'viv: no limit of memory is kept on this host: it was not delegated\n');
   assert.equal(JSON.parse((await terminal().run('resources', '--json')).stdout).cpu.capacity, 2);
 });
 

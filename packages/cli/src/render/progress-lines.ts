@@ -91,6 +91,8 @@ export function statusOf(progress: Progress): string | undefined {
       return `saved; it stood still for ${Math.round(progress.pauseMilliseconds)} ms`;
     case 'copying':
       return `copying to ${printable(progress.name)}`;
+    case 'unpacking':
+      return `unpacking (${formatSize(progress.unpackedBytes)} of ${formatSize(progress.receivedBytes)} received)`;
     case 'configuring':
       return 'configuring the guest';
     case 'running':

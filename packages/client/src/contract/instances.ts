@@ -15,6 +15,20 @@ export function instanceContract(given: Given): void {
       assert.match(vm.info.image.digest, /^sha256:[0-9a-f]{64}$/);
     });
 
+    it('have a network, whose addresses come with the first start, or none', async () => {
+      await using vm = await given().create({ image: 'busybox' });
+      await using alone = await given().create({ image: 'busybox', network: 'none' });
+      assert.deepEqual([vm.info.network, alone.info.network], [{ backend: 'user' }, undefined]);
+      await vm.start();
+      const { network } = await vm.refresh();
+      assert.match(
+        `${network?.ip} ${network?.gateway} ${network?.mac}`,
+        /^[\d.]+ [\d.]+ ([\da-f]{2}:){5}[\da-f]{2}$/,
+      );
+      await vm.stop();
+      assert.deepEqual((await vm.refresh()).network, network);
+    });
+
     it('go through start, pause, resume, stop and start again, saying what changed', async () => {
       await using vm = await given().create({ image: 'busybox', name: 'contract-life', tags: { a: 'b' } });
       assert.deepEqual(await vm.stop(), { changed: false, state: 'Stopped' });

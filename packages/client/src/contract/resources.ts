@@ -8,7 +8,8 @@ export function resourceContract(given: Given): void {
     it('are told with what each instance has of them', async () => {
       const viv = given();
       await using vm = await viv.create({ image: 'busybox', disk: '1GB' });
-      const { cpu, memory, disk, network, diskIo, allocations } = await viv.resources.get();
+      const { cpu, memory, disk, network, diskIo, limitKeepers, allocations } = await viv.resources.get();
+      for (const { by, why } of limitKeepers) assert.equal(by === 'none', why !== undefined);
       for (const status of [cpu, memory, disk, network, diskIo]) {
         assert.ok(status.capacity > 0);
         assert.ok(status.available >= 0 && status.allocated >= 0);

@@ -49,6 +49,11 @@ export function serviceContract(given: Given): void {
         autostart: null,
         tags: { a: '1' },
         env: { B: '2' },
+        autoStandby: { enabled: false },
+        wake: 'never',
+        limits: { cpuWeight: 50 },
+        disk: '11GB',
+        name: 'contract-changed',
       });
       assert.equal(changed.restartPolicy?.maxAttempts, 3);
       assert.equal(changed.restartPolicy?.backoffMs, 1);
@@ -57,6 +62,9 @@ export function serviceContract(given: Given): void {
         [undefined, undefined, undefined, undefined],
       );
       assert.deepEqual([changed.tags, changed.env.B], [{ a: '1' }, '2']);
+      assert.deepEqual([changed.autoStandby, changed.wake], [{ enabled: false }, 'never']);
+      assert.deepEqual([changed.limits, changed.diskBytes], [{ cpuWeight: 50 }, 11 * 1024 ** 3]);
+      assert.equal(changed.name, 'contract-changed');
       assert.deepEqual(await vm.refresh(), changed);
       assert.equal((await vm.update({ env: { B: null } })).env.B, undefined);
     });

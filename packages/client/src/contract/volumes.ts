@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Vm } from '@vivarium/model';
+import type { Task, Vm, VolumeInfo } from '@vivarium/model';
 import { collect, failure, read } from './expect.ts';
 import type { Given } from './index.ts';
 
@@ -108,28 +108,89 @@ export function volumeContract(given: Given): void {
       for (const volume of [id, kept.id, clone.id]) await volumes.remove(volume);
     });
 
+    it('are copied and made of archives in the background, by operations that name them', async () => {
+      const { volumes, operations } = given();
+      await filled(given, 'contract-origin');
+      const origin = await volumes.get('contract-origin');
+      const archive = Buffer.concat(await collect(volumes.export(origin.id)));
+      const ways: Record<string, (name: string) => Task<VolumeInfo>> = {
+        'clone-volume': (name) => volumes.clone(origin.name, { name }),
+        'snapshot-volume': (name) => volumes.snapshot(origin.name, { name }),
+        'import-volume': (name) => volumes.import(once(archive), { name, size: '64MB' }),
+      };
+      for (const [action, ask] of Object.entries(ways)) {
+        const name = `contract-${action}`;
+        const task = ask(name);
+        const stages = (await collect(task)).map(({ stage }) => stage);
+        assert.ok(stages.includes(action === 'import-volume' ? 'unpacking' : 'copying'), `${stages}`);
+        await volumes.remove((await task).id);
+        const asked = await ask(name).detach();
+        assert.deepEqual([asked.action, asked.background], [action, true]);
+        const ended = await operations.wait(asked.id);
+        assert.equal(ended.state, 'done', JSON.stringify(ended.error));
+        const { id } = await volumes.get(name);
+        assert.deepEqual(ended.result, [{ kind: 'volume', id, name }]);
+        const about = action === 'import-volume' ? { id, name } : { id: origin.id, name: origin.name };
+        assert.deepEqual(ended.resource, { kind: 'volume', ...about });
+        assert.deepEqual(await operations.get(asked.id), ended);
+        await volumes.remove(id);
+      }
+      await failure(volumes.clone('absent').detach(), 'not_found');
+      await volumes.remove(origin.id);
+    });
+
+    it('are copied while they are written to by an operation that the writer’s is a part of', async () => {
+      const { volumes, operations } = given();
+      await volumes.create({ name: 'contract-live', size: '64MB' });
+      await using vm = await given().run('busybox', {
+        volumes: [{ volume: 'contract-live', path: '/data' }],
+      });
+      const { id } = await volumes.clone('contract-live', { name: 'contract-of-live' }).detach();
+      assert.equal((await operations.wait(id)).result?.[0]?.name, 'contract-of-live');
+      const [part] = (await operations.list({ instance: vm.id, actions: ['clone-volume'] })).items;
+      assert.deepEqual([part?.parent, part?.resource?.id], [id, vm.id]);
+      await vm.delete({ force: true });
+      for (const volume of ['contract-live', 'contract-of-live']) await volumes.remove(volume);
+    });
+
+    it('of an archive that is sent again with its key are one', async () => {
+      const { volumes } = given();
+      await filled(given, 'contract-origin');
+      const archive = Buffer.concat(await collect(volumes.export('contract-origin')));
+      const ask = (content: Uint8Array) =>
+        volumes.import(once(content), {
+          name: 'contract-keyed',
+          size: '64MB',
+          idempotencyKey: 'contract import',
+        });
+      const { id } = await ask(archive);
+      assert.equal((await ask(archive)).id, id);
+      await failure(ask(archive.subarray(1)), 'conflict');
+      for (const volume of [id, 'contract-origin']) await volumes.remove(volume);
+      await failure(ask(archive), 'not_found');
+    });
+
     it('become archives, and archives volumes', async () => {
       const { volumes } = given();
       await filled(given, 'contract-out');
       const archive = Buffer.concat(await collect(volumes.export('contract-out')));
-      const whole = async function* () {
-        yield archive;
-      };
-      const made = await volumes.import(whole(), { name: 'contract-in', size: '64MB' });
+      const made = await volumes.import(once(archive), { name: 'contract-in', size: '64MB' });
       assert.equal(made.name, 'contract-in');
       await using vm = await given().run('busybox', {
         volumes: [{ volume: 'contract-in', path: '/data', mode: 'ro' }],
       });
       assert.equal(await read(vm, '/data/kept'), 'kept');
-      const half = async function* () {
-        yield archive.subarray(0, archive.length / 2);
-      };
-      await failure(volumes.import(half(), { name: 'contract-half', size: '64MB' }), 'archive_invalid');
+      const half = once(archive.subarray(0, archive.length / 2));
+      await failure(volumes.import(half, { name: 'contract-half', size: '64MB' }), 'archive_invalid');
       await failure(volumes.get('contract-half'), 'not_found');
       await vm.delete({ force: true });
       for (const volume of ['contract-in', 'contract-out']) await volumes.remove(volume);
     });
   });
+}
+
+async function* once(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield content;
 }
 
 /** A volume that nobody has, with a file `kept`. */

@@ -98,7 +98,10 @@ for (const [what, [bytes, expected]] of Object.entries(cases)) {
     const { socket, answer } = stubborn(bytes);
     const text = await answer;
     assert.match(text, expected);
-    if (text.startsWith('HTTP/1.1 408')) assert.match(text, /connection: close/i);
+    if (text.startsWith('HTTP/1.1 408')) {
+      assert.match(text, /connection: close/i);
+      assert.match(text, /"code":"request_timeout"/);
+    }
     await letGo(without);
     socket.destroy();
     assert.equal((await call(house.daemon.socket, 'GET', '/health')).status, 200);

@@ -11,7 +11,7 @@ import {
 } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
+import { jsonForm, streamItems } from '../stream.ts';
 import { find } from './find.ts';
 
 const filesOf = async (call: Call) => (await find(call)).files;
@@ -67,9 +67,6 @@ export const watchPath: Handler = async (call) => {
     yield { kind: watching, path };
     for await (const change of changes) yield changeToWire(change);
   }
-  const form = {
-    line: (change: FileChange) => `${JSON.stringify(change)}\n`,
-    event: (change: FileChange) => `event: ${change.kind}\ndata: ${JSON.stringify(change)}\n\n`,
-  };
+  const form = jsonForm((change: FileChange) => change, { heads: ({ kind }) => `event: ${kind}\n` });
   return streamItems(call, told(), form, abort);
 };

@@ -2,8 +2,8 @@ import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Image, imageToWire, present } from '@vivarium/api';
-import { type ErrorCode, type ImageInfo, VivError } from '@vivarium/model';
+import { hostPlatform, type Image, imageToWire, present } from '@vivarium/api';
+import { type ErrorCode, type ImageInfo, VivError, withTags } from '@vivarium/model';
 import { requireScope } from '../auth/caller.ts';
 import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
@@ -24,8 +24,7 @@ const callersFault: ReadonlySet<ErrorCode> = new Set(['invalid_reference', 'inva
 
 export const createImage: Handler = async (call) => {
   const { name, insecure, platform, credentials, tags } = call.body as CreateImage;
-  const own = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
-  if (platform != null && platform !== own)
+  if (platform != null && platform !== hostPlatform)
     throw unsupported('A platform other than the host’s', 'Leave platform out.');
   if (credentials != null) {
     throw unsupported(
@@ -50,9 +49,9 @@ export const createImage: Handler = async (call) => {
 };
 
 export const listImages: Handler = async ({ engine, house, query }): Promise<Image[]> => {
-  const tags = Object.entries((query as { tags?: Record<string, string> }).tags ?? {});
-  return [...house.pulls.list(), ...(await engine.images.list()).map(imageToWire)].filter((image) =>
-    tags.every(([key, value]) => image.tags?.[key] === value),
+  const wanted = withTags((query as { tags?: Record<string, string> }).tags);
+  return [...house.pulls.list(), ...(await engine.images.list()).map(imageToWire)].filter(({ tags }) =>
+    wanted(tags),
   );
 };
 

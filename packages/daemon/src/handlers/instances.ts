@@ -3,10 +3,8 @@ import {
   createFromWire,
   type HypemanState,
   instanceToWire,
-  type LimitFields,
-  limitsFromWire,
+  longestWaitMs,
   parseDuration,
-  policyFromWire,
   statesBehind,
   stateToWire,
   statsToWire,
@@ -25,15 +23,13 @@ import {
 } from '@vivarium/model';
 import { prefersAsync } from '../background.ts';
 import type { Call, Handler } from '../call.ts';
-import { longCall, streamItems } from '../stream.ts';
+import { jsonForm, longCall, streamItems } from '../stream.ts';
 import { action } from './action.ts';
 import { find } from './find.ts';
 import { refuseCompression, refuseUnsupported } from './unsupported.ts';
 
 /** hypeman answers a create whose image is not here after so long, and goes on pulling. */
 const imageWaitMs = 5000;
-/** hypeman caps a wait at this. */
-const maxWaitMs = 5 * 60_000;
 /** Where hypeman restores, or answers that there is nothing to do. */
 const restorable: ReadonlySet<HypemanState> = new Set(['Standby', 'Running', 'Initializing']);
 
@@ -78,16 +74,8 @@ async function imageWithin(call: Call, image: string, policy: string | undefined
 export const getInstance: Handler = async (call) => instanceToWire((await find(call)).info);
 
 export const updateInstance: Handler = async (call) => {
-  const { name, disk_bytes, overlay_size, auto_standby, wake, ...rest } = call.body as UpdateInstance;
   const vm = await find(call);
-  await vm.update(updateFromWire(rest));
-  const size = disk_bytes ?? overlay_size;
-  if (size !== undefined) await vm.resizeDisk(size);
-  if (auto_standby !== undefined || wake !== undefined)
-    await vm.standby.set({ policy: auto_standby && policyFromWire(auto_standby), wake });
-  const limits = limitsFromWire(call.body as LimitFields);
-  if (limits !== undefined) await vm.limits.set(limits);
-  if (name !== undefined) await vm.rename(name);
+  await vm.update(updateFromWire(call.body as UpdateInstance));
   return instanceToWire(await vm.refresh());
 };
 
@@ -145,7 +133,7 @@ export const waitInstance: Handler = async (call): Promise<WaitAnswer> => {
     health?: HealthStatus['status'];
     timeout?: string;
   };
-  const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), maxWaitMs);
+  const timeoutMs = Math.min(parseDuration(query.timeout ?? '60s'), longestWaitMs);
   const wanted = query.viv_state ?? (query.state && statesBehind(query.state));
   const { health } = query;
   if (wanted === undefined && health === undefined)
@@ -190,9 +178,6 @@ export const instanceLogs: Handler = async (call) => {
     follow,
     signal: abort.signal,
   });
-  const form = {
-    line: (line: LogLine) => `${JSON.stringify(line)}\n`,
-    event: (line: LogLine) => `data: ${JSON.stringify(line.text)}\n\n`,
-  };
+  const form = jsonForm((line: LogLine) => line, { said: ({ text }) => text });
   return streamItems(call, lines, form, abort);
 };

@@ -1,10 +1,13 @@
-import { nextPageHeader, operationToWire, operationUpdateToWire, parseDuration } from '@vivarium/api';
+import {
+  longestWaitMs,
+  nextPageHeader,
+  operationToWire,
+  operationUpdateToWire,
+  parseDuration,
+} from '@vivarium/api';
 import { isVivError, type OperationState, type OperationUpdate } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
-
-/** A wait answers after this at the latest. Milliseconds. */
-const maxWaitMs = 5 * 60_000;
+import { jsonForm, streamItems } from '../stream.ts';
 
 const id = (call: Call): string => call.params.id ?? '';
 
@@ -26,7 +29,7 @@ export const getOperation: Handler = async (call) => {
   const { operations } = call.engine;
   const { wait } = call.query as { wait?: string };
   if (wait !== undefined) {
-    const timeoutMs = Math.min(parseDuration(wait), maxWaitMs);
+    const timeoutMs = Math.min(parseDuration(wait), longestWaitMs);
     try {
       return operationToWire(await operations.wait(id(call), { timeoutMs, signal: call.signal }));
     } catch (error) {
@@ -44,10 +47,8 @@ export const deleteOperation = cancelOperation;
 export const operationEvents: Handler = async (call) => {
   await call.engine.operations.get(id(call));
   const abort = new AbortController();
-  const form = {
-    line: (update: OperationUpdate) => `${JSON.stringify(operationUpdateToWire(update))}\n`,
-    event: (update: OperationUpdate) =>
-      `event: ${Object.keys(update)[0]}\ndata: ${JSON.stringify(operationUpdateToWire(update))}\n\n`,
-  };
+  const form = jsonForm(operationUpdateToWire, {
+    heads: (update: OperationUpdate) => `event: ${Object.keys(update)[0]}\n`,
+  });
   return streamItems(call, call.engine.operations.watch(id(call), { signal: abort.signal }), form, abort);
 };

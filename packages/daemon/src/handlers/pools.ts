@@ -7,7 +7,7 @@ import {
 } from '@vivarium/api';
 import { abortReason, type Pool, type PoolEvent } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
-import { longCall, sinceOf, streamItems } from '../stream.ts';
+import { jsonForm, longCall, sinceOf, streamItems } from '../stream.ts';
 import { refuseUnsupported } from './unsupported.ts';
 
 const find = (call: Call): Promise<Pool> => call.engine.pools.get(call.params.pool ?? '');
@@ -62,11 +62,9 @@ export const poolEvents: Handler = async (call) => {
   const since = sinceOf(call, (call.query as { since?: number }).since);
   const pool = await find(call);
   const abort = new AbortController();
-  const form = {
-    line: (event: PoolEvent) => `${JSON.stringify(poolEventToWire(event))}\n`,
-    event: (event: PoolEvent) =>
-      `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(poolEventToWire(event))}\n\n`,
-  };
+  const form = jsonForm(poolEventToWire, {
+    heads: ({ seq, type }: PoolEvent) => `id: ${seq}\nevent: ${type}\n`,
+  });
   const options = { signal: abort.signal, ...(since === undefined ? {} : { since }) };
   return streamItems(call, pool.events(options), form, abort);
 };

@@ -1,14 +1,14 @@
 import { pieceToWire, type Session, type StartSession, sessionToWire } from '@vivarium/api';
-import type { ExecOptions, SessionOutput } from '@vivarium/model';
+import type { ExecOptions } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
-import { streamItems } from '../stream.ts';
+import { jsonForm, streamItems } from '../stream.ts';
 import { find } from './find.ts';
 
 const sessionsOf = async (call: Call) => (await find(call)).sessions;
 const named = (call: Call): string => call.params.xid ?? '';
 
 export const listSessions: Handler = async (call): Promise<Session[]> =>
-  (await (await sessionsOf(call)).list()).map(sessionToWire);
+  (await (await sessionsOf(call)).list(call.query as { all?: boolean })).map(sessionToWire);
 
 export const startSession: Handler = async (call): Promise<Session> => {
   const { command, target, ...rest } = call.body as StartSession;
@@ -33,10 +33,5 @@ export const sessionOutput: Handler = async (call) => {
     follow,
     signal: abort.signal,
   });
-  const json = (piece: SessionOutput) => JSON.stringify(pieceToWire(piece));
-  const form = {
-    line: (piece: SessionOutput) => `${json(piece)}\n`,
-    event: (piece: SessionOutput) => `data: ${json(piece)}\n\n`,
-  };
-  return streamItems(call, pieces, form, abort);
+  return streamItems(call, pieces, jsonForm(pieceToWire), abort);
 };

@@ -9,7 +9,7 @@ import {
   type SnapshotKind,
   snapshotToWire,
 } from '@vivarium/api';
-import { type SnapshotInfo, type SnapshotOptions, VivError, type Vm } from '@vivarium/model';
+import { type SnapshotInfo, type SnapshotOptions, VivError, type Vm, withTags } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { longCall } from '../stream.ts';
 import { action } from './action.ts';
@@ -65,7 +65,7 @@ export const listSnapshots: Handler = async (call): Promise<Snapshot[]> => {
     tags?: Record<string, string>;
   };
   const { kind, name, source_instance_id: instance } = query;
-  const tags = Object.entries(query.tags ?? {});
+  const wanted = withTags(query.tags);
   const all = await call.engine.snapshots.list(instance === undefined ? {} : { instance });
   return all
     .map(toWire(call))
@@ -73,7 +73,7 @@ export const listSnapshots: Handler = async (call): Promise<Snapshot[]> => {
       (snapshot) =>
         (kind === undefined || snapshot.kind === kind) &&
         (name === undefined || snapshot.name === name) &&
-        tags.every(([key, value]) => snapshot.tags[key] === value),
+        wanted(snapshot.tags),
     );
 };
 

@@ -1,4 +1,4 @@
-import { type Capabilities, openApi } from '@vivarium/api';
+import { type Capabilities, featuresWith, hostArchitecture, hostPlatform, openApi } from '@vivarium/api';
 import { owner } from '../auth/caller.ts';
 import type { Handler } from '../call.ts';
 
@@ -6,42 +6,47 @@ export const health: Handler = async ({ house, engine, caller }) => ({
   status: 'ok',
   version: house.version,
   // Anybody may ask this on TCP, and need not know where on the host things are.
-  ...(caller === owner ? { pid: process.pid, home: engine.home } : {}),
+  ...(caller === owner
+    ? { pid: process.pid, home: engine.home, ...(house.url === undefined ? {} : { url: house.url }) }
+    : {}),
 });
 
 export const capabilities: Handler = async ({ house, engine }): Promise<Capabilities> => {
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const { save, volumes } = engine.capabilities();
-  const saved = [...(save ? ['standby', 'snapshots', 'fork'] : []), ...(volumes ? ['volumes'] : [])];
+  const driver = engine.capabilities();
+  const features = featuresWith(driver);
   return {
     server: { version: house.version, api_version: '1' },
-    host: { os: process.platform, arch },
+    host: { os: process.platform, arch: hostArchitecture },
     default_runtime: { name: engine.driver, available: true },
     runtimes: [
       {
         name: engine.driver,
         available: true,
-        features: ['exec', 'logs', 'pause', 'prepare', 'shutdown', ...saved],
+        features: [
+          ...features.filter((feature) => ofRuntime.has(feature)),
+          ...(driver.diskGrowLive ? ['disk-resize'] : []),
+        ],
       },
     ],
-    images: { default_platform: `linux/${arch}`, platforms: [`linux/${arch}`] },
+    images: { default_platform: hostPlatform, platforms: [hostPlatform] },
     network: { model: 'nat', guest_to_guest: false },
-    features: [
-      'instances',
-      'images',
-      'exec',
-      'logs',
-      'events',
-      'sessions',
-      'files',
-      'console',
-      'tunnel',
-      ...saved,
-      ...(save ? ['snapshot-schedules'] : []),
-    ],
-    driver: engine.capabilities(),
+    features,
+    driver,
   };
 };
+
+/** What depends on who runs the VMs; hypeman's word for that is a runtime. */
+const ofRuntime: ReadonlySet<string> = new Set([
+  'exec',
+  'logs',
+  'pause',
+  'prepare',
+  'shutdown',
+  'standby',
+  'snapshots',
+  'fork',
+  'volumes',
+]);
 
 export const openapi: Handler = async ({ house }) => openApi(house.version);
 

@@ -1,4 +1,4 @@
-import { type CreateInstance, unsupportedCreateFields } from '@vivarium/api';
+import { type CreateInstance, hostPlatform, unsupportedCreateFields } from '@vivarium/api';
 import { VivError } from '@vivarium/model';
 
 /** Whether a field of hypeman asks for anything. */
@@ -11,7 +11,7 @@ export const asked = (value: unknown): boolean =>
 /** @throws VivError `not_supported` naming the first field that nothing here can honour. */
 export function refuseUnsupported(body: CreateInstance, driver: string): void {
   const harmless: Partial<Record<keyof typeof unsupportedCreateFields, (value: never) => boolean>> = {
-    platform: (value: string) => value === `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+    platform: (value: string) => value === hostPlatform,
     hypervisor: (value: string) => isOwnHypervisor(value, driver),
     snapshot_policy: (value: { compression?: { enabled?: boolean } }) => value.compression?.enabled !== true,
   };

@@ -10,6 +10,7 @@ import {
   volumeSizeFromWire,
   volumeToWire,
 } from '@vivarium/api';
+import type { MakingOptions } from '@vivarium/model';
 import type { Call, Handler } from '../call.ts';
 import { readBytes } from '../incoming.ts';
 import { longCall, streamBytes } from '../stream.ts';
@@ -33,16 +34,14 @@ export const listVolumes: Handler = async (call) => {
 
 export const importVolume: Handler = async (call) => {
   const options = createVolumeFromWire(call.query as CreateVolume);
-  // One whose client has gone sends no more: it ends by itself.
-  return longCall(
-    call,
-    (inner) =>
-      call.engine.volumes.import(readBytes(call.incoming, call.house.patience.bodyMs), {
-        ...options,
-        ...inner,
-      }),
-    volumeToWire,
-  );
+  const { promise: uploaded, resolve } = Promise.withResolvers<void>();
+  const archive = async function* () {
+    // One whose client has gone sends no more: it ends by itself.
+    yield* readBytes(call.incoming, call.house.patience.bodyMs);
+    resolve();
+  };
+  const work = (inner: MakingOptions) => call.engine.volumes.import(archive(), { ...options, ...inner });
+  return longCall(call, work, volumeToWire, uploaded);
 };
 
 export const getVolume: Handler = async (call) => volumeToWire(await call.engine.volumes.get(named(call)));

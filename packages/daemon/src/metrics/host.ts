@@ -1,5 +1,6 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
+import { parseAvailable } from '@vivarium/engine';
 
 export interface HostUse {
   /** Seconds, by mode. */
@@ -22,12 +23,11 @@ export async function hostUse(home: string): Promise<HostUse> {
     statfs(home),
   ]);
   const fields = /^cpu +(.*)$/m.exec(stat)?.[1]?.split(' ') ?? [];
-  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
   return {
     cpu: modes.map((mode, index) => [mode, Number(fields[index] ?? 0) / ticks]),
     processors: cpus().length,
     memoryBytes: totalmem(),
-    availableBytes: available === undefined ? undefined : Number(available) * 1024,
+    availableBytes: parseAvailable(meminfo),
     disk: { bytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize },
   };
 }

@@ -142,7 +142,8 @@ function requireState(vm: Vm, route: Route): void {
   });
 }
 
-function refuse(raw: Duplex, error: VivError): void {
+/** Answers a connection that is no request's any more, and ends it. */
+export function refuse(raw: Duplex, error: VivError): void {
   const status = error instanceof StatusError ? error.status : error.rule.status;
   const body = JSON.stringify(error.toJSON());
   const headers = {

@@ -194,6 +194,14 @@ export class AgentGuest implements Guest {
     return this.#control.call('exec.read', { execId, stream, from }, readSessionOutput, signal);
   }
 
+  awaitSession(
+    execId: string,
+    { stdout, stderr }: { stdout: number; stderr: number },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#control.call('exec.wait', { execId, stdout, stderr }, nothing, signal);
+  }
+
   signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void> {
     return this.#control.call('exec.signal', { execId, signal: signalName }, nothing, signal);
   }

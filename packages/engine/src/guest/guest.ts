@@ -165,6 +165,12 @@ export interface Guest extends AsyncDisposable {
     from: number,
     signal?: AbortSignal,
   ): Promise<{ from: number; data: Uint8Array; over: boolean }>;
+  /** Resolves once more than up to these offsets has been printed, or nothing more will be. */
+  awaitSession(
+    execId: string,
+    beyond: { stdout: number; stderr: number },
+    signal?: AbortSignal,
+  ): Promise<void>;
   signalSession(execId: string, signalName: string, signal?: AbortSignal): Promise<void>;
   closeSession(execId: string, signal?: AbortSignal): Promise<void>;
   /** Steps on the files of a target. */

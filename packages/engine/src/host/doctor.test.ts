@@ -4,9 +4,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { parseAvailable } from '../resources/gauge.ts';
 import { Cgroups } from './cgroups/index.ts';
 import { checkAssets } from './checks/assets.ts';
-import { checkCgroups, checkDiskSpace, parseAvailable } from './checks/capacity.ts';
+import { checkCgroups, checkDiskSpace } from './checks/capacity.ts';
 import { checkNode } from './checks/programs.ts';
 import { hostChecks } from './doctor.ts';
 

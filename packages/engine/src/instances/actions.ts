@@ -21,7 +21,7 @@ export const deadlines = {
   resume: 10_000,
   delete: 120_000,
   rename: 10_000,
-  update: 10_000,
+  update: 60_000,
   resize: 60_000,
   flatten: 1_800_000,
   acquire: 10_000,

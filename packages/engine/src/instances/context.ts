@@ -97,5 +97,7 @@ export interface Instances {
   /** Takes the name, or throws `name_conflict`. */
   add(instance: Instance): void;
   remove(instance: Instance): void;
+  /** Keeps the name for it beside the one it has, until the answer is called. @throws VivError `name_conflict`. */
+  claim(instance: Instance, name: string): () => void;
   rename(instance: Instance, name: string): void;
 }

@@ -4,6 +4,7 @@ import type { Guest, GuestExecConnection } from '../guest/guest.ts';
 import { invalidState } from './actions.ts';
 import type { Instance } from './instance.ts';
 import { LastingExec } from './lasting-exec.ts';
+import { checkExecId, rootSession } from './session-ids.ts';
 
 /** What a command in a guest is started with, without what only its caller's side knows. */
 export interface ExecRequest extends Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'tty' | 'target'> {
@@ -39,7 +40,7 @@ export async function startExec(
   const guest = guestOf(instance, 'exec in');
   const connection = await guest.exec(
     {
-      execId: request.execId ?? `exec-${createId()}`,
+      execId: request.execId === undefined ? `exec-${createId()}` : checkExecId(request.execId),
       target: request.target ?? 'root',
       argv: request.argv,
       env: request.env ?? {},
@@ -66,8 +67,6 @@ export async function resumeExec(
   if (execId === rootSession) instance.readers.add(connection);
   return connection;
 }
-
-export const rootSession = 'workload:root';
 
 /** Joins the image's own process; `tty` sets the size of its terminal. */
 export async function attach(

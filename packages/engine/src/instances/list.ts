@@ -1,4 +1,4 @@
-import { type ListOptions, type Page, VivError } from '@vivarium/model';
+import { type ListOptions, type Page, VivError, withTags } from '@vivarium/model';
 import type { Instance } from './instance.ts';
 import { type InstanceRegistry, positionOf } from './registry.ts';
 
@@ -40,8 +40,7 @@ function positionIn(cursor: string | undefined): string | undefined {
 }
 
 function filter({ states, tags }: ListOptions): (instance: Instance) => boolean {
-  const wanted = Object.entries(tags ?? {});
+  const wanted = withTags(tags);
   return ({ state, record }) =>
-    (states === undefined || states.length === 0 || states.includes(state)) &&
-    wanted.every(([key, value]) => record.spec.tags[key] === value);
+    (states === undefined || states.length === 0 || states.includes(state)) && wanted(record.spec.tags);
 }

@@ -74,8 +74,17 @@ export class InstanceRegistry implements Instances {
     if (this.#byName.get(instance.record.name) === instance) this.#byName.delete(instance.record.name);
   }
 
+  /** Keeps the name for it beside the one it has, until the answer is called. Does nothing where it is its own. */
+  claim(instance: Instance, name: string): () => void {
+    this.#free(name, instance);
+    this.#byName.set(name, instance);
+    return () => {
+      if (instance.record.name !== name) this.#byName.delete(name);
+    };
+  }
+
   rename(instance: Instance, name: string): void {
-    this.#free(name);
+    this.#free(name, instance);
     this.#byName.delete(instance.record.name);
     instance.change({ name });
     this.#byName.set(name, instance);
@@ -92,10 +101,10 @@ export class InstanceRegistry implements Instances {
     return low;
   }
 
-  #free(name: string): void {
+  #free(name: string, claimant?: Instance): void {
     // An id is looked for first: an instance called by another's could not be found by its name.
     const holder = this.#byName.get(name) ?? this.#byId.get(name);
-    if (holder === undefined) return;
+    if (holder === undefined || holder === claimant) return;
     throw new VivError(
       'name_conflict',
       `The name ${JSON.stringify(name)} is taken by instance ${holder.id}`,

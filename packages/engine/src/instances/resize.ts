@@ -1,61 +1,39 @@
-import { formatSize, parseSize, VivError } from '@vivarium/model';
+import { formatSize, VivError } from '@vivarium/model';
 import { isDiskGrower } from '../drivers/driver.ts';
-import { writeRecord } from '../store/record.ts';
-import { deadlines, invalidState } from './actions.ts';
+import type { Operation } from '../operations/operation.ts';
+import { invalidState } from './actions.ts';
 import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import { limits } from './resolve.ts';
 
-/** Grows the root disk: at once in a running guest, at its next start otherwise. @throws VivError `invalid_size`. */
-export function resizeDisk(context: Context, instance: Instance, size: number | string): Promise<void> {
-  const bytes = parseSize(size, 'disk size');
+/** @throws VivError for a size that the root disk can't be given, whatever room there is. */
+export function judgeGrowth({ driver }: Context, instance: Instance, bytes: number): void {
+  const { record, machine } = instance;
+  const { diskBytes } = record.spec;
   if (bytes > limits.diskBytes.most)
     throw new VivError('invalid_size', `A disk of ${formatSize(bytes)} is too large`);
-  return context.door.run<void>(
-    instance,
-    {
-      action: 'resize',
-      deadlineMs: deadlines.resize,
-      check: () => {
-        const { diskBytes } = instance.record.spec;
-        if (bytes < diskBytes) {
-          throw new VivError(
-            'invalid_size',
-            `A disk can't shrink from ${formatSize(diskBytes)} to ${formatSize(bytes)}`,
-            {
-              hint: 'Make a new instance with the smaller disk and copy the files.',
-            },
-          );
-        }
-        if (bytes === diskBytes) return { answer: undefined };
-        if (!['Stopped', 'Running', 'Created', 'Shutdown'].includes(instance.state))
-          throw invalidState(instance, 'resize');
-        return undefined;
-      },
-    },
-    async (operation) => {
-      const { admission } = context;
-      admission.judgeDisk(bytes, await admission.diskCapacity(), instance);
-      const before = instance.record.spec;
-      // Counted from here on: of two that grow at once one may have to be refused.
-      instance.change({ spec: { ...before, diskBytes: bytes } });
-      operation.undo('forget the new size', () =>
-        instance.change({ spec: { ...instance.record.spec, diskBytes: before.diskBytes } }),
-      );
-      const { machine, guest } = instance;
-      operation.step('grow the disk');
-      if (machine === undefined) await context.disks.grow(instance.dir, bytes);
-      else if (isDiskGrower(machine)) await machine.growDisk('root', bytes);
-      else
-        throw new VivError(
-          'not_supported',
-          `The ${context.driver.name} driver can't grow the disk of a live VM`,
-        );
-      await writeRecord(instance.dir, instance.record);
-      if (guest !== undefined) {
-        operation.step('grow the file system');
-        await guest.growRoot(operation.signal);
-      }
-    },
-  );
+  if (bytes < diskBytes) {
+    throw new VivError(
+      'invalid_size',
+      `A disk can't shrink from ${formatSize(diskBytes)} to ${formatSize(bytes)}`,
+      { hint: 'Make a new instance with the smaller disk and copy the files.' },
+    );
+  }
+  if (bytes === diskBytes) return;
+  if (!['Stopped', 'Running', 'Created', 'Shutdown'].includes(instance.state))
+    throw invalidState(instance, 'resize');
+  if (machine !== undefined && !isDiskGrower(machine))
+    throw new VivError('not_supported', `The ${driver.name} driver can't grow the disk of a live VM`);
+}
+
+/** Grows the root disk to what its record says: at once in a running guest, at its next start otherwise. */
+export async function growDisk(context: Context, instance: Instance, operation: Operation): Promise<void> {
+  const { machine, guest, record } = instance;
+  const { diskBytes } = record.spec;
+  operation.step('grow the disk');
+  if (machine === undefined) await context.disks.grow(instance.dir, diskBytes);
+  else if (isDiskGrower(machine)) await machine.growDisk('root', diskBytes);
+  if (guest === undefined) return;
+  operation.step('grow the file system');
+  await guest.growRoot(operation.signal);
 }

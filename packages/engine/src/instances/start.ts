@@ -12,6 +12,12 @@ import { restoreSuspended } from './restore.ts';
 import { dropTops, removeSaved, settleSuspended } from './suspend.ts';
 import { watchGuest } from './watch.ts';
 
+function beginAttempt({ clock }: Context, instance: Instance): void {
+  const restart = attemptBegun(instance.record.restart, clock.now());
+  instance.change({ restart });
+  instance.emit('restart', { attempt: restart.attempts, reason: restart.lastReason });
+}
+
 export interface StartOptions extends CallOptions, CommandOverride {
   /** From no saved or booted memory. Default false. */
   cold?: boolean;
@@ -48,9 +54,8 @@ export async function startInstance(
     async (operation) => {
       const suspended = instance.state === 'Suspended';
       if (override !== undefined) overrideCommand(context, instance, operation, override);
-      const { restart } = instance.record;
-      if (byPolicy) instance.change({ restart: attemptBegun(restart, context.clock.now()) });
       using _room = await context.admission.reserve(instance);
+      if (byPolicy) beginAttempt(context, instance);
       if (!suspended) await removeSaved(instance);
       if (suspended && !cold) await restoreSuspended(context, instance, operation);
       else await boot(context, instance, operation, cold);

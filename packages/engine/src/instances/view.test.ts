@@ -55,7 +55,9 @@ test('what is being done with an instance is shown while it is done', async () =
   const vm = await engine.create({ image: 'busybox' });
   shared();
   // It changes neither record nor state before its end.
+  const since = engine.lastEvent;
   const resized = vm.resizeDisk('20GB');
+  for await (const { type } of engine.events({ since })) if (type === 'operation') break;
   assert.ok(shared().operation);
   assert.deepEqual(shared(), vm.info);
   await resized;

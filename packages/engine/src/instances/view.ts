@@ -1,5 +1,6 @@
 import { type InstanceInfo, VivError } from '@vivarium/model';
 import { serviceInfo } from '../service/view.ts';
+import type { InstanceRecord } from '../store/record.ts';
 import type { Instance } from './instance.ts';
 
 /** All that is shown of an instance. Each is replaced when it changes, never written to; only an operation goes on. */
@@ -27,16 +28,7 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
     hostname: spec.hostname,
     tags: spec.tags,
     ports: record.ports.length > 0 ? record.ports : spec.ports,
-    ...(record.nic === undefined
-      ? {}
-      : {
-          network: {
-            ip: record.nic.backend.ip,
-            mac: record.nic.mac,
-            gateway: record.nic.backend.gateway,
-            backend: record.nic.backend.kind,
-          },
-        }),
+    ...(spec.network === 'none' ? {} : { network: networkOf(record.nic) }),
     stopTimeoutMs: spec.stopTimeoutMs,
     autoRemove: spec.autoRemove,
     generation: record.generation,
@@ -70,6 +62,13 @@ export function instanceInfo(instance: Sources, driver: string): InstanceInfo {
           },
         }),
   };
+}
+
+/** One that was never started has a network, and no address in it yet. */
+function networkOf(nic: InstanceRecord['nic']): InstanceInfo['network'] {
+  if (nic === undefined) return { backend: 'user' };
+  const { ip, gateway, kind } = nic.backend;
+  return { backend: kind, ip, mac: nic.mac, gateway };
 }
 
 /** What was made of an instance last, and of what. */

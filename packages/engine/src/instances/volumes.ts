@@ -1,5 +1,5 @@
 import { operationAllowed } from '@vivarium/lifecycle';
-import { type CallOptions, VivError, type VolumeMount } from '@vivarium/model';
+import { type CallOptions, isVivError, VivError, type VolumeMount } from '@vivarium/model';
 import { isVolumePlugger, type Machine, type VolumePlugger } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -191,18 +191,36 @@ async function takeOut(
   replace(instance, attachment.volumeId, { ...attachment, settling: 'detaching' });
   writeDown(context, instance);
   operation.step('unmount it');
-  await unmount(guest, serial, { force, path: attachment.path, signal: operation.signal });
+  // Before it is asked for: a call that is cut off may have been carried out.
   operation.undo('mount it again', () =>
-    unlessGone(instance, machine, async () => {
-      await machine.plugVolume(diskOf(context, attachment));
-      await mountIn(guest, attachment, AbortSignal.timeout(settleMs));
-    }),
+    unlessGone(instance, machine, () => putBack(context, { machine, guest }, attachment)),
   );
+  await unmount(guest, serial, { force, path: attachment.path, signal: operation.signal });
   operation.step('unplug it');
   await machine.unplugVolume(serial);
   if (attachment.mode !== 'rw' || force) return;
   // Nobody has it open any more, and its journal is empty.
   await context.volumes.change(context.volumes.ofId(attachment.volumeId), { unclean: undefined });
+}
+
+/** A guest that has let go of a disk finds it again only once that has been out: what it waits for is a disk that comes. */
+async function putBack(
+  context: Context,
+  { machine, guest }: { machine: VolumePlugger; guest: Guest },
+  attachment: AttachmentRecord,
+): Promise<void> {
+  const serial = serialOf(attachment.volumeId);
+  const late = AbortSignal.timeout(settleMs);
+  try {
+    if ((await guest.volumes(late)).some((volume) => volume.serial === serial)) return;
+  } catch (error) {
+    // An agent that knows no volumes has not let go of one.
+    if (isVivError(error, 'not_supported')) return;
+    throw error;
+  }
+  await machine.unplugVolume(serial);
+  await machine.plugVolume(diskOf(context, attachment));
+  await mountIn(guest, attachment, late);
 }
 
 async function unmount(
@@ -213,12 +231,14 @@ async function unmount(
   try {
     await guest.unmountVolume(serial, { force }, signal);
   } catch (thrown) {
-    const error = VivError.from(thrown);
-    if (error.code !== 'conflict') throw olderAgent(thrown);
-    throw new VivError('conflict', `The volume can't be detached: ${error.message}`, {
-      hint: `End what uses ${path}, or force it (\`viv volume detach --force\`).`,
-      details: error.details,
-      cause: error,
+    const { code, message, details } = VivError.from(thrown);
+    if (code !== 'conflict' && code !== 'guest_error') throw olderAgent(thrown);
+    const end =
+      code === 'conflict' ? `End what uses ${path}` : 'Look at the console of the guest (`viv logs`)';
+    throw new VivError(code, `The volume can't be detached: ${message}`, {
+      hint: `${end}, or force it (\`viv volume detach --force\`).`,
+      details,
+      cause: thrown,
     });
   }
 }

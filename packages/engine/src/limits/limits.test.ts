@@ -97,6 +97,8 @@ describe('limits of an instance', () => {
       await writeFile(path.join(root, 'self'), '1:cpu:/\n');
       const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
       await using house = await House.open('daemon', { cgroups });
+      const { limitKeepers } = await house.engine.resources.get();
+      assert.deepEqual(limitKeepers, await cgroups.survey());
       const vm = await house.engine.run('busybox', { limits: { cpus: 0.25, memoryBytes: 2 ** 29 } });
       const group = path.join(root, 'cpu', `vivarium-${vm.id}`);
       assert.equal(await readFile(path.join(group, 'cpu.cfs_quota_us'), 'utf8'), '25000');

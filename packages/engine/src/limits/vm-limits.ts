@@ -5,11 +5,9 @@ import {
   refuseAborted,
   type VmLimits,
 } from '@vivarium/model';
-import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
-import { applyLimits, wantedLimits } from './apply.ts';
-import { checkLimits, mergeLimits } from './check.ts';
+import { updateInstance } from '../instances/update.ts';
 
 /** Limits of one instance. */
 export class EngineVmLimits implements VmLimits {
@@ -29,18 +27,7 @@ export class EngineVmLimits implements VmLimits {
 
   async set(limits: InstanceLimits, options: AskOptions = {}): Promise<LimitsStatus> {
     refuseAborted(options);
-    checkLimits(limits);
-    const context = this.#context;
-    const instance = this.#instance;
-    let before: InstanceLimits = {};
-    await changeRecord(context, instance, ['limits'], ({ spec }) => {
-      before = wantedLimits(context, instance);
-      const next = { ...spec, limits: mergeLimits(spec.limits, limits) };
-      context.admission.judgeChange(instance, next);
-      return { spec: next };
-    });
-    const { machine } = instance;
-    if (machine !== undefined) await applyLimits(context, instance, machine, before);
+    await updateInstance(this.#context, this.#instance, { limits });
     return this.get();
   }
 }

@@ -10,16 +10,17 @@ export interface Origin {
   requestId?: string;
   /** W3C Trace Context of the caller. */
   traceparent?: string;
+  /** Who asks, among those whose idempotency keys are their own. Default: the owner of the data directory. */
+  principal?: string;
 }
 
-interface Place {
-  requestId?: string;
+interface Place extends Pick<Origin, 'requestId' | 'principal'> {
   remote?: Surroundings;
   request?: Tracked;
 }
 
 /** Tasks that are made of several operations: the one of the same name is only a part. */
-const composite: ReadonlySet<string> = new Set(['run', 'restart', 'fork']);
+const composite: ReadonlySet<string> = new Set(['run', 'restart', 'fork', 'clone-volume']);
 
 /** Told of each operation that has ended. Must not throw. */
 export type EndListener = (report: OperationReport, milliseconds: number) => void;
@@ -46,14 +47,20 @@ export class Ledger {
     return request?.ended ? undefined : request;
   }
 
+  /** Who asks for what is being done. */
+  get principal(): string | undefined {
+    return this.#place.getStore()?.principal;
+  }
+
   /** Whatever `work` begins is done in that name. */
-  from<T>({ requestId, traceparent }: Origin, work: () => T): T {
-    return this.#place.run({ requestId, remote: surroundingsOf(traceparent) }, work);
+  from<T>({ requestId, traceparent, principal }: Origin, work: () => T): T {
+    return this.#place.run({ requestId, principal, remote: surroundingsOf(traceparent) }, work);
   }
 
   /** Whatever `work` begins is a part of the request. */
   within<T>(request: Tracked, work: () => T): T {
-    return this.#place.run({ requestId: request.requestId, request }, work);
+    const { requestId } = request;
+    return this.#place.run({ requestId, principal: this.principal, request }, work);
   }
 
   open(options: Omit<TrackedOptions, 'parent' | 'requestId'>): Tracked {

@@ -11,6 +11,8 @@ interface Rooms {
   instances: InstanceRegistry;
   /** Whether an image of that name has come into the store since. */
   pulled(reference: string, since: string): boolean;
+  /** Volumes that an operation has made. */
+  volumesOf(operation: string): EventResource[];
 }
 
 /** Tells of each request that a predecessor left how it really ended. Instances have been recovered before. */
@@ -21,7 +23,7 @@ export function recoverTasks(store: TaskStore, rooms: Rooms): void {
   }
 }
 
-function endOf(request: TaskRecord, { stored, instances, pulled }: Rooms): TaskEnd | undefined {
+function endOf(request: TaskRecord, { stored, instances, pulled, volumesOf }: Rooms): TaskEnd | undefined {
   const known = stored.find(request.id);
   const parts = stored.partsOf(request.id);
   // The operation of an instance with its id: how that ended is how it ended. Where that is not known yet, it has not.
@@ -32,6 +34,8 @@ function endOf(request: TaskRecord, { stored, instances, pulled }: Rooms): TaskE
   const { action, resource, askedAt } = request;
   if (action === 'pull' && resource !== undefined && pulled(resource.name, askedAt))
     return { outcome: 'done' };
+  const volumes = volumesOf(request.id);
+  if (volumes.length > 0) return { outcome: 'done', resource: resource ?? volumes[0], result: volumes };
   const left = leftBy(request, parts, instances);
   const result = left.length === 0 ? {} : { resource: left[0], result: left };
   const wanted = lastPart[action];

@@ -1,4 +1,4 @@
-import type { CallOptions } from '@vivarium/model';
+import { type CallOptions, VivError } from '@vivarium/model';
 
 /** A call that may be part of a request with an idempotency key: what it makes is marked with the request's id. */
 export interface MarkedCall extends CallOptions {
@@ -23,4 +23,10 @@ export interface Making<T> {
   found(request: string, call: MarkedCall): Promise<T | undefined>;
   /** Whether what was noted was made to its end before it went. */
   ended?(ids: string[]): boolean;
+}
+
+export function differentRequest(): VivError {
+  return new VivError('conflict', 'The idempotency key belongs to a request that asked for something else', {
+    hint: 'Use a new key for each request, and the same only to ask for the same again.',
+  });
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MakingOptions } from '@vivarium/model';
 import { allFaultPoints, type FaultPointName, faultPoints } from '../drivers/simulated/faults.ts';
+import { chunked, tarOf } from '../images/fixtures/tar-of.ts';
 import { failure, House } from '../instances/fixtures/house.ts';
 
 type Ask = (house: House, options: MakingOptions) => Promise<string[]>;
@@ -9,6 +10,8 @@ type Ask = (house: House, options: MakingOptions) => Promise<string[]>;
 const once = { idempotencyKey: 'once' };
 const ids = (things: readonly { id: string }[]) => things.map(({ id }) => id).sort();
 const source = (house: House) => house.engine.get('source');
+
+const archive = (content: string) => chunked(tarOf([{ name: 'file', content }]));
 
 interface Kind {
   /** Makes it, and answers the ids of what was made. */
@@ -88,6 +91,17 @@ const kinds: Record<string, Kind> = {
     before: ({ engine }) => engine.volumes.create({ name: 'data', size: '1GB' }),
     ask: async ({ engine }, options) => [(await engine.volumes.clone('data', options)).id],
     there: async ({ engine }) => ids((await engine.volumes.list()).filter(({ name }) => name !== 'data')),
+  },
+  'snapshot of a volume': {
+    before: ({ engine }) => engine.volumes.create({ name: 'data', size: '1GB' }),
+    ask: async ({ engine }, options) => [(await engine.volumes.snapshot('data', options)).id],
+    there: async ({ engine }) => ids((await engine.volumes.list()).filter(({ name }) => name !== 'data')),
+  },
+  'import of a volume': {
+    ask: async ({ engine }, options) => [
+      (await engine.volumes.import(archive('content'), { name: 'site', size: '64MB', ...options })).id,
+    ],
+    there: async ({ engine }) => ids(await engine.volumes.list()),
   },
   acquire: {
     before: ({ engine }) => engine.pools.create('p', { image: 'busybox', size: 1, stage: 'stopped' }),
@@ -173,6 +187,22 @@ test('a key that asked for something else is a conflict, whatever became of that
   await failure(engine.run('busybox', { name: 'two' }, { idempotencyKey: 'failed' }));
   const other = failure(engine.run('busybox', { name: 'three' }, { idempotencyKey: 'failed' }));
   assert.equal((await other).code, 'conflict');
+});
+
+test('an archive that is another one is a conflict, whatever became of the first', async () => {
+  await using house = await houseFor({ ask: async () => [], there: instances });
+  const ask = (content: string, more = {}) =>
+    house.engine.volumes.import(archive(content), { name: 'site', size: '64MB', ...once, ...more });
+  const [first, second] = [ask('one'), ask('two')];
+  assert.equal((await failure(second)).code, 'conflict');
+  const { id } = await first;
+  assert.equal((await failure(ask('two'))).code, 'conflict');
+  assert.equal((await failure(ask('one', { size: '65MB' }))).code, 'conflict');
+  house.sql('UPDATE requests SET outcome = NULL');
+  await house.reopen();
+  assert.equal((await failure(ask('two'))).code, 'conflict');
+  assert.equal((await ask('one')).id, id);
+  assert.equal((await house.engine.volumes.list()).length, 1);
 });
 
 test('what came to nothing is made by the same key', async () => {

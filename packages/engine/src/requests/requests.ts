@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { abortReason, checkIdempotencyKey, type MakingOptions, VivError } from '@vivarium/model';
 import { SharedWork } from '../images/shared-work.ts';
 import type { RequestStore, StoredRequest } from '../store/requests.ts';
-import type { Making, MarkedCall } from './request.ts';
+import { differentRequest, type Making, type MarkedCall } from './request.ts';
 
 /**
  * Carries requests that have an idempotency key out once. Before the work begins the key is on disk, and what is made bears the
@@ -11,30 +11,32 @@ import type { Making, MarkedCall } from './request.ts';
 export class Requests {
   readonly #store: RequestStore;
   readonly #warn: (message: string) => void;
+  readonly #asker: { readonly principal: string | undefined };
   readonly #underWay = new SharedWork<unknown>();
 
-  constructor(store: RequestStore, warn: (message: string) => void) {
+  /** `asker`: who asks for what is being done at the moment. */
+  constructor(
+    store: RequestStore,
+    warn: (message: string) => void,
+    asker: { readonly principal: string | undefined },
+  ) {
     this.#store = store;
     this.#warn = warn;
+    this.#asker = asker;
   }
 
   /** @throws VivError `invalid_request` for no key, `conflict` for another request's. */
-  async once<T>({ idempotencyKey: key, ...call }: MakingOptions, making: Making<T>): Promise<T> {
+  async once<T>({ idempotencyKey, ...call }: MakingOptions, making: Making<T>): Promise<T> {
     const { signal, onProgress } = call;
-    if (key === undefined) return making.make({ signal, onProgress }, () => undefined);
+    if (idempotencyKey === undefined) return making.make({ signal, onProgress }, () => undefined);
     if (signal?.aborted) throw abortReason(signal);
-    checkIdempotencyKey(key);
+    checkIdempotencyKey(idempotencyKey);
+    const { principal } = this.#asker;
+    // A key has no line breaks. Nobody's key answers what somebody else has asked for.
+    const key = principal === undefined ? idempotencyKey : `${principal}\n${idempotencyKey}`;
     const print = fingerprint(making.asked);
     const request = this.#store.begin(key, print);
-    if (request.fingerprint !== print) {
-      throw new VivError(
-        'conflict',
-        'The idempotency key belongs to a request that asked for something else',
-        {
-          hint: 'Use a new key for each request, and the same only to ask for the same again.',
-        },
-      );
-    }
+    if (request.fingerprint !== print) throw differentRequest();
     try {
       const work = (shared: AbortSignal, listener: MarkedCall['onProgress']) =>
         this.#carryOut(key, request, making, { signal: shared, onProgress: listener, request: request.id });

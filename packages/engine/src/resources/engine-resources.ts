@@ -25,7 +25,7 @@ export class EngineResources implements Resources {
 
   async get(options: AskOptions = {}): Promise<HostResources> {
     refuseAborted(options);
-    const { admission, instances } = this.#context;
+    const { admission, cgroups, instances } = this.#context;
     const all = [...instances.all()].filter(({ gone }) => !gone);
     const sample = await admission.sample();
     const allocations = await Promise.all(all.map((instance) => allocation(admission, instance)));
@@ -55,6 +55,7 @@ export class EngineResources implements Resources {
       ),
       network: status(shares.network, given(shares.network, live)),
       diskIo: status(shares.diskIo, given(shares.diskIo, live)),
+      limitKeepers: (await cgroups?.survey()) ?? [],
       allocations,
     };
   }

@@ -33,6 +33,12 @@ const field = (text: string, name: string): number => {
   return kib === undefined ? Number.NaN : Number(kib) * 1024;
 };
 
+/** Bytes that can be had without swapping, out of /proc/meminfo. @internal */
+export function parseAvailable(meminfo: string): number | undefined {
+  const bytes = field(meminfo, 'MemAvailable');
+  return Number.isNaN(bytes) ? undefined : bytes;
+}
+
 /** Out of /proc/PID/smaps_rollup. Kernels before 5.4 don't split the proportional size. */
 export function parseUse(rollup: string): MemoryUse | undefined {
   const pssBytes = field(rollup, 'Pss');
@@ -46,8 +52,7 @@ export const procGauge: HostGauge = {
   cpus: availableParallelism(),
   memoryBytes: totalmem(),
   availableBytes() {
-    const available = field(readFileSync('/proc/meminfo', 'utf8'), 'MemAvailable');
-    return Number.isNaN(available) ? totalmem() : available;
+    return parseAvailable(readFileSync('/proc/meminfo', 'utf8')) ?? totalmem();
   },
   async use(pid) {
     try {

@@ -2,7 +2,7 @@ import { isVivError, VivError } from '@vivarium/model';
 import type { Context } from '../instances/context.ts';
 import { deleteInstance } from '../instances/delete.ts';
 import type { Instance } from '../instances/instance.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, growingPause } from './clock.ts';
 import { Slots } from './slots.ts';
 
 /** Milliseconds between looks at the wall clock, which may be set while a timer runs. */
@@ -10,8 +10,6 @@ const lookMs = 10_000;
 const atOnce = 16;
 /** A delete that takes longer, in milliseconds, is stuck: the others don't wait for it any more. */
 const stuckMs = 10_000;
-const firstPauseMs = 5000;
-const longestPauseMs = 300_000;
 
 interface Case {
   failures: number;
@@ -95,8 +93,7 @@ export class Reaper implements Disposable {
     if (this.#closed || instance.gone) return;
     // One that somebody has in hand is no failure: it is only early.
     if (!isVivError(error, 'busy')) state.failures += 1;
-    const pause = Math.min(firstPauseMs * 2 ** Math.max(0, state.failures - 1), longestPauseMs);
-    state.notBefore = this.#clock.now() + pause;
+    state.notBefore = this.#clock.now() + growingPause(state.failures);
     instance.emit('expiry_failed', {
       error: { code: error.code, message: error.message },
       failures: state.failures,

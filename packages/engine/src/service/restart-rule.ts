@@ -1,11 +1,14 @@
 import type { ExitInfo, RestartStatus } from '@vivarium/model';
 import type { InstanceRecord } from '../store/record.ts';
+import { growingPause } from './clock.ts';
 import { restartDefaults } from './options.ts';
 
 /** How far a policy has come, as it is kept. */
 export interface RestartState extends RestartStatus {
   /** Its health check has failed: the stop under way is no stop by somebody. */
   failing?: true;
+  /** So many times in a row there was no room for it. */
+  refusals?: number;
 }
 
 /** Changes of a record, and what is to be told of them. */
@@ -42,6 +45,30 @@ export function afterExit(record: InstanceRecord, exit: ExitInfo, now: number): 
   return next(record, { ...state, attempts, lastReason: failing ? 'health_check_failed' : undefined }, now);
 }
 
+/** The longest that one for which there is no room waits, where its own backoff is not longer. Milliseconds. */
+const longestWaitMs = 60_000;
+
+/** Milliseconds before the next attempt. One that has only an autostart is tried again as if by default. */
+export function pauseBefore({ spec, restart }: Pick<InstanceRecord, 'spec' | 'restart'>): number {
+  const { backoffMs } = spec.restartPolicy ?? restartDefaults;
+  const { refusals = 0 } = restart ?? none;
+  return refusals === 0 ? backoffMs : Math.max(backoffMs, growingPause(refusals, longestWaitMs));
+}
+
+/** There was no room for it: that was no attempt. It waits for some, longer each time. */
+export function afterRefusal({ restart, spec }: InstanceRecord, message: string, now: number): Verdict {
+  if (restart?.nextAttemptAt === undefined) return { restart };
+  const waiting = { ...restart, refusals: (restart.refusals ?? 0) + 1, lastError: message };
+  const nextAttemptAt = new Date(now + pauseBefore({ spec, restart: waiting })).toISOString();
+  return {
+    restart: { ...waiting, nextAttemptAt },
+    event: {
+      type: 'restart_waiting',
+      data: { at: nextAttemptAt, attempts: restart.attempts, reason: 'insufficient_resources', message },
+    },
+  };
+}
+
 /** An attempt has not started it. */
 export function afterFailure(record: InstanceRecord, message: string, now: number): Verdict {
   const { restart } = record;
@@ -51,11 +78,10 @@ export function afterFailure(record: InstanceRecord, message: string, now: numbe
 }
 
 function next({ spec }: InstanceRecord, state: RestartState, now: number): Verdict {
-  // One that has only an autostart is tried again as if by default.
-  const { backoffMs, maxAttempts } = spec.restartPolicy ?? restartDefaults;
+  const { maxAttempts } = spec.restartPolicy ?? restartDefaults;
   const { attempts } = state;
   if (maxAttempts > 0 && attempts >= maxAttempts) return exhausted(state);
-  const nextAttemptAt = new Date(now + backoffMs).toISOString();
+  const nextAttemptAt = new Date(now + pauseBefore({ spec, restart: state })).toISOString();
   return {
     restart: { ...state, nextAttemptAt },
     event: { type: 'restart_scheduled', data: { at: nextAttemptAt, attempts, reason: state.lastReason } },
@@ -91,9 +117,9 @@ export function stoppedBySomebody({ spec, restart }: InstanceRecord): RestartSta
   };
 }
 
-/** An attempt begins. It stays due until it has succeeded: whoever finds it half done tries it again. */
+/** An attempt begins: there is room for it. It stays due until it has succeeded: whoever finds it half done tries it again. */
 export function attemptBegun(restart: RestartState | undefined, now: number): RestartState {
-  const { attempts, ...rest } = restart ?? none;
+  const { attempts, refusals: _, ...rest } = restart ?? none;
   return { ...rest, attempts: attempts + 1, lastAttemptAt: new Date(now).toISOString() };
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { failure } from '../instances/fixtures/house.ts';
+import { boundlessGauge } from '../resources/gauge.ts';
 import { ServiceHouse, settled } from './fixtures/service-house.ts';
 
 let service: ServiceHouse;
@@ -125,6 +126,35 @@ describe('a restart policy', () => {
     await service.restarted(vm);
     assert.equal(vm.info.restart?.attempts, 2);
     assert.equal(vm.info.restart?.lastError, undefined);
+  });
+
+  it('waits for room where there is none, longer each time, and counts that as no attempt', async () => {
+    let free = 2 ** 40;
+    const gauge = { ...boundlessGauge, availableBytes: () => free };
+    await using crowded = await ServiceHouse.open({ gauge });
+    const restartPolicy = { ...onFailure, maxAttempts: 1, backoffMs: 0 };
+    const vm = await crowded.engine.run('busybox', { cmd: ['sh'], stdin: 'open', restartPolicy });
+    await crowded.end(vm, 1);
+    await vm.waitFor('Stopped');
+    free = 0;
+    let after = 0;
+    for (const pause of [5000, 10_000, 20_000, 40_000, 60_000, 60_000]) {
+      crowded.clock.advance(Date.parse(vm.info.restart?.nextAttemptAt ?? '') - crowded.clock.now());
+      const { seq, data } = await crowded.happened(vm, 'restart_waiting', { after });
+      after = seq;
+      const at = new Date(crowded.clock.now() + pause).toISOString();
+      assert.deepEqual([data.at, data.attempts, data.reason], [at, 0, 'insufficient_resources']);
+      await settled();
+    }
+    const { attempts, blockedReason, lastError } = vm.info.restart ?? {};
+    assert.deepEqual([attempts, blockedReason], [0, undefined]);
+    assert.match(lastError ?? '', /memory/);
+    assert.equal('refusals' in (vm.info.restart ?? {}), false);
+    for await (const { type } of crowded.engine.events({ since: 0, instance: vm.id, follow: false }))
+      assert.ok(!['restart', 'restart_failed', 'restart_blocked'].includes(type), type);
+    free = 2 ** 40;
+    await crowded.restarted(vm);
+    assert.equal(vm.info.restart?.attempts, 1);
   });
 
   it('survives the daemon: what was due is done, and what died meanwhile is restarted', async () => {

@@ -5,9 +5,8 @@ import { startInstance } from '../instances/start.ts';
 import { stopInstance } from '../instances/stop.ts';
 import { longestTimerMs } from '../instances/times.ts';
 import { decide, persist } from './apply.ts';
-import type { Clock } from './clock.ts';
-import { restartDefaults } from './options.ts';
-import { afterFailure, exhausted, hasAttempts } from './restart-rule.ts';
+import { type Clock, growingPause } from './clock.ts';
+import { afterFailure, afterRefusal, exhausted, hasAttempts, pauseBefore } from './restart-rule.ts';
 import { Slots } from './slots.ts';
 
 /** Starts under way at a time: a host that has just come up has more to do. */
@@ -22,6 +21,8 @@ export class Restarts implements Disposable {
   readonly #clock: Clock;
   readonly #slots = new Slots(atOnce);
   readonly #timers = new Map<Instance, { at: string; timer?: Disposable }>();
+  /** When the stop of one that is unhealthy is tried again. */
+  readonly #stops = new Map<Instance, Disposable>();
   #closed = false;
 
   constructor(context: Context, clock: Clock) {
@@ -31,7 +32,15 @@ export class Restarts implements Disposable {
 
   /** Called after every change. */
   look(instance: Instance): void {
-    const { nextAttemptAt: at } = instance.record.restart ?? {};
+    const { nextAttemptAt: at, failing } = instance.record.restart ?? {};
+    // What a predecessor has not brought to an end.
+    if (
+      failing &&
+      instance.state === 'Error' &&
+      instance.operation === undefined &&
+      !this.#stops.has(instance)
+    )
+      this.#endLater(instance, 1);
     const held = this.#timers.get(instance);
     if (held !== undefined && held.at === at && !instance.gone) return;
     held?.timer?.[Symbol.dispose]();
@@ -45,8 +54,7 @@ export class Restarts implements Disposable {
 
   /** A clock that was set back must not make anything wait for longer than its policy says. Milliseconds. */
   #pause({ record }: Instance, at: string): number {
-    const { backoffMs } = record.spec.restartPolicy ?? restartDefaults;
-    const longest = Math.min(backoffMs, longestTimerMs);
+    const longest = Math.min(pauseBefore(record), longestTimerMs);
     return Math.max(0, Math.min(Date.parse(at) - this.#clock.now(), longest));
   }
 
@@ -98,7 +106,6 @@ export class Restarts implements Disposable {
     if (this.#closed || instance.gone || record.restart?.nextAttemptAt !== at) return;
     if (state === 'Error') return;
     if (state !== 'Stopped') return this.#settle(instance);
-    instance.emit('restart', { attempt: record.restart.attempts + 1, reason: record.restart.lastReason });
     try {
       await startInstance(this.#context, instance, { byPolicy: true });
     } catch (thrown) {
@@ -117,20 +124,28 @@ export class Restarts implements Disposable {
     if (this.#closed || instance.gone) return;
     // Somebody came between: that was no attempt.
     if (error.code === 'busy') return;
-    decide(instance, afterFailure(instance.record, error.message, this.#clock.now()));
-    instance.emit('restart_failed', { error: { code: error.code, message: error.message } });
+    const { record } = instance;
+    const { code, message } = error;
+    if (code === 'insufficient_resources') decide(instance, afterRefusal(record, message, this.#clock.now()));
+    else {
+      decide(instance, afterFailure(record, message, this.#clock.now()));
+      instance.emit('restart_failed', { error: { code, message } });
+    }
     persist(this.#context, instance);
   }
 
-  /** Its health check has failed: it is ended, where its policy starts it again. */
-  async unhealthy(instance: Instance): Promise<void> {
-    const sick = () =>
-      !this.#closed && instance.state === 'Running' && instance.health?.status === 'unhealthy';
+  /**
+   * Its health check has failed: it is ended, where its policy starts it again. A stop that fails is tried again, later each time, for as
+   * long as it is unhealthy; by force, where nobody knows whether its VMM is gone. `failures`: of stops, in a row.
+   */
+  async unhealthy(instance: Instance, failures = 0): Promise<void> {
+    this.#forget(instance);
     while (instance.held !== undefined) await instance.held.ended;
+    if (this.#closed || !toBeEnded(instance, failures > 0)) return;
     const { record } = instance;
     const { restart } = record;
-    if (!sick() || record.spec.restartPolicy === undefined || restart?.blockedReason !== undefined) return;
-    if (!hasAttempts(record, this.#clock.now())) {
+    const force = instance.state === 'Error';
+    if (!force && !hasAttempts(record, this.#clock.now())) {
       decide(instance, exhausted({ attempts: 0, ...restart, lastReason: 'health_check_failed' }));
       return persist(this.#context, instance);
     }
@@ -139,21 +154,51 @@ export class Restarts implements Disposable {
     });
     persist(this.#context, instance);
     try {
-      await stopInstance(this.#context, instance, { holdsBack: false });
+      await stopInstance(this.#context, instance, { force, holdsBack: false });
     } catch (error) {
-      if (instance.gone) return;
-      instance.change({ restart: { attempts: 0, ...instance.record.restart, failing: undefined } });
-      instance.emit('warning', { message: `Unhealthy, and not stopped: ${VivError.from(error).message}` });
+      if (this.#closed || instance.gone) return;
       // Somebody came between: what they do is over soon.
-      if (isVivError(error, 'busy')) await this.unhealthy(instance);
+      if (isVivError(error, 'busy')) return this.unhealthy(instance, failures);
+      this.#notEnded(instance, failures + 1, VivError.from(error));
     }
+  }
+
+  #notEnded(instance: Instance, failures: number, { message }: VivError): void {
+    // From Error on the next attempt is what ends it; else it may get well before that.
+    if (instance.state !== 'Error')
+      instance.change({ restart: { attempts: 0, ...instance.record.restart, failing: undefined } });
+    instance.emit('warning', {
+      message: `Unhealthy, and not stopped: ${message}. Tried again in ${growingPause(failures) / 1000} s`,
+    });
+    this.#endLater(instance, failures);
+  }
+
+  #endLater(instance: Instance, failures: number): void {
+    this.#forget(instance);
+    if (this.#closed || instance.gone) return;
+    const again = this.#clock.after(growingPause(failures), () => void this.unhealthy(instance, failures));
+    this.#stops.set(instance, again);
+  }
+
+  #forget(instance: Instance): void {
+    this.#stops.get(instance)?.[Symbol.dispose]();
+    this.#stops.delete(instance);
   }
 
   [Symbol.dispose](): void {
     this.#closed = true;
     for (const { timer } of this.#timers.values()) timer?.[Symbol.dispose]();
     this.#timers.clear();
+    for (const timer of this.#stops.values()) timer[Symbol.dispose]();
+    this.#stops.clear();
   }
+}
+
+/** Whether its policy has it ended for being unhealthy; in Error where that (`tried`) is what has failed. */
+function toBeEnded({ state, health, record: { spec, restart } }: Instance, tried: boolean): boolean {
+  if (spec.restartPolicy === undefined || restart?.blockedReason !== undefined) return false;
+  if (state === 'Error') return tried || restart?.failing === true;
+  return state === 'Running' && health?.status === 'unhealthy';
 }
 
 export function rankOf({ record }: Instance): number {

@@ -1,5 +1,6 @@
 import type { ServiceInfo } from '@vivarium/model';
 import type { Instance } from '../instances/instance.ts';
+import type { RestartState } from './restart-rule.ts';
 
 /** What an instance shows of what keeps it going. */
 export function serviceInfo({ record, health }: Pick<Instance, 'record' | 'health'>): ServiceInfo {
@@ -16,8 +17,10 @@ export function serviceInfo({ record, health }: Pick<Instance, 'record' | 'healt
   };
 }
 
+const inner: ReadonlySet<string> = new Set<keyof RestartState>(['failing', 'refusals']);
+
 function shown(restart: NonNullable<Instance['record']['restart']>): ServiceInfo['restart'] {
   const { attempts, ...rest } = restart;
-  const told = Object.entries(rest).filter(([key, value]) => key !== 'failing' && value !== undefined);
+  const told = Object.entries(rest).filter(([key, value]) => !inner.has(key) && value !== undefined);
   return { attempts, ...Object.fromEntries(told) };
 }

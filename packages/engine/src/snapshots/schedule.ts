@@ -70,8 +70,9 @@ export class InstanceSchedule implements VmSnapshotSchedule {
   }
 
   async #change(change: (before: ScheduleRecord | undefined) => ScheduleRecord | undefined): Promise<void> {
-    await changeRecord(this.#context, this.#instance, ['snapshotSchedule'], ({ snapshotSchedule }) => ({
-      snapshotSchedule: change(snapshotSchedule),
+    await changeRecord(this.#context, this.#instance, ({ snapshotSchedule }) => ({
+      next: { snapshotSchedule: change(snapshotSchedule) },
+      fields: ['snapshotSchedule'],
     }));
     this.#changed();
   }

@@ -1,8 +1,7 @@
 import { type AutoStandbyPolicy, type StandbyUse, VivError } from '@vivarium/model';
 import { isPortHolder, type PortTraffic } from '../drivers/driver.ts';
-import { rootSession } from '../instances/exec.ts';
 import type { Instance } from '../instances/instance.ts';
-import { checkPrefix } from '../service/health/probes.ts';
+import { purposeOf } from '../instances/session-ids.ts';
 import { qualifying } from './policy.ts';
 
 /** Milliseconds the agent has to list its sessions. */
@@ -51,6 +50,5 @@ async function runningSessions({ guest, record }: Instance): Promise<number> {
   if (guest === undefined)
     throw new VivError('agent_unreachable', `The agent of ${record.name} does not answer`);
   const sessions = await guest.sessions(AbortSignal.timeout(answerMs));
-  const ofSomebody = (id: string) => id !== rootSession && !id.startsWith(checkPrefix);
-  return sessions.filter(({ running, execId }) => running && ofSomebody(execId)).length;
+  return sessions.filter(({ running, execId }) => running && purposeOf(execId) === undefined).length;
 }

@@ -1,46 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { AutoStandbyPolicy, CreateOptions } from '@vivarium/model';
-import { failure, House } from '../instances/fixtures/house.ts';
+import { failure } from '../instances/fixtures/house.ts';
 import { HandClock } from '../pools/fixtures/hand-clock.ts';
 import { boundlessGauge } from '../resources/gauge.ts';
-import type { EngineVm } from '../vm.ts';
-
-const policy: AutoStandbyPolicy = { enabled: true, idleTimeoutMs: 60_000 };
-
-async function standbyHouse(more: Parameters<typeof House.open>[1] = {}) {
-  const clock = new HandClock();
-  return { house: await House.open('daemon', { poolClock: clock, now: () => clock.now(), ...more }), clock };
-}
-
-const web = (house: House, more: Partial<CreateOptions> = {}): PromiseLike<EngineVm> =>
-  house.engine.run('busybox', { autoStandby: policy, ports: [{ guestPort: 80 }], ...more });
-
-const portOf = (vm: EngineVm): number => vm.info.ports[0]?.hostPort ?? 0;
-
-/** Until what was begun by a turn of the clock has been done. */
-async function settled(vm: EngineVm): Promise<void> {
-  for (;;) {
-    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-    if (vm.info.operation === undefined) return;
-  }
-}
-
-async function passes(clock: HandClock, vm: EngineVm, milliseconds: number): Promise<string> {
-  clock.advance(milliseconds);
-  await settled(vm);
-  return vm.info.state;
-}
-
-async function events(house: House, type: string): Promise<Record<string, unknown>[]> {
-  const found: Record<string, unknown>[] = [];
-  const last = house.engine.lastEvent;
-  for await (const event of house.engine.events({ since: 0 })) {
-    if (event.type === type) found.push(event.data);
-    if (event.seq >= last) break;
-  }
-  return found;
-}
+import { events, passes, policy, portOf, settled, standbyHouse, web } from './fixtures/standby-house.ts';
 
 describe('an instance with a standby policy', () => {
   test('is suspended once it has been idle for long enough, and says when that is', async () => {
@@ -92,8 +55,26 @@ describe('an instance with a standby policy', () => {
       healthCheck: { type: 'exec', exec, timeoutMs: 9_000_000, intervalMs: 10_000_000 },
     });
     health.advance(10_000_000);
-    while (!(await vm.sessions.list()).some(({ argv }) => argv[0] === 'probe')) await settled(vm);
+    const checks = async (all: boolean) =>
+      (await vm.sessions.list({ all })).filter(({ purpose }) => purpose === 'health_check');
+    while ((await checks(true)).length === 0) await settled(vm);
+    assert.deepEqual(await checks(false), []);
+    const [{ id = '' } = {}] = await checks(true);
+    assert.deepEqual((await vm.sessions.get(id)).argv, ['probe']);
     assert.equal(await passes(clock, vm, 60_000), 'Suspended');
+  });
+
+  test('is not while a command of somebody runs, whatever it is called, and nobody can call it a check', async () => {
+    const { house, clock } = await standbyHouse();
+    await using _house = house;
+    const vm = await web(house);
+    for (const execId of ['health:mine', 'workload:mine'])
+      assert.equal((await failure(vm.openExec(['cat'], { execId }))).code, 'invalid_request');
+    const session = await vm.openExec(['cat'], { execId: 'health-mine', stdin: 'open-stream' });
+    session.detach();
+    await settled(vm);
+    assert.equal(await passes(clock, vm, 60_000), 'Running');
+    assert.deepEqual((await vm.standby.status()).uses, [{ kind: 'session', count: 1 }]);
   });
 
   test('is not while a connection to a published port is open, and its time begins when that has ended', async () => {
@@ -268,145 +249,5 @@ describe('an instance with a standby policy', () => {
     assert.match(String((await events(house, 'warning')).at(-1)?.message), /idle and could not be suspended/);
     assert.equal((await vm.standby.status()).status, 'error');
     assert.equal(await passes(clock, vm, 60_000), 'Suspended');
-  });
-});
-
-describe('an instance that sleeps', () => {
-  async function asleep(more: Partial<CreateOptions> = {}) {
-    const { house, clock } = await standbyHouse();
-    const vm = await web(house, more);
-    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
-    return { house, clock, vm };
-  }
-
-  test('is woken by a connection to its port, which is neither refused nor lost', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    const connections = Array.from({ length: 30 }, () => house.host.ports.connect(portOf(vm)));
-    assert.ok(connections.every(({ state }) => state === 'waiting'));
-    await vm.waitFor('Running');
-    await settled(vm);
-    assert.ok(connections.every(({ state }) => state === 'open'));
-    assert.deepEqual(await events(house, 'waking'), [{ by: 'connection' }], 'once');
-  });
-
-  test('is woken by an exec, by files and by a tunnel; once by many', async () => {
-    const { house, clock, vm } = await asleep();
-    await using _house = house;
-    const outputs = await Promise.all(Array.from({ length: 10 }, () => vm.exec(['echo', 'up'])));
-    assert.ok(outputs.every(({ stdout }) => stdout === 'up\n'));
-    assert.deepEqual(await events(house, 'waking'), [{ by: 'exec' }]);
-    await settled(vm);
-    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
-    await vm.files.stat('/');
-    await settled(vm);
-    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
-    (await vm.connect(80)).on('error', () => undefined).destroy();
-    assert.equal(vm.info.state, 'Running');
-  });
-
-  test('is not woken by who only looks', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    assert.equal((await failure(vm.console())).code, 'invalid_state');
-    assert.equal((await failure(vm.stats())).code, 'invalid_state');
-    assert.equal(vm.info.state, 'Suspended');
-  });
-
-  test('is woken after a restart of the daemon, also by who came while there was none', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    const port = portOf(vm);
-    await house.kill();
-    const connection = house.host.ports.connect(port);
-    assert.equal(connection.state, 'waiting');
-    await house.open();
-    const again = await house.engine.get(vm.id);
-    await again.waitFor('Running');
-    await settled(again);
-    assert.equal(connection.state, 'open');
-  });
-
-  test('is woken after a reboot of the host', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    const port = portOf(vm);
-    await house.kill();
-    house.host.reboot();
-    assert.throws(() => house.host.ports.connect(port));
-    await house.open();
-    const again = await house.engine.get(vm.id);
-    await settled(again);
-    const connection = house.host.ports.connect(port);
-    await again.waitFor('Running');
-    await settled(again);
-    assert.equal(connection.state, 'open');
-  });
-
-  test('closes who waits where it can not be woken, tells of it, and is tried anew by the next', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    house.host.faults.inject('launch.before-spawn', { effect: 'error' });
-    const connection = house.host.ports.connect(portOf(vm));
-    await settled(vm);
-    assert.equal(connection.state, 'closed');
-    assert.equal(vm.info.state, 'Suspended');
-    assert.equal((await events(house, 'wake-failed')).length, 1);
-    house.host.faults.inject('restore.load', { effect: 'crash' });
-    const second = house.host.ports.connect(portOf(vm));
-    await settled(vm);
-    assert.equal(second.state, 'closed');
-    const third = house.host.ports.connect(portOf(vm));
-    await vm.waitFor('Running');
-    await settled(vm);
-    assert.equal(third.state, 'open');
-  });
-
-  test('gives its ports up when it is stopped for good', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    assert.deepEqual(house.host.ports.dormantDirs, [house.dir(vm.id)]);
-    await vm.discard();
-    await settled(vm);
-    assert.deepEqual(house.host.ports.dormantDirs, []);
-    assert.throws(() => house.host.ports.connect(portOf(vm)));
-  });
-
-  test('gives its ports up when it is deleted', async () => {
-    const { house, vm } = await asleep();
-    await using _house = house;
-    await vm.delete();
-    await settled(vm);
-    assert.deepEqual(house.host.ports.dormantDirs, []);
-  });
-});
-
-describe('the wake policy', () => {
-  test('leaves one that somebody has suspended alone, unless it says always', async () => {
-    const { house } = await standbyHouse();
-    await using _house = house;
-    const vm = await web(house);
-    await vm.suspend();
-    assert.equal((await failure(vm.exec(['true']))).code, 'invalid_state');
-    assert.throws(() => house.host.ports.connect(portOf(vm)), 'its ports are closed');
-    await vm.standby.set({ wake: 'always' });
-    await settled(vm);
-    const connection = house.host.ports.connect(portOf(vm));
-    await vm.waitFor('Running');
-    await settled(vm);
-    assert.equal(connection.state, 'open');
-    await vm.suspend();
-    assert.equal((await vm.exec(['echo', 'up'])).stdout, 'up\n');
-  });
-
-  test('has nothing wake one that is never to be woken', async () => {
-    const { house, clock } = await standbyHouse();
-    await using _house = house;
-    const vm = await web(house, { wake: 'never' });
-    assert.equal(await passes(clock, vm, 60_000), 'Suspended');
-    assert.throws(() => house.host.ports.connect(portOf(vm)));
-    assert.equal((await failure(vm.exec(['true']))).code, 'invalid_state');
-    await vm.start();
-    assert.equal((await failure(vm.standby.set({ wake: 'sometimes' as never }))).code, 'invalid_request');
   });
 });

@@ -8,11 +8,10 @@ import {
   type VmStandby,
   type WakePolicy,
 } from '@vivarium/model';
-import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
+import { updateInstance } from '../instances/update.ts';
 import { openIn, trafficOf } from './look.ts';
-import { checkPolicy, checkWake } from './policy.ts';
 
 /** Standby of one instance. */
 export class EngineVmStandby implements VmStandby {
@@ -88,23 +87,7 @@ export class EngineVmStandby implements VmStandby {
     options: AskOptions = {},
   ): Promise<StandbyStatus> {
     refuseAborted(options);
-    const instance = this.#instance;
-    if (policy) checkPolicy(policy);
-    if (wake !== undefined) checkWake(wake);
-    if (policy?.enabled && !this.#context.driver.capabilities().save)
-      throw new VivError('not_supported', `The ${this.#context.driver.name} driver can't suspend VMs`);
-    const fields = [
-      ...(policy === undefined ? [] : ['autoStandby']),
-      ...(wake === undefined ? [] : ['wake']),
-    ];
-    await changeRecord(this.#context, instance, fields, ({ spec }) => ({
-      spec: {
-        ...spec,
-        ...(policy === undefined ? {} : { autoStandby: policy ?? undefined }),
-        ...(wake === undefined ? {} : { wake }),
-      },
-    }));
-    this.#context.standby.changed(instance);
+    await updateInstance(this.#context, this.#instance, { autoStandby: policy, wake });
     return this.status();
   }
 }

@@ -1,5 +1,5 @@
 import { pipeline, Readable } from 'node:stream';
-import { createGzip } from 'node:zlib';
+import { constants, createGzip } from 'node:zlib';
 import { formatSize, isVivError, VivError } from '@vivarium/model';
 import { decompressed } from '../images/layers/decode.ts';
 import { padding, type TarEntry } from '../images/tar/entry.ts';
@@ -12,6 +12,8 @@ export interface ArchiveBounds {
   bytes: number;
   /** Default: as many as its file system has inodes, and a million at most. */
   entries?: number;
+  /** How many bytes have come, and what of them was content; after each piece, and at the end. */
+  onProgress?: (received: number, unpacked: number, done: boolean) => void;
 }
 
 const mostEntries = 1_000_000;
@@ -45,17 +47,20 @@ function partsOf(name: string, what: string): string[] {
   return parts;
 }
 
-/** Where a link leads is judged from where it lies, as if no other link were on the way. */
-function checkSymlink(parts: readonly string[], target: string): void {
-  const lead = () =>
-    hostile(`the link ${shown(parts.join('/'))} leads out of the volume, to ${shown(target)}`);
-  if (target.startsWith('/') || target.includes('\0')) throw lead();
-  let depth = parts.length - 1;
-  for (const part of target.split('/')) {
-    if (part === '' || part === '.') continue;
-    depth += part === '..' ? -1 : 1;
-    if (depth < 0) throw lead();
-  }
+/**
+ * What a symbolic link says is data: of whoever reads the volume later, at whatever path. Nothing is written through one that leads
+ * out: the guest that unpacks resolves each name below the root of the volume, and calls an entry behind such a link hostile.
+ */
+function checkSymlink(name: string, target: string): void {
+  if (target === '' || target.includes('\0') || target.length >= longestName)
+    throw new VivError('archive_invalid', `The archive has a link that is none: ${shown(name)}`);
+}
+
+/** What overlay file systems put in the place of a file that was removed. Nothing is behind it. */
+const isWhiteout = ({ kind, major, minor }: TarEntry) => kind === 'character' && major === 0 && minor === 0;
+
+function isDevice(entry: TarEntry): boolean {
+  return entry.kind === 'block' || (entry.kind === 'character' && !isWhiteout(entry));
 }
 
 /** Counts what came in and what came out of it. */
@@ -63,7 +68,7 @@ class Measure {
   received = 0;
   #entries = 0;
   #content = 0;
-  readonly #bounds: Required<ArchiveBounds>;
+  readonly #bounds: { bytes: number; entries: number };
 
   constructor({ bytes, entries }: ArchiveBounds) {
     this.#bounds = { bytes, entries: entries ?? Math.min(mostEntries, Math.floor(bytes / bytesPerInode)) };
@@ -120,6 +125,7 @@ export async function* checkedTar(
       for await (const piece of content) {
         unpacked += piece.length;
         measure.unpacked(unpacked);
+        bounds.onProgress?.(measure.received, unpacked, false);
         yield piece;
       }
       if (padding(entry.size) > 0) yield Buffer.alloc(padding(entry.size));
@@ -130,30 +136,30 @@ export async function* checkedTar(
     throw new VivError('archive_invalid', error.message, { cause: error });
   }
   if (entries === 0) throw new VivError('archive_invalid', 'The archive is empty, or none');
+  bounds.onProgress?.(measure.received, unpacked, true);
   yield tarEnd;
 }
 
 function checkEntry(entry: TarEntry): string[] {
   const parts = partsOf(entry.name, 'an entry');
-  if (entry.kind === 'character' || entry.kind === 'block' || entry.kind === 'fifo')
-    throw hostile(`${shown(entry.name)} is a device`);
+  if (isDevice(entry)) throw hostile(`${shown(entry.name)} is a device`);
   if (parts.length === 0 && entry.kind !== 'directory') throw hostile('an entry has no name');
   if (entry.kind === 'link') {
     const target = partsOf(entry.linkName, 'a hard link');
     if (target.length === 0) throw hostile(`the hard link ${shown(entry.name)} leads to the root`);
     entry.linkName = target.join('/');
   }
-  if (entry.kind === 'symlink') checkSymlink(parts, entry.linkName);
+  if (entry.kind === 'symlink') checkSymlink(entry.name, entry.linkName);
   return parts;
 }
 
-/** The tar of a directory with the directory's own name taken off, as a gzip stream. */
+/** The tar of a directory with the directory's own name taken off, and without what {@link checkedTar} takes for hostile. */
 export async function* withoutTop(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const below = (name: string) => name.split('/').filter(Boolean).slice(1).join('/');
   for await (const { entry, content } of readTar(tar)) {
     const name = below(entry.name);
-    // `lost+found` is the file system's own.
-    if (name === '' || name === 'lost+found') continue;
+    // `lost+found` is the file system's own; a device, as a socket, is something of the guest it was made in.
+    if (name === '' || name === 'lost+found' || isDevice(entry)) continue;
     const linkName = entry.kind === 'link' ? below(entry.linkName) : entry.linkName;
     yield tarHeader({ ...entry, name, linkName });
     yield* content;
@@ -162,7 +168,40 @@ export async function* withoutTop(tar: AsyncIterable<Uint8Array>): AsyncGenerato
   yield tarEnd;
 }
 
-export function gzipped(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  // The iteration throws what the pipeline's callback gets.
-  return pipeline(Readable.from(source, { objectMode: false }), createGzip(), () => undefined);
+/**
+ * A gzip stream that {@link checkedTar} does not take for a bomb: what shrinks further than that, as zeros do, goes as it is in between,
+ * in members of its own.
+ */
+export async function* gzipped(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  let [given, packed] = [0, 0];
+  // Half of either bound: what a compressor still holds back counts for nothing.
+  const mayShrink = () => given < ratioFromBytes / 2 || given < (mostRatio / 2) * packed;
+  let next = await pieces.next();
+  try {
+    do {
+      const shrinks = mayShrink();
+      const member = async function* () {
+        for (; !next.done && mayShrink() === shrinks; next = await pieces.next()) {
+          given += next.value.byteLength;
+          yield next.value;
+        }
+      };
+      const gzip = createGzip({
+        level: shrinks ? constants.Z_DEFAULT_COMPRESSION : constants.Z_NO_COMPRESSION,
+      });
+      // The iteration throws what the pipeline's callback gets.
+      for await (const chunk of pipeline(
+        Readable.from(member(), { objectMode: false }),
+        gzip,
+        () => undefined,
+      )) {
+        packed += chunk.length;
+        yield chunk;
+      }
+    } while (!next.done);
+  } finally {
+    // Whoever reads no more does not wait for what is being read; its error is nobody's then.
+    void Promise.resolve(pieces.return?.()).catch(() => undefined);
+  }
 }

@@ -6,6 +6,7 @@ import type { Instance } from '../instances/instance.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { attachmentsOf, writerOf } from './attachments.ts';
+import { markOf } from './record.ts';
 import { volumeBytes } from './room.ts';
 import type { Volume } from './volume.ts';
 
@@ -50,7 +51,7 @@ export async function copyVolume(
   volume: Volume,
   options: CopyVolumeOptions & MarkedCall & { readOnly: boolean },
 ): Promise<Volume> {
-  const { readOnly, signal, request } = options;
+  const { readOnly, signal, onProgress } = options;
   return heldWith(
     context,
     volume,
@@ -62,11 +63,12 @@ export async function copyVolume(
         {
           readOnly,
           sourceId: volume.id,
-          ...(request === undefined ? {} : { request }),
+          ...markOf(context, options),
           // As after a power failure, where a guest writes to it: the copy has a journal to be replayed.
           ...(live !== undefined || volume.record.unclean ? { unclean: true } : {}),
         },
         async (made) => {
+          onProgress?.({ stage: 'copying', name: made.name, id: made.id });
           if (live === undefined) await layerAtRest(context, volume.dir);
           else await layerLive(context, live, volume, operation);
           await disks.copy(volume.dir, made.dir);

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { VolumeMode } from '@vivarium/model';
 import { replaceFile } from '../images/durable.ts';
+import type { Context } from '../instances/context.ts';
+import type { MarkedCall } from '../requests/request.ts';
 
 /** All that is kept of a volume: in the database, and as `record.json` beside its disk. Who has it, the instances' records say. */
 export interface VolumeRecord {
@@ -25,7 +27,16 @@ export interface VolumeRecord {
   unclean?: true;
   /** The request with an idempotency key that it was made for. */
   request?: string;
+  /** SHA-256 of the archive that it was made of, in hexadecimal digits. */
+  archive?: string;
+  /** The operation that it was made by, where that may outlive its caller. */
+  operation?: string;
 }
+
+/** What is known of a volume beside what was asked for. */
+export type VolumeOrigin = Partial<
+  Pick<VolumeRecord, 'readOnly' | 'sourceId' | 'unclean' | 'request' | 'operation'>
+>;
 
 /** A volume of an instance, in the instance's record. */
 export interface AttachmentRecord {
@@ -65,4 +76,16 @@ export async function readVolumeRecord(dir: string): Promise<VolumeRecord | unde
 /** What the guest finds its disk by. Ids may be longer than a serial number, of which a VMM's names are made as well. */
 export function serialOf(volumeId: string): string {
   return `v${createHash('sha256').update(volumeId).digest('hex').slice(0, 16)}`;
+}
+
+/** Whose the volume is that is being made: kept with it, so that a kill leaves no doubt. */
+export function markOf(
+  { ledger }: Pick<Context, 'ledger'>,
+  { request }: MarkedCall,
+): Pick<VolumeOrigin, 'request' | 'operation'> {
+  const operation = ledger.request?.id;
+  return {
+    ...(request === undefined ? {} : { request }),
+    ...(operation === undefined ? {} : { operation }),
+  };
 }

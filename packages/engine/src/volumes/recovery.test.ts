@@ -7,24 +7,11 @@ import { isVivError } from '@vivarium/model';
 import fc from 'fast-check';
 import { tarOf } from '../images/fixtures/tar-of.ts';
 import { failure, House } from '../instances/fixtures/house.ts';
-import { newVolume, text } from './fixtures/volume-house.ts';
+import { newVolume, silence, text } from './fixtures/volume-house.ts';
 
 /** A call that will not be answered, because its daemon is about to be gone. */
 function cutOff(promise: PromiseLike<unknown>): void {
   promise.then(undefined, () => undefined);
-}
-
-/** A method that the guest never answers, and when it has been asked. */
-function silence(house: House, id: string, method: string): Promise<void> {
-  const { faults } = house.host.guest(house.dir(id));
-  faults.silent.add(method);
-  const asked = Promise.withResolvers<void>();
-  const has = faults.silent.has.bind(faults.silent);
-  faults.silent.has = (name) => {
-    if (name === method) asked.resolve();
-    return has(name);
-  };
-  return asked.promise;
 }
 
 /** What is told of volumes agrees with what is in the machines, and no two write to one. */
@@ -125,6 +112,36 @@ describe('a daemon that is killed', () => {
     assert.deepEqual(await house.engine.volumes.list(), []);
     assert.deepEqual(await readdir(path.join(house.home, 'volumes')), []);
     await newVolume(house, 'half');
+  });
+
+  it('before it has written down what became of an import finds it by the volume', async () => {
+    await using house = await House.open();
+    const archive = async function* () {
+      yield tarOf([{ name: 'a', content: 'one' }]);
+    };
+    const ask = (name: string) => house.engine.volumes.import(archive(), { name, size: '64MB' }).detach();
+    const { id } = await ask('site');
+    const ended = await house.engine.operations.wait(id);
+    await house.kill();
+    house.sql(`UPDATE tasks SET ended_at = NULL, outcome = NULL, result = NULL WHERE id = '${id}'`);
+    await house.open();
+    const { state, result, resource } = await house.engine.operations.get(id);
+    assert.deepEqual([state, result, resource], ['done', ended.result, ended.resource]);
+    house.host.faults.inject('boot.init', { effect: 'hang' });
+    const struck = house.host.faults.reached('boot.init');
+    const cut = await ask('cut');
+    await struck;
+    house.host.faults.clear();
+    await house.reopen();
+    const report = await house.engine.operations.get(cut.id);
+    assert.deepEqual(
+      [report.state, report.error?.code, report.result],
+      ['cancelled', 'cancelled', undefined],
+    );
+    assert.deepEqual(
+      (await house.engine.volumes.list()).map(({ name }) => name),
+      ['site'],
+    );
   });
 
   it('while a live volume is copied leaves no copy, and the source as it was', async () => {

@@ -17,7 +17,7 @@ import { orAborted } from '../or-aborted.ts';
 import { noteEvent } from '../store/events.ts';
 import type { NamedRecords } from '../store/named-records.ts';
 import { attachmentsOf } from './attachments.ts';
-import { type VolumeRecord, writeVolumeRecord } from './record.ts';
+import { type VolumeOrigin, type VolumeRecord, writeVolumeRecord } from './record.ts';
 import { VolumeRegistry } from './registry.ts';
 import { Volume } from './volume.ts';
 import { clearWorkers, withGuest } from './worker.ts';
@@ -67,6 +67,10 @@ export class VolumeRoom {
     return volume;
   }
 
+  madeBy(operation: string): Volume[] {
+    return this.registry.all().filter(({ record }) => record.operation === operation);
+  }
+
   async info({ record, dir }: Volume): Promise<VolumeInfo> {
     const { id, name, bytes, tags, readOnly, sourceId, createdAt } = record;
     return {
@@ -90,7 +94,7 @@ export class VolumeRoom {
   /** `fill` makes its disk what it is to be, in its directory; whatever fails, nothing is left. */
   async create(
     options: CreateVolumeOptions,
-    more: Partial<Pick<VolumeRecord, 'readOnly' | 'sourceId' | 'unclean' | 'request'>> = {},
+    more: VolumeOrigin = {},
     fill: (volume: Volume) => Promise<unknown> = (volume) =>
       this.#context.disks.create(volume.dir, volume.record.bytes),
   ): Promise<Volume> {

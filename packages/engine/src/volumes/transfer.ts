@@ -1,31 +1,59 @@
-import { type CreateVolumeOptions, formatSize, isVivError, VivError } from '@vivarium/model';
+import {
+  type CallOptions,
+  type CreateVolumeOptions,
+  formatSize,
+  isVivError,
+  VivError,
+} from '@vivarium/model';
+import { volumeResource } from '../engine-events.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
-import { checkedTar, gzipped, withoutTop } from './archive.ts';
+import type { MarkedCall } from '../requests/request.ts';
+import { type ArchiveBounds, checkedTar, gzipped, withoutTop } from './archive.ts';
 import { writerOf } from './attachments.ts';
+import { markOf } from './record.ts';
+import type { Upload } from './upload.ts';
 import type { Volume } from './volume.ts';
 import { withGuest, workPlace } from './worker.ts';
+
+/** Milliseconds between two stages: not more often than a person can see. */
+const progressMs = 100;
 
 /** A new volume with what is in an archive: unpacked by a guest, as root, and judged on the way there. */
 export function importVolume(
   context: Context,
-  archive: AsyncIterable<Uint8Array>,
+  archive: Upload,
   options: CreateVolumeOptions,
-  signal: AbortSignal,
+  call: MarkedCall,
 ): Promise<Volume> {
-  const { volumes, disks } = context;
-  const either = AbortSignal.any([signal, volumes.closing]);
-  return volumes.create(options, {}, async (volume) => {
-    const { bytes } = volume.record;
-    await disks.create(volume.dir, bytes, either);
+  const { volumes, disks, ledger } = context;
+  const signals = [call.signal, volumes.closing].filter((signal) => signal !== undefined);
+  const either = AbortSignal.any(signals);
+  return volumes.create(options, markOf(context, call), async (volume) => {
+    const { id, name, record } = volume;
+    ledger.request?.begin(volumeResource(volume));
+    call.onProgress?.({ stage: 'creating', name, id });
+    await disks.create(volume.dir, record.bytes, either);
     await withGuest(context, volume, { mode: 'rw', signal: either }, async (guest, inner) => {
+      const told = checkedTar(archive, { bytes: record.bytes, onProgress: reporter(call) });
       try {
-        await guest.copyIn('vm', workPlace, checkedTar(archive, { bytes }), inner);
+        await guest.copyIn('vm', workPlace, told, inner);
       } catch (error) {
-        throw fits(error, bytes);
+        throw fits(error, record.bytes);
       }
     });
+    volume.record = { ...volume.record, archive: archive.digest };
   });
+}
+
+function reporter({ onProgress }: CallOptions): ArchiveBounds['onProgress'] {
+  let last = 0;
+  return (receivedBytes, unpackedBytes, done) => {
+    const now = performance.now();
+    if (!done && now - last < progressMs) return;
+    last = now;
+    onProgress?.({ stage: 'unpacking', receivedBytes, unpackedBytes });
+  };
 }
 
 /** The disk that is full in there is the volume. */
@@ -47,7 +75,8 @@ export async function* exportVolume(
   const writer = writerOf(context, volume.id);
   if (writer !== undefined && writer.instance.state !== 'Stopped') {
     const guest = guestOf(writer.instance, volume);
-    yield* gzipped(withoutTop(guest.copyOut('root', writer.attachment.path, { signal: either })));
+    const { path } = writer.attachment;
+    yield* gzipped(withoutTop(guest.copyOut('root', path, { followLinks: true, signal: either })));
     return;
   }
   yield* heldWhile(volume, either, () => fromOwnGuest(context, volume, either));

@@ -4,7 +4,8 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { failure, House } from '../instances/fixtures/house.ts';
-import { newVolume, text } from './fixtures/volume-house.ts';
+import { newVolume, silence, text } from './fixtures/volume-house.ts';
+import { serialOf } from './record.ts';
 
 describe('a volume', () => {
   it('is made, found by id, name and prefix, listed by tags, and removed', async () => {
@@ -237,6 +238,43 @@ describe('a volume of a running instance', () => {
     assert.equal(await text(vm, '/data/a'), 'one');
     assert.equal(vm.info.volumes?.length, 1);
     await vm.volumes.detach('data');
+  });
+
+  it('is where it was when a detach was given up, also where its guest had let go of it by then', async () => {
+    await using house = await House.open();
+    const { id } = await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    await vm.files.writeFile('/data/a', 'one');
+    for (const done of [false, true]) {
+      const guest = house.host.guest(house.dir(vm.id));
+      const asked = silence(house, vm.id, 'volume.unmount');
+      const leaving = new AbortController();
+      const detach = failure(vm.volumes.detach('data', { signal: leaving.signal }));
+      await asked;
+      if (done) guest.system.volumes.unmount(serialOf(id));
+      leaving.abort();
+      assert.equal((await detach).code, 'cancelled');
+      guest.faults.silent.clear();
+      assert.equal(vm.info.volumes?.length, 1);
+      assert.equal(await text(vm, '/data/a'), 'one');
+    }
+  });
+
+  it('says what its guest says where that can not unmount it', async () => {
+    await using house = await House.open();
+    await newVolume(house);
+    const vm = await house.engine.run('busybox', { volumes: [{ volume: 'data', path: '/data' }] });
+    const { faults } = house.host.guest(house.dir(vm.id));
+    const message = "/data can't be unmounted: I/O error (os error 5)";
+    faults.errors.set('volume.unmount', { code: 'guest_error', message, errno: 5 });
+    const refused = await failure(vm.volumes.detach('data'));
+    assert.deepEqual([refused.code, refused.details?.errno], ['guest_error', 5]);
+    assert.match(refused.message, /^The volume can't be detached: \/data can't be unmounted/);
+    assert.match(refused.hint ?? '', /--force/);
+    faults.errors.set('volume.unmount', { code: 'not_supported', message: 'no such method' });
+    faults.errors.set('volume.list', { code: 'not_supported', message: 'no such method' });
+    assert.equal((await failure(vm.volumes.detach('data'))).code, 'not_supported');
+    assert.deepEqual([vm.info.state, vm.info.volumes?.length], ['Running', 1]);
   });
 
   it('is free once its VMM has died and the instance lets go of it', async () => {

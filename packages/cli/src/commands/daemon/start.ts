@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { VivError } from '@vivarium/model';
 import { defineCommand, repeat } from '../../command.ts';
+import { daemonStatus } from '../../daemon-status.ts';
 
 interface StartFlags {
   listen?: string;
@@ -9,6 +10,7 @@ interface StartFlags {
   allowHost?: string[];
   allowOrigin?: string[];
   rateLimit?: string;
+  json?: boolean;
 }
 
 /** The daemon judges them; it is started in `/`, so that files are named from there. */
@@ -36,14 +38,17 @@ export const command = defineCommand<StartFlags>({
       .option('--tls-key <file>', 'its private key, PEM')
       .option('--allow-host <name>', 'a name the daemon may be asked for under; repeatable', repeat)
       .option('--allow-origin <url>', 'web pages of this origin may call; repeatable', repeat)
-      .option('--rate-limit <n[:m]>', 'on TCP, n requests a second and m at once for each token');
+      .option('--rate-limit <n[:m]>', 'on TCP, n requests a second and m at once for each token')
+      .option('--json', 'print what viv daemon status --json would');
   },
   notes: [
+    'Where it listens on TCP its address is printed, with the port that was bound for HOST:0.',
     'The options are for a daemon that is started: one that runs already is stopped first (viv daemon stop).',
   ],
   examples: [
     ['viv daemon start', 'have it ready before the first VM'],
     ['viv daemon start --listen 127.0.0.1:7777', 'for programs with a token: viv token create'],
+    ['url=$(viv daemon start --listen 127.0.0.1:0)', 'at a port that is free'],
   ],
   async run(context, _args, flags) {
     const args = daemonArguments(flags, (file) => resolve(file));
@@ -53,7 +58,9 @@ export const command = defineCommand<StartFlags>({
       });
     }
     // Connecting alone starts nothing: the first question does.
-    await (await context.vivarium(args)).list({ limit: 1 });
+    const status = await daemonStatus(context, await context.vivarium(args));
+    if (flags.json) await context.printJson(status);
+    else if (status.url !== undefined) await context.print(`${status.url}\n`);
     return 0;
   },
 });

@@ -1,6 +1,6 @@
-import { daemonSocket, dataDir } from '@vivarium/model';
 import { defineCommand } from '../../command.ts';
-import { daemonLog, daemonProcess } from '../../daemon-process.ts';
+import { daemonProcess } from '../../daemon-process.ts';
+import { daemonStatus } from '../../daemon-status.ts';
 import { ageOf } from '../../render/time.ts';
 
 /** As init scripts answer: 3, the program is not running. */
@@ -14,24 +14,15 @@ export const command = defineCommand<{ json?: boolean }>({
   notes: ['The exit status is 3 where no daemon answers. Nothing is started.'],
   examples: [['viv daemon status --json', 'for a program']],
   async run(context, _args, flags) {
-    const home = dataDir(context.env);
     const owner = daemonProcess(context.env);
-    const answers = (await context.running()) !== undefined;
-    if (flags.json) {
-      const { pid, since } = owner ?? {};
-      await context.printJson({
-        running: answers,
-        pid,
-        since,
-        home,
-        socket: daemonSocket(home),
-        log: daemonLog(context.env),
-      });
-    } else if (answers) {
+    const status = await daemonStatus(context, await context.running());
+    const { running, home, url } = status;
+    if (flags.json) await context.printJson(status);
+    else if (running) {
       const who = owner === undefined ? '' : `, pid ${owner.pid}, up ${ageOf(owner.since)}`;
-      await context.print(`vivd runs for ${home}${who}\n`);
+      await context.print(`vivd runs for ${home}${who}${url === undefined ? '' : `, at ${url}`}\n`);
     } else if (owner === undefined) await context.print(`vivd does not run for ${home}\n`);
     else await context.print(`${owner.program}, pid ${owner.pid}, owns ${home}, but does not answer\n`);
-    return answers ? 0 : notRunning;
+    return running ? 0 : notRunning;
   },
 });

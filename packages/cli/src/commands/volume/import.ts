@@ -1,35 +1,44 @@
 import { createReadStream } from 'node:fs';
 import { VivError } from '@vivarium/model';
+import { type AsyncFlags, asyncOption, printDetached } from '../../background.ts';
 import { defineCommand, repeat } from '../../command.ts';
 import { parseTags } from '../../flags/values.ts';
+import { progressView } from '../../render/progress.ts';
 
-export const command = defineCommand<{ size?: string; label?: string[]; json?: boolean }>({
+interface Flags extends AsyncFlags {
+  size?: string;
+  label?: string[];
+  quiet?: boolean;
+}
+
+export const command = defineCommand<Flags>({
   arguments: '<archive> [name]',
   completes: ['file', 'none'],
   options(parser) {
-    parser
+    asyncOption(parser)
       .option('-s, --size <size>', 'how much it holds at most, sparse (default: 10GB)')
       .option('-l, --label <key=value>', 'tag the volume', repeat)
+      .option('-q, --quiet', 'no progress')
       .option('--json', 'print the volume as JSON');
   },
   notes: [
-    'ARCHIVE is a tar, plain or compressed by gzip or zstd; - is stdin. Owners, modes, times and links are kept. An entry or a link ' +
-      'that leads out of it, a device, or a bomb is refused, and nothing is left of the volume then.',
+    'ARCHIVE is a tar, plain or compressed by gzip or zstd; - is stdin. Owners, modes, times and links are kept. An entry or a hard ' +
+      'link that leads out of it, a device, or a bomb is refused, and nothing is left of the volume then.',
   ],
   examples: [
     ['viv volume import site.tar.gz site', 'from a file'],
     ['tar cz -C ./site . | viv volume import - site --size 1GB', 'from a directory'],
   ],
-  async run(context, [archive = '', name], { size = '10GB', label = [], json }) {
+  async run(context, [archive = '', name], { size = '10GB', label = [], ...flags }) {
     const { volumes } = await context.vivarium();
     const source = archive === '-' ? context.stdin : readable(archive);
-    const made = await volumes.import(source, {
-      size,
-      tags: parseTags(label, '--label'),
-      signal: context.signal,
-      ...(name === undefined ? {} : { name }),
-    });
-    await (json ? context.printJson(made) : context.print(`${made.name}\n`));
+    const options = { size, tags: parseTags(label, '--label'), ...(name === undefined ? {} : { name }) };
+    if (flags.async) return printDetached(context, volumes.import(source, options), flags);
+    using progress = progressView(context, flags);
+    const { onProgress } = progress;
+    const made = await volumes.import(source, { ...options, signal: context.signal, onProgress });
+    progress[Symbol.dispose]();
+    await (flags.json ? context.printJson(made) : context.print(`${made.name}\n`));
     return 0;
   },
 });

@@ -59,6 +59,27 @@ test('archives come from files and go to files, under their names only once they
   }
 });
 
+test('copies and imports are left to the daemon where that is asked for', async () => {
+  const vivarium = house();
+  await viv(['volume', 'create', 'data'], { vivarium });
+  const archive = path.join(await mkdtemp(path.join(tmpdir(), 'viv-volume-')), 'in.tar.gz');
+  await writeFile(archive, 'archive');
+  try {
+    for (const [words, action] of [
+      [['clone', 'data'], 'clone-volume'],
+      [['snapshot', 'data'], 'snapshot-volume'],
+      [['import', archive], 'import-volume'],
+    ] as const) {
+      const { stdout } = await viv(['volume', ...words, '--async'], { vivarium });
+      assert.equal((await vivarium.operations.get(stdout.trim())).action, action);
+      const all = await viv(['volume', ...words, '--async', '--json'], { vivarium });
+      assert.equal(JSON.parse(all.stdout).action, action);
+    }
+  } finally {
+    await rm(path.dirname(archive), { recursive: true });
+  }
+});
+
 test('a volume for a VM is a name, a path, and how', async () => {
   assert.deepEqual(parseVolume('data:/a'), { volume: 'data', path: '/a' });
   assert.deepEqual(parseVolume('data:/a:overlay'), { volume: 'data', path: '/a', mode: 'overlay' });

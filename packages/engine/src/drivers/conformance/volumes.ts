@@ -60,6 +60,21 @@ export function volumeTests(bench: Bench): void {
     await guest.mountVolume({ ...mount, serial: 'other', mode: 'rw' });
   });
 
+  test('a guest that has let go of a disk finds it again when that has been out', async () => {
+    const disk = await volume();
+    const machine = await launched();
+    const guest = await bench.connect(machine);
+    await machine.plugVolume(disk);
+    await guest.mountVolume({ ...mount, mode: 'rw' });
+    await write(guest, 'kept');
+    for (let n = 0; n < 5; n++) {
+      await guest.unmountVolume(serial, { force: false });
+      await machine.unplugVolume(serial);
+      await machine.plugVolume({ ...disk });
+      await read(guest, 'kept', 'rw');
+    }
+  });
+
   test('what is there already, or is not there, is no error', async () => {
     const machine = await launched();
     const disk = await volume();

@@ -47,7 +47,7 @@ describe('cgroups', () => {
     assert.equal(await read('cpu/vivarium-a/cpu.shares'), '1024');
   });
 
-  test('of version 2 are made below our own where it may give controllers away, else below its parent', async () => {
+  test('of version 2 are made below our own where it may give controllers away, else below the unit that it is in', async () => {
     const cgroups = await tree('0::/viv.service/daemon\n', {
       'cgroup.controllers': 'cpu io memory',
       'viv.service/cgroup.subtree_control': 'cpu memory',
@@ -62,6 +62,25 @@ describe('cgroups', () => {
     assert.equal(await read('viv.service/vivarium-a/cpu.weight'), '200');
   });
 
+  test('of version 2 are never made beside our own, also where we could', async () => {
+    for (const [own, parent] of [
+      ['/system.slice/vivd.service', 'system.slice'],
+      ['/user.slice/user-0.slice/session-1.scope', 'user.slice/user-0.slice'],
+      ['/user@0.service/inner.scope', 'user@0.service'],
+      ['/box', ''],
+    ] as const) {
+      const cgroups = await tree(`0::${own}\n`, {
+        'cgroup.controllers': 'cpu memory',
+        [path.join(parent, 'cgroup.subtree_control')]: 'cpu memory',
+        [`${own}/cgroup.subtree_control`]: '',
+      });
+      const effects = await cgroups.apply('a', 42, limits);
+      assert.deepEqual(new Set(effects.map(({ by }) => by)), new Set(['none']), own);
+      const made = (await readdir(root, { recursive: true })).filter((file) => file.includes('vivarium'));
+      assert.deepEqual(made, [], own);
+    }
+  });
+
   test('that the host has not given us are no limits, and it is said why', async () => {
     const hybrid = await tree('1:cpu:/\n0::/\n', { 'cpu/tasks': '' });
     const [cpu, memory] = await hybrid.apply('a', 42, { cpus: 1, memoryBytes: 1 });
@@ -72,7 +91,10 @@ describe('cgroups', () => {
       'user.slice/cgroup.subtree_control': '',
     });
     const survey = await bare.survey();
-    assert.match(survey[0]?.why ?? '', /nobody has given vivd's cgroup \(\/user\.slice\) the cpu controller/);
+    assert.match(
+      survey[0]?.why ?? '',
+      /vivd's cgroup \(\/user\.slice\) was not delegated to it, with the cpu controller/,
+    );
     assert.match(survey[1]?.why ?? '', /memory controller of cgroup v2 is not available/);
   });
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { LimitKeeper } from '@vivarium/model';
 import { type CgroupTree, type Controller, findPlace, hostTree, type Place } from './layout.ts';
 
 /** What a VMM may use of the host; absent: as much as it likes. */
@@ -99,8 +100,8 @@ export class Cgroups {
     }
   }
 
-  /** For the doctor: of each controller, who would keep a limit, or why nobody would. */
-  async survey(): Promise<{ controller: Controller; by: Place['version'] | 'none'; why?: string }[]> {
+  /** For doctor and resources: of each controller, who would keep a limit, or why nobody would. */
+  async survey(): Promise<LimitKeeper[]> {
     return Promise.all(
       (['cpu', 'memory'] as const).map(async (controller) => {
         const place = await findPlace(this.#tree, controller);

@@ -49,9 +49,13 @@ export function parseOwn(text: string): Map<string, string> {
   return groups;
 }
 
+/** A group that systemd has for one service, or for what somebody else has started. What lies below is whose unit it is. */
+const unit = /\.(?:service|scope)$/;
+
 /**
- * A group that has processes of its own can't give controllers to groups below it: the daemon's own parent is tried then, where a unit
- * with `Delegate=` and `DelegateSubgroup=` has it.
+ * Ours is what lies below our own group. One that has processes can't give controllers to groups below it: a unit with `Delegate=` and
+ * `DelegateSubgroup=` has the daemon in a group below its own, and that one's parent, the unit, is ours as well. Any other parent is
+ * somebody else's, also where we could write to it.
  */
 async function placeV2(
   root: string,
@@ -61,15 +65,15 @@ async function placeV2(
 ): Promise<Place | Nowhere> {
   if (!available.split(/\s+/).includes(controller))
     return { why: `the ${controller} controller of cgroup v2 is not available` };
-  const parents = own === '/' ? ['/'] : [path.posix.dirname(own), own];
-  for (const group of parents.reverse()) {
+  const parent = path.posix.dirname(own);
+  for (const group of [own, ...(unit.test(parent) && !unit.test(own) ? [parent] : [])]) {
     const dir = path.join(root, group);
     const given = (await read(path.join(dir, 'cgroup.subtree_control'))) ?? '';
     if (given.split(/\s+/).includes(controller) && (await writable(dir)))
       return { version: 'cgroup-v2', dir };
   }
   return {
-    why: `nobody has given vivd's cgroup (${own}) the ${controller} controller for groups below it`,
+    why: `vivd's cgroup (${own}) was not delegated to it, with the ${controller} controller for groups below it`,
   };
 }
 

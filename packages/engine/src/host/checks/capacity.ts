@@ -1,6 +1,7 @@
 import { access, readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize } from '@vivarium/model';
+import { parseAvailable } from '../../resources/gauge.ts';
 import { Cgroups } from '../cgroups/index.ts';
 import type { HostCheck } from '../doctor.ts';
 
@@ -31,12 +32,6 @@ async function nearestExisting(dir: string): Promise<string> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === dir) throw error;
     return nearestExisting(parent);
   }
-}
-
-/** Bytes that can be had without swapping, out of /proc/meminfo. */
-export function parseAvailable(meminfo: string): number | undefined {
-  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
-  return kib === undefined ? undefined : Number(kib) * 1024;
 }
 
 export async function checkMemory(): Promise<HostCheck> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { HealthCheck } from '@vivarium/model';
+import type { HealthCheck, Vm } from '@vivarium/model';
 import type { Program } from '../../drivers/simulated/guest/index.ts';
 import { failure } from '../../instances/fixtures/house.ts';
 import { ServiceHouse, settled } from '../fixtures/service-house.ts';
@@ -145,6 +145,52 @@ describe('a health check', () => {
     await settled();
     assert.equal((await vm.refresh()).state, 'Running');
     assert.equal(vm.info.restart?.blockedReason, 'max_attempts_exceeded');
+  });
+
+  const warned = (vm: Vm, after: number) =>
+    service.happened(vm, 'warning', { after, fits: ({ message }) => /^Unhealthy/.test(String(message)) });
+  const fallsSick = async (vm: Vm) => {
+    next = 'sick';
+    for (let failures = 1; failures <= 3; failures++) await service.checked(vm, interval);
+  };
+
+  it('that fails has the VM stopped in the end, though a stop has failed', async () => {
+    const vm = await run({ startPeriodMs: 0 }, { restartPolicy: { policy: 'on_failure' } });
+    const allow = service.house.refuse('INSERT', 'operations');
+    await fallsSick(vm);
+    const { seq, data } = await warned(vm, 0);
+    assert.match(String(data.message), /in 5 s$/);
+    service.clock.advance(5000);
+    assert.match(String((await warned(vm, seq)).data.message), /in 10 s$/);
+    assert.equal(vm.info.state, 'Running');
+    allow();
+    service.clock.advance(10_000);
+    await service.happened(vm, 'restart_scheduled');
+    await vm.waitFor('Stopped');
+    assert.equal((await vm.refresh()).restart?.lastReason, 'health_check_failed');
+    await service.restarted(vm);
+  });
+
+  it('that fails has the VM ended by force where a stop has left it in Error', async () => {
+    const vm = await run({ startPeriodMs: 0 }, { restartPolicy: { policy: 'on_failure' } });
+    await service.house.kill();
+    const error = JSON.stringify({ code: 'vmm_failed', message: 'it can not be proven dead' });
+    const restart = JSON.stringify({ attempts: 0, failing: true, lastReason: 'health_check_failed' });
+    service.house.sql(
+      `UPDATE instances SET record = json_set(record, '$.error', json('${error}'), '$.restart', json('${restart}'))`,
+    );
+    await service.house.open();
+    const again = await service.engine.get(vm.id);
+    assert.equal(again.info.state, 'Error');
+    service.house.host.faults.inject('kill', { effect: 'error' });
+    service.clock.advance(5000);
+    assert.match(String((await warned(again, 0)).data.message), /in 10 s$/);
+    assert.equal((await again.refresh()).state, 'Error');
+    service.clock.advance(10_000);
+    await service.happened(again, 'restart_scheduled');
+    await again.waitFor('Stopped');
+    await service.restarted(again);
+    assert.equal(again.info.state, 'Running');
   });
 
   it('can be waited for, also through a restart, and not where there is none', async () => {

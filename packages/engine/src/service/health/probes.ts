@@ -1,17 +1,14 @@
 import { request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
-import { createId } from '@paralleldrive/cuid2';
 import type { HealthCheck } from '@vivarium/model';
 import type { Guest } from '../../guest/guest.ts';
+import { checkSession } from '../../instances/session-ids.ts';
 import { type Outcome, outputBytes } from './status.ts';
 
 type Probe = (guest: Guest, check: HealthCheck, signal: AbortSignal) => Promise<Outcome>;
 
 const localhost = '127.0.0.1';
-
-/** Begins the id of each session that is a check: nobody uses the VM by it. */
-export const checkPrefix = 'health-';
 
 /** Each goes through the agent, past everything that counts connections and sessions: a check is no use of the VM. */
 const probes: Record<Exclude<HealthCheck['type'], 'none'>, Probe> = {
@@ -70,7 +67,7 @@ async function runCommand(guest: Guest, { exec }: HealthCheck, signal: AbortSign
   const { command = [], workingDir } = exec ?? {};
   const session = await guest.exec(
     {
-      execId: `${checkPrefix}${createId()}`,
+      execId: checkSession(),
       target: 'root',
       argv: command,
       env: {},

@@ -111,6 +111,12 @@ export const controlMethods: Readonly<Record<string, Method | undefined>> = Obje
       return { sessions, next };
     },
     'exec.read': readOutput,
+    'exec.wait': ({ system, params, stream }) => {
+      const from = { stdout: params.uint('stdout'), stderr: params.uint('stderr') };
+      const { promise, leave } = system.session(params.text('execId')).beyond(from);
+      Object.assign(stream.handler, { reset: leave, lost: leave });
+      return promise.then(() => none);
+    },
     'exec.close': ({ system, params }) => {
       system.close(params.text('execId'));
       return none;

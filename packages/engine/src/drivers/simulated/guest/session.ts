@@ -63,6 +63,8 @@ export class SimulatedSession {
   #attachment: Attachment | undefined;
   #stdinReceived: number;
   #stdinRead: number;
+  /** Looks whether there is what somebody waits for. */
+  readonly #awaited = new Set<() => void>();
 
   constructor(spec: SessionSpec, from: Partial<SessionMemory> = {}) {
     this.spec = spec;
@@ -123,8 +125,23 @@ export class SimulatedSession {
     if (bytes > foreign) attachment.stream.consumed(Channel.stdin, bytes - foreign);
   }
 
+  /** Resolves once more than that has been printed, or nothing more will be. */
+  beyond(from: { stdout: number; stderr: number }): { promise: Promise<void>; leave: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = () => {
+      const { stdout, stderr } = this.spec;
+      if (stdout.end <= from.stdout && stderr.end <= from.stderr && this.exit === undefined) return;
+      this.#awaited.delete(look);
+      resolve();
+    };
+    this.#awaited.add(look);
+    look();
+    return { promise, leave: () => this.#awaited.delete(look) };
+  }
+
   /** Sends what may be sent, and the ends that are due. */
   pump(): void {
+    for (const look of [...this.#awaited]) look();
     const attachment = this.#attachment;
     if (attachment === undefined) return;
     const outputs = this.#outputs();

@@ -31,6 +31,8 @@ export class GuestVolumes {
   readonly #disks: ReadonlyMap<string, DiskSpec>;
   readonly #tree: (target: string) => FileTree;
   readonly #mounted = new Map<string, { volume: MountedVolume; disk: DiskSpec; root: FileNode }>();
+  /** What the kernel has let go of: it finds none of that again before it has been out. */
+  readonly #released = new WeakSet<DiskSpec>();
 
   constructor(disks: ReadonlyMap<string, DiskSpec>, tree: (target: string) => FileTree) {
     this.#disks = disks;
@@ -47,7 +49,7 @@ export class GuestVolumes {
     if (there !== undefined)
       throw new Refusal('conflict', `the volume is mounted at ${there.volume.path} already`);
     const disk = this.#disks.get(volume.serial);
-    if (disk === undefined)
+    if (disk === undefined || this.#released.has(disk))
       throw new Refusal('guest_error', `a volume with the serial number ${volume.serial} did not appear`);
     if (volume.mode === 'rw' && disk.readOnly)
       throw new Refusal('guest_error', 'the disk is write-protected', 30);
@@ -67,6 +69,7 @@ export class GuestVolumes {
     const { parent, name } = placeOf(this.#tree(there.volume.target).root, there.volume.path);
     parent.children.set(name, makeNode('directory', 0o755));
     this.#mounted.delete(serial);
+    this.#released.add(there.disk);
   }
 
   /** Everything that was written is in the disks. */

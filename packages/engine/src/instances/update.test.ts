@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { failure } from '../instances/fixtures/house.ts';
+import { ServiceHouse } from '../service/fixtures/service-house.ts';
 import { readRecord } from '../store/record.ts';
-import { ServiceHouse } from './fixtures/service-house.ts';
+import { failure } from './fixtures/house.ts';
 
 let service: ServiceHouse;
 beforeEach(async () => {
@@ -67,6 +67,70 @@ describe('an update', () => {
     const { info } = await service.engine.get(vm.id);
     assert.equal(info.restartPolicy?.policy, 'always');
     assert.ok(info.expiresAt);
+  });
+
+  it('of everything at once is one operation with one event', async () => {
+    const vm = await service.engine.create({ image: 'busybox', name: 'before' });
+    const before = service.engine.lastEvent;
+    const info = await vm.update({
+      name: 'after',
+      disk: '12GB',
+      tags: { a: '1' },
+      autoStandby: { enabled: true },
+      wake: 'always',
+      limits: { cpus: 0.5 },
+    });
+    const { name, diskBytes, tags, autoStandby, wake, limits } = info;
+    assert.deepEqual(
+      { name, diskBytes, tags, autoStandby, wake, limits },
+      {
+        name: 'after',
+        diskBytes: 12 * 1024 ** 3,
+        tags: { a: '1' },
+        autoStandby: { enabled: true },
+        wake: 'always',
+        limits: { cpus: 0.5 },
+      },
+    );
+    assert.deepEqual((await readRecord(service.house.dir(vm.id)))?.spec.tags, { a: '1' });
+    const seen: string[] = [];
+    for await (const { type, data } of service.engine.events({ since: before, follow: false })) {
+      if (type !== 'operation') seen.push(type);
+      else if (data.outcome === 'begun') seen.push(`${data.action}`);
+      if (type === 'updated')
+        assert.deepEqual(data.fields, ['tags', 'autoStandby', 'wake', 'limits', 'disk']);
+    }
+    assert.deepEqual(seen, ['update', 'renamed', 'updated']);
+  });
+
+  it('changes nothing where one of the things asked for is refused', async () => {
+    await service.engine.create({ image: 'busybox', name: 'taken' });
+    const vm = await service.engine.create({ image: 'busybox', name: 'same' });
+    const asked = { name: 'other', disk: '12GB', tags: { a: '1' }, wake: 'always' } as const;
+    const refusals = {
+      name_conflict: { name: 'taken' },
+      invalid_name: { name: 'No' },
+      invalid_size: { disk: '1GB' },
+      invalid_request: { limits: { cpus: -1 } },
+    };
+    const before = vm.info;
+    for (const [code, more] of Object.entries(refusals)) {
+      assert.equal((await failure(vm.update({ ...asked, ...more }))).code, code);
+      assert.deepEqual(vm.info, before, code);
+    }
+  });
+
+  it('whose disk can not be grown takes the rest back, name and all', async () => {
+    const vm = await service.engine.run('busybox', { name: 'same' });
+    const before = vm.info;
+    service.house.host.faults.inject('grow-disk', { effect: 'error' });
+    await failure(vm.update({ name: 'other', disk: '12GB', tags: { a: '1' } }));
+    const same = ({ name, diskBytes, tags }: typeof before) => ({ name, diskBytes, tags });
+    assert.deepEqual(same(vm.info), same(before));
+    assert.deepEqual((await readRecord(service.house.dir(vm.id)))?.spec.tags, {});
+    // The name is free again, and nothing stands in the way of another attempt.
+    await service.engine.create({ image: 'busybox', name: 'other' });
+    assert.equal((await vm.update({ name: 'third', disk: '12GB' })).name, 'third');
   });
 
   it('where it can not be written leaves everything as it was', async () => {

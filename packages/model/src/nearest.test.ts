@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nearest } from './suggest.ts';
+import { nearest } from './nearest.ts';
 
 test('a slip of the keys finds the word that was meant', () => {
   const known = ['start', 'stop', 'stats', 'ps', 'exec'];
