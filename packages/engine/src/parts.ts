@@ -77,7 +77,7 @@ export async function qemuParts(home: string): Promise<Parts> {
       flatten: async (dir, signal) => {
         await flattenRoot(dir, { signal });
       },
-      copy: (from, to) => shareLayers(from, to, { top: 'new' }),
+      copy: (from, to, { prepared } = {}) => shareLayers(from, to, { top: prepared ? 'prepared' : 'new' }),
     },
     network: new UserNetwork(),
     cgroups: new Cgroups(),

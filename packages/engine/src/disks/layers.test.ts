@@ -149,6 +149,34 @@ describe('a root disk in layers', () => {
     await holds(clone, content);
   });
 
+  test('is shared before a VMM goes over to its new top, with what is written until then', async () => {
+    await using room = await DiskRoom.open();
+    const dir = await room.disk('instances', 'a');
+    await write(top(dir), 0, 1);
+    await addLayer(dir);
+    await write(top(dir), 1, 2);
+    const { frozen } = await newLayerFor(dir);
+    const [saved, clone] = [await room.dir('captures', 's'), await room.dir('instances', 'b')];
+    await shareLayers(dir, saved, { top: 'prepared' });
+    await shareLayers(saved, clone, { top: 'new' });
+    assert.equal(await inode(path.join(clone, path.basename(frozen))), await inode(top(dir)));
+    await write(top(dir), 2, 3);
+    await commitLayer(dir);
+    await write(top(dir), 0, 9);
+    const content = new Map([
+      [0, 1],
+      [1, 2],
+      [2, 3],
+    ]);
+    for (const each of [saved, clone]) {
+      await holds(each, content);
+      assert.deepEqual(await strays(each), []);
+      assert.equal(await mode(path.join(each, path.basename(frozen))), 0o400);
+    }
+    await write(top(clone), 1, 7);
+    await holds(dir, new Map([...content, [0, 9]]));
+  });
+
   test('that is shared with its top loses nothing of it, here or there', async () => {
     await using room = await DiskRoom.open();
     const dir = await room.disk('instances', 'a');
@@ -258,8 +286,11 @@ describe('a root disk in layers', () => {
     await using there = await DiskRoom.open(far);
     const dir = await room.disk('instances', 'a');
     await write(top(dir), 0, 1);
-    await addLayer(dir);
     const copy = await there.dir('b');
+    // What is written to is no copy's.
+    await newLayerFor(dir);
+    await assert.rejects(shareLayers(dir, copy, { top: 'prepared' }), (e) => isVivError(e, 'not_supported'));
+    await commitLayer(dir);
     await shareLayers(dir, copy, { top: 'new' });
     await rm(dir, { recursive: true });
     await holds(copy, new Map([[0, 1]]));

@@ -87,19 +87,20 @@ async function takeAsTop(dir: string, name: string): Promise<void> {
  */
 export async function dropTop(dir: string): Promise<void> {
   await rm(path.join(dir, rootNames.next), { force: true });
-  await prepareLayer(dir, await below(dir, await selfContained(dir)));
+  const chain = await selfContained(dir);
+  const sealed = await isSealed(path.join(dir, rootNames.top));
+  await prepareLayer(dir, below(chain, sealed ? await nameTop(dir) : undefined));
   await commitLayer(dir);
   await tidy(dir);
 }
 
-/** What stays of a disk when its top is given up. */
-export async function below(dir: string, chain: Chain): Promise<Overlay> {
+/** What a new top stands on: the present one, by the name that it has where it is kept, or what lies below that. */
+export function below(chain: Chain, keptTop: string | undefined): Overlay {
   const [top, second] = chain.layers;
-  const sealed = await isSealed(path.join(dir, rootNames.top));
-  const kept = sealed ? { ...top, name: await nameTop(dir) } : second;
+  const kept = keptTop === undefined ? second : { ...top, name: keptTop };
   if (kept) return { bytes: kept.header.bytes, backing: { name: kept.name, format: 'qcow2' } };
   if (chain.base === undefined)
-    throw new VivError('internal', `The disk in ${dir} has nothing below its top`);
+    throw new VivError('internal', `There is nothing below the top ${top.name} of a disk`);
   return { bytes: top.header.bytes, backing: { name: chain.base, format: 'raw' } };
 }
 

@@ -11,11 +11,11 @@ const copied = new Set(['EXDEV', 'EMLINK', 'EPERM']);
 
 /**
  * Gives a file that nobody writes any more another name, and where that can not be makes a copy of it. A name that it has
- * already is left.
+ * already is left. `copy: false`: of one that is written.
  *
- * @throws VivError `conflict` where the name belongs to another file.
+ * @throws VivError `conflict` where the name belongs to another file; `not_supported` where it would have to be copied and may not.
  */
-export async function linkFile(from: string, to: string): Promise<void> {
+export async function linkFile(from: string, to: string, { copy = true } = {}): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
@@ -25,6 +25,10 @@ export async function linkFile(from: string, to: string): Promise<void> {
       throw new VivError('conflict', `There is another file at ${to}`, { cause: error });
     }
     if (!copied.has(code ?? '')) throw VivError.from(error);
+    if (!copy)
+      throw new VivError('not_supported', `${from} is being written, and can't be at ${to} too`, {
+        cause: error,
+      });
     await copyFile(from, to);
   }
 }

@@ -11,24 +11,29 @@ import { writeEmptyQcow2 } from './qcow2.ts';
  * a whole disk or layers without one. A disk that is there already is replaced by it; no VMM may have that open.
  *
  * @param options.top `new`: what was written to a top that is still writable stays behind, and a fresh empty one is made.
- *   `share`: the top as well, which nobody may write from now on.
- * @throws VivError `conflict` where the other directory has a disk over another base, `disk_full`.
+ *   `share`: the top as well, which nobody may write from now on. `prepared`: the top as well, which a VMM writes until it goes over to the layer
+ *   that was prepared, and a fresh empty one is made over it.
+ * @throws VivError `conflict` where the other directory has a disk over another base, `disk_full`; `not_supported` where a top that is still
+ *   written can't have another name there.
  */
 export async function shareLayers(
   fromDir: string,
   toDir: string,
-  options: { top: 'share' | 'new' },
+  options: { top: 'share' | 'new' | 'prepared' },
 ): Promise<void> {
   const chain = await selfContained(fromDir);
   const top = path.join(fromDir, rootNames.top);
   if (options.top === 'share') await chmod(top, 0o400);
-  const own = (await isSealed(top)) ? [await nameTop(fromDir)] : [];
+  const sealed = await isSealed(top);
+  const own = sealed || options.top === 'prepared' ? [await nameTop(fromDir)] : [];
   const shared = [...own, ...chain.layers.slice(1).map((layer) => layer.name)];
   if (chain.base !== undefined) await shareBase(path.join(fromDir, chain.base), toDir);
-  for (const name of shared.reverse()) await linkFile(path.join(fromDir, name), path.join(toDir, name));
+  const written = sealed ? undefined : own[0];
+  for (const name of shared.reverse())
+    await linkFile(path.join(fromDir, name), path.join(toDir, name), { copy: name !== written });
   await rm(path.join(toDir, rootNames.next), { force: true });
   const placed = path.join(toDir, rootNames.top);
-  const made = options.top === 'share' ? own[0] : await freshTop(toDir, await below(fromDir, chain));
+  const made = options.top === 'share' ? own[0] : await freshTop(toDir, below(chain, own[0]));
   if (made === undefined) throw new VivError('internal', `The top of ${fromDir} has no name of its own`);
   await rm(`${placed}.new`, { force: true }); // of one that was killed here
   await linkFile(path.join(toDir, made), `${placed}.new`);

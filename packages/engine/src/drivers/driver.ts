@@ -134,6 +134,18 @@ export interface SavedState {
   manifest: SavedStateManifest;
 }
 
+/** One that is still being saved: a machine can be made ready for it meanwhile ({@link SaveTarget.foreseen}). */
+export interface ExpectedState {
+  /** Has `memory`, which the state will stand on as a rule, and `devices`, which is written yet. `memory` may be replaced, by a rename. */
+  dir: string;
+  /** Rejects where it is not to come. */
+  state: Promise<SavedState>;
+  /** As it will be in its manifest. */
+  tscKhz?: number;
+  /** Called once the VMM is starting: from then on little is done for it in this process. */
+  started?: () => void;
+}
+
 export interface SaveTarget {
   /** Exists, is empty, and lies on the file system of the machine's own directory. */
   dir: string;
@@ -145,6 +157,11 @@ export interface SaveTarget {
    * fails.
    */
   atPause?: () => Promise<void>;
+  /**
+   * Called at most once, before the vCPUs stop, where little has to be saved: what is to be in `dir` is an {@link ExpectedState} from now on.
+   * When it throws the save fails.
+   */
+  foreseen?: (known: Pick<ExpectedState, 'tscKhz'>) => Promise<void>;
   /**
    * Bytes of memory that may be kept as a difference from what was saved before, at most 32 MiB. Little is written then, and each
    * machine restored from it gets so much memory of its own. 0: never. Default 4 MiB.
@@ -319,12 +336,12 @@ export interface Driver {
    * no socket is left.
    *
    * With `from` the machine is what was saved: it runs on where it stopped (`spec.run` false: it is `paused`), and its memory is
-   * mapped, not read. The saved state may be deleted as soon as this resolves.
+   * mapped, not read. The saved state may be deleted as soon as this resolves. With one that is expected a VMM is made ready, and waits for it.
    *
    * @throws VivError `vmm_missing`, `vmm_failed`, `port_in_use`, `cancelled`; with `from` also `saved_state_mismatch` and
-   *   `saved_state_damaged`.
+   *   `saved_state_damaged`, or why the expected state does not come.
    */
-  launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine>;
+  launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine>;
   /**
    * Finds the machine that lives in a directory, whether or not anyone recorded it: the same pids, never new ones.
    * Answers an exit record where it has ended, and undefined where none was ever launched there.
@@ -345,6 +362,10 @@ export interface DormantSpec {
   detached: boolean;
   /** Milliseconds. */
   holdMs: number;
+}
+
+export function isExpected(from: SavedState | ExpectedState | undefined): from is ExpectedState {
+  return from !== undefined && 'state' in from;
 }
 
 export function isDiskGrower(machine: Machine): machine is Machine & DiskGrower {

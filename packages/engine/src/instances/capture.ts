@@ -33,29 +33,34 @@ export function saverOf(
   return machine;
 }
 
-/**
- * Saves a machine that stands still into a directory, which is written beside and renamed. With `layer` its disk of the same
- * instant becomes read-only below a new top.
- */
+interface CaptureOptions {
+  /** One that is to last is written beside, and renamed. */
+  dir: string;
+  afterwards: SaveTarget['afterwards'];
+  /** Whether it outlives a kill, and all of it is on the host's disk when this resolves. */
+  durable: boolean;
+  /** Its disk of the same instant becomes read-only below a new top. */
+  layer: boolean;
+  /** As in {@link SaveTarget}. The new top has been made. Not of one that is to last. */
+  foreseen?: SaveTarget['foreseen'];
+}
+
+/** Saves a machine that stands still into a directory. */
 export async function capture(
   context: Context,
   instance: Instance,
   operation: Operation,
-  {
-    dir,
-    afterwards,
-    durable,
-    layer,
-  }: { dir: string; afterwards: SaveTarget['afterwards']; durable: boolean; layer: boolean },
+  { dir, afterwards, durable, layer, foreseen }: CaptureOptions,
 ): Promise<SavedState> {
   const machine = saverOf(context, instance);
   const { record } = instance;
-  const making = `${dir}.new`;
+  const making = durable ? `${dir}.new` : dir;
   operation.step('save the memory');
   operation.progress({ stage: 'saving' });
   operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
   await rm(making, { recursive: true, force: true });
   await mkdir(making, { recursive: true, mode: 0o700 });
+  const atPause = layer ? await prepareTop(context, instance, operation, machine) : undefined;
   const { manifest, pauseMilliseconds } = await machine.save({
     dir: making,
     afterwards,
@@ -67,34 +72,43 @@ export async function capture(
       hostname: record.spec.hostname,
       machineId: record.machineId,
     },
-    ...(layer
-      ? {
-          atPause: () => layerLive(context, instance, machine),
-        }
-      : {}),
+    atPause,
+    foreseen,
   });
   if (afterwards === 'stay' && manifest.guest.was === 'running')
     operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
   await writeManifest(making, manifest, { durable });
-  await rm(dir, { recursive: true, force: true });
-  await rename(making, dir);
-  operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
+  if (making !== dir) {
+    await rm(dir, { recursive: true, force: true });
+    await rename(making, dir);
+    operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
+  }
   operation.progress({ stage: 'saved', pauseMilliseconds });
   return { dir, manifest };
 }
 
-/** What the disk of a live machine holds becomes read-only, under a new top. */
-async function layerLive(context: Context, instance: Instance, machine: Machine): Promise<void> {
+/**
+ * A new top for the disk of a live machine. It is on the host's disk before the pause; what is answered puts it on in the pause, and what the
+ * disk held until then is read-only from there on.
+ */
+async function prepareTop(
+  context: Context,
+  { dir }: Instance,
+  operation: Operation,
+  machine: Machine,
+): Promise<() => Promise<void>> {
   if (!isDiskLayerer(machine))
     throw new VivError('not_supported', 'The disk of this machine can not be layered');
-  const { next } = await context.disks.newLayer(instance.dir);
-  try {
+  const { next } = await context.disks.newLayer(dir);
+  let written = false;
+  operation.undo('remove the new top of the disk', async () => {
+    if (!written) await context.disks.abandonLayer(dir);
+  });
+  return async () => {
     await machine.addLayer(rootSerial, next);
-  } catch (error) {
-    await context.disks.abandonLayer(instance.dir);
-    throw error;
-  }
-  await context.disks.commitLayer(instance.dir);
+    written = true;
+    await context.disks.commitLayer(dir);
+  };
 }
 
 /** The same where no VMM has the disk. */

@@ -33,6 +33,8 @@ const actions = {
   rename: on((vm) => vm.rename('three')),
   'rename back': async (house: House, name: string) => (await house.engine.get('three')).rename(name),
   resize: on((vm) => vm.resizeDisk('20GB')),
+  fork: on((vm) => vm.fork({ name: 'three' })),
+  'fork to two, paused': on((vm) => vm.fork({ name: 'copy-%d', count: 2, state: 'paused' })),
   crash: on(async (vm, house) => house.host.find(house.dir(vm.id))?.end({ signal: 'SIGSEGV' })),
 } satisfies Record<string, (house: House, name: string) => PromiseLike<unknown>>;
 
@@ -54,6 +56,9 @@ const faults: readonly (readonly [FaultPointName, Fault])[] = [
   ['kill', { effect: 'delay', milliseconds: 3 }],
   ['open.control', { effect: 'error' }],
   ['guest-off', { effect: 'error' }],
+  ['save.devices', { effect: 'delay', milliseconds: 3 }],
+  ['save.update', { effect: 'error' }],
+  ['restore.load', { effect: 'crash' }],
   ['exit.unobserved', { effect: 'error' }],
 ];
 

@@ -40,8 +40,13 @@ export interface RootDisks {
   planMerge(dir: string, most?: number): Promise<LayerMerge | undefined>;
   /** Merges read-only layers of a disk that no VMM has open, where there are many. Cut off, it leaves the disk as it was. */
   flatten(dir: string, signal?: AbortSignal): Promise<void>;
-  /** A disk in `to` that goes on from what is read-only of the one in `from`; nothing is copied. One that is there already is replaced. */
-  copy(from: string, to: string): Promise<void>;
+  /**
+   * A disk in `to` that goes on from what is read-only of the one in `from`; nothing is copied. One that is there already is replaced.
+   * `prepared`: and from what is about to be, below the layer that {@link newLayer} has made.
+   *
+   * @throws VivError `not_supported` where what a VMM still writes can't have another name there.
+   */
+  copy(from: string, to: string, options?: { prepared?: boolean }): Promise<void>;
 }
 
 /** Everything an operation on an instance may use. */

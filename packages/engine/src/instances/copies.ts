@@ -46,25 +46,43 @@ export function checkForkOptions({ count = 1, name, state }: ForkOptions, was: F
     });
 }
 
-/** All of them, or none: where one can't be made the others are deleted. */
+interface Making {
+  call: MarkedCall;
+  snapshotId?: string;
+}
+
+/** Whether the first copy can be made ready while the source, which runs, is still being saved. */
+export const canBeginAhead = ({ state = 'running' }: ForkOptions): boolean =>
+  state === 'running' || state === 'paused';
+
+/** The first copy, on its own. */
+export async function makeFirst(
+  context: Context,
+  origin: Origin,
+  options: ForkOptions,
+  making: Making,
+): Promise<Instance> {
+  expectCopyable(context, origin, options);
+  return makeNumbered(context, origin, options, { ...making, number: 1 });
+}
+
+/** All of them, or none: where one can't be made the others are deleted. `first`: has been begun already. */
 export async function makeCopies(
   context: Context,
   origin: Origin,
   options: ForkOptions,
-  { call, snapshotId }: { call: MarkedCall; snapshotId?: string },
+  { first, ...making }: Making & { first?: Promise<Instance> },
 ): Promise<Instance[]> {
-  const { count = 1, state = origin.was } = options;
-  const { volumes } = origin.record;
-  expectShareable(context, volumes);
-  if (origin.state !== undefined && state !== 'stopped') expectAsSaved(context, volumes, volumes);
+  expectCopyable(context, origin, options);
+  const { count = 1 } = options;
   const made: Instance[] = [];
   const numbers = Array.from({ length: count }, (_, index) => index + 1);
   const failures: unknown[] = [];
   const work = async () => {
     for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
       try {
-        const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
-        made.push(await makeCopy(context, origin, record, { state, call }));
+        const begun = number === 1 ? first : undefined;
+        made.push(await (begun ?? makeNumbered(context, origin, options, { ...making, number })));
       } catch (error) {
         failures.push(error);
         numbers.length = 0;
@@ -80,7 +98,26 @@ export async function makeCopies(
 const order = new WeakMap<Instance, number>();
 const byNumber = (copy: Instance): number => order.get(copy) ?? 0;
 
-async function unmake(context: Context, copy: Instance): Promise<void> {
+function expectCopyable(context: Context, origin: Origin, { state = origin.was }: ForkOptions): void {
+  const { volumes } = origin.record;
+  expectShareable(context, volumes);
+  if (origin.state !== undefined && state !== 'stopped') expectAsSaved(context, volumes, volumes);
+}
+
+function makeNumbered(
+  context: Context,
+  origin: Origin,
+  options: ForkOptions,
+  { call, snapshotId, number }: Making & { number: number },
+): Promise<Instance> {
+  const { state = origin.was } = options;
+  const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
+  return makeCopy(context, origin, record, { state, call });
+}
+
+/** Has a copy be gone. One that is gone already is no failure. */
+export async function unmake(context: Context, copy: Instance): Promise<void> {
+  if (copy.gone) return;
   await deleteInstance(context, copy, { force: true }).catch((error: unknown) => {
     copy.emit('warning', { message: `Not removed: ${VivError.from(error).message}` });
   });

@@ -45,7 +45,7 @@ class Disks {
           this.settled += 1;
           await settleLayer(dir, liveTop);
         },
-        copy: (from, to) => shareLayers(from, to, { top: 'new' }),
+        copy: (from, to, { prepared } = {}) => shareLayers(from, to, { top: prepared ? 'prepared' : 'new' }),
         flatten: (dir, signal) => this.#flatten(dir, signal),
       },
     };

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import type { ForkOptions, ForkState } from '@vivarium/model';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import { simulatedParts } from '../parts.ts';
 import type { EngineVm } from '../vm.ts';
+import type { RootDisks } from './context.ts';
 import { countingVm, goesOn, killedAt, restoreSteps, saveSteps, settled } from './fixtures/copying.ts';
 import { failure, House } from './fixtures/house.ts';
 
@@ -63,6 +66,59 @@ describe('a fork', () => {
     await source.fork({ count: 3, name: 'copy-%d' });
     house.host.onGuest = undefined;
     assert.deepEqual(frozen, [true, true, true]);
+    await settled(house);
+  });
+
+  for (const state of ['running', 'paused'] as const) {
+    it(`to ${state} has the VMM of its first copy while its source is still being saved`, async () => {
+      await using house = await House.open();
+      const source = await countingVm(house);
+      const { faults } = house.host;
+      faults.inject('save.devices', { effect: 'hang' });
+      faults.inject('launch.after-spawn', { effect: 'delay', milliseconds: 0 });
+      const [saving, launched] = [faults.reached('save.devices'), faults.reached('launch.after-spawn')];
+      const fork = source.fork({ count: 3, name: 'copy-%d', state });
+      await Promise.all([saving, launched]);
+      const [copy, ...others] = house.host.alive().filter(({ spec }) => spec.instanceId !== source.id);
+      assert.deepEqual([copy?.status, others.length], ['created', 0]);
+      faults.clear();
+      assert.equal((await fork)[0]?.id, copy?.spec.instanceId);
+      for (const each of await fork) {
+        await run(each);
+        await goesOn(each, 1);
+      }
+      await goesOn(source, 1);
+      await settled(house);
+    });
+  }
+
+  it('saves and lets go of its source though its first copy hangs before it has a VMM', async () => {
+    await using house = await House.open();
+    const source = await countingVm(house);
+    house.host.faults.inject('launch.before-spawn', { effect: 'hang' });
+    const fork = source.fork();
+    await house.host.faults.reached('launch.before-spawn');
+    while ((await source.refresh()).operation !== undefined) await turn();
+    await goesOn(source, 1);
+    house.host.faults.clear();
+    await fork;
+    await settled(house);
+  });
+
+  it('whose layer that is written can not be named elsewhere is made once it is saved', async () => {
+    const { disks } = await simulatedParts();
+    const copied: boolean[] = [];
+    const copy: RootDisks['copy'] = async (from, to, { prepared = false } = {}) => {
+      copied.push(prepared);
+      if (prepared) throw new VivError('not_supported', 'on another file system');
+      await disks.copy(from, to);
+    };
+    await using house = await House.open('daemon', { disks: { ...disks, copy } });
+    const source = await countingVm(house);
+    const [made] = await source.fork();
+    assert.ok(made);
+    await goesOn(made, 1);
+    assert.deepEqual(copied, [true, false, false]);
     await settled(house);
   });
 
@@ -235,6 +291,21 @@ describe('a fork that fails', () => {
       await settled(house);
       await goesOn(source, 1);
     }
+  });
+
+  it('because its source ends makes nothing, though its first copy runs already', async () => {
+    await using house = await House.open();
+    const source = await countingVm(house);
+    const dir = house.dir(source.id);
+    house.host.guest(dir).faults.delays.set('thaw', 60_000);
+    const fork = failure(source.fork({ name: 'copy' }));
+    const copies = async () => (await house.engine.list()).items.filter(({ name }) => name === 'copy');
+    while ((await copies())[0]?.state !== 'Running') await turn();
+    house.host.crash(dir);
+    assert.equal((await fork).code, 'agent_unreachable');
+    assert.deepEqual([await copies(), house.host.alive()], [[], []]);
+    assert.deepEqual(await readdir(path.join(house.home, 'instances')), [source.id]);
+    await settled(house);
   });
 
   it('because the agent of a copy can not be told who it is makes nothing', async () => {

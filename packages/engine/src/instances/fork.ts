@@ -7,10 +7,10 @@ import type { MarkedCall } from '../requests/request.ts';
 import { expectSaveable } from '../volumes/in-use.ts';
 import { deadlines, invalidState } from './actions.ts';
 import type { Context } from './context.ts';
-import { checkForkOptions, makeCopies } from './copies.ts';
+import { canBeginAhead, checkForkOptions, makeCopies, makeFirst, unmake } from './copies.ts';
 import { flattenSoon } from './flatten.ts';
 import type { Instance } from './instance.ts';
-import { type Origin, takeOrigin } from './origin.ts';
+import { type Origin, type TakeOptions, takeOrigin } from './origin.ts';
 
 /** Where instants lie that copies are being made from; what a kill leaves here is removed when the engine opens. */
 export const capturesDir = (context: Pick<Context, 'dir'>): string =>
@@ -24,9 +24,19 @@ export async function forkInstance(
 ): Promise<Instance[]> {
   const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
   const dir = path.join(capturesDir(context), createId());
+  let first: Promise<Instance> | undefined;
+  const begin = (origin: Origin) => {
+    first = makeFirst(context, origin, options, { call });
+    return first;
+  };
   try {
-    const origin = await take(context, source, options, dir);
-    return await makeCopies(context, origin, options, { call });
+    const foreseen = canBeginAhead(options) ? begin : undefined;
+    const origin = await take(context, source, options, { dir, foreseen });
+    return await makeCopies(context, origin, options, { call, first });
+  } catch (error) {
+    const copy = await first?.catch(() => undefined);
+    if (copy !== undefined) await unmake(context, copy);
+    throw error;
   } finally {
     await rm(dir, { recursive: true, force: true });
     void flattenSoon(context, source);
@@ -37,7 +47,7 @@ function take(
   context: Context,
   source: Instance,
   options: ForkOptions & MarkedCall,
-  dir: string,
+  place: Pick<TakeOptions, 'dir' | 'foreseen'>,
 ): Promise<Origin> {
   return context.door.run(
     source,
@@ -55,6 +65,6 @@ function take(
       },
     },
     (operation) =>
-      takeOrigin(context, source, operation, { dir, durable: false, unsafe: options.unsafeIdentity }),
+      takeOrigin(context, source, operation, { ...place, durable: false, unsafe: options.unsafeIdentity }),
   );
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
+import type { ExpectedState, Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import { abortable } from '../guest/abort.ts';
 import type { Guest, IdentityTold } from '../guest/guest.ts';
 import { applyLimits } from '../limits/apply.ts';
@@ -25,7 +25,7 @@ export async function launch(
     from,
     fromMemory = false,
     holdPorts,
-  }: { run: boolean; from?: SavedState; fromMemory?: boolean; holdPorts?: boolean },
+  }: { run: boolean; from?: SavedState | ExpectedState; fromMemory?: boolean; holdPorts?: boolean },
 ): Promise<Machine> {
   await readyVolumes(context, instance, operation, { fromMemory });
   const { record } = instance;

@@ -1,5 +1,5 @@
 import { VivError } from '@vivarium/model';
-import { isPortHolder, type Machine, type SavedState } from '../drivers/driver.ts';
+import { type ExpectedState, isPortHolder, type Machine, type SavedState } from '../drivers/driver.ts';
 import type { Guest, RestoredIdentity } from '../guest/guest.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState } from '../saved-states/manifest.ts';
@@ -53,7 +53,7 @@ export async function resurrect(
   context: Context,
   instance: Instance,
   operation: Operation,
-  saved: SavedState,
+  saved: SavedState | ExpectedState,
   { state, frozen, identity }: Resurrection,
 ): Promise<void> {
   // Paused without its agent: there is nobody to tell, and nothing may run.

@@ -5,6 +5,7 @@ import type {
   DiskSpec,
   Driver,
   ExitRecord,
+  ExpectedState,
   Machine,
   MachineSpec,
   MachineStatus,
@@ -59,7 +60,7 @@ export class Bench {
 
   /** In a directory of its own, and otherwise the machine that was saved last time from {@link ConformanceContext.countingSpec}. */
   async restore(
-    from: SavedState,
+    from: SavedState | ExpectedState,
     overrides: Partial<MachineSpec> = {},
     signal?: AbortSignal,
   ): Promise<Machine> {

@@ -1,19 +1,12 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { Guest, GuestExecConnection } from '../../guest/guest.ts';
-import { readSavedState, stateFiles, writeManifest } from '../../saved-states/manifest.ts';
-import {
-  isMachineSaver,
-  type Machine,
-  type MachineSaver,
-  type MachineSpec,
-  type MachineStatus,
-  type SavedState,
-  type SaveTarget,
-} from '../driver.ts';
+import type { Guest } from '../../guest/guest.ts';
+import { readSavedState, stateFiles } from '../../saved-states/manifest.ts';
+import type { Machine, MachineSpec, MachineStatus } from '../driver.ts';
 import { type Bench, until, withCode } from './bench.ts';
+import { counting, goesOn, refused, saved } from './counting.ts';
 
 /** Saved machines, and what is made of them. */
 export function savingTests(bench: Bench): void {
@@ -178,71 +171,6 @@ function refusalTests(bench: Bench): void {
     await machine.kill();
     await refused(bench, () => bench.restore(state, {}, AbortSignal.abort()), 'cancelled');
   });
-}
-
-async function refused(
-  bench: Bench,
-  restore: () => Promise<unknown>,
-  code: 'saved_state_damaged' | 'saved_state_mismatch' | 'cancelled',
-): Promise<void> {
-  await assert.rejects(restore(), withCode(code));
-  assert.deepEqual(await bench.context.leftovers(), []);
-}
-
-/** A machine in which a process counts the lines it is sent, and has counted one. */
-async function counting(bench: Bench): Promise<Machine & MachineSaver> {
-  const machine = await bench.launchSpec(await bench.context.countingSpec());
-  assert(isMachineSaver(machine));
-  const guest = await bench.connect(machine);
-  const { counter } = bench.context;
-  const session = await guest.exec({ execId, target: 'vm', argv: counter, env: {}, stdin: true });
-  await hear(session, '1\n');
-  await guest[Symbol.asyncDispose]();
-  return machine;
-}
-
-const execId = 'counter';
-
-/** The process, which has counted so many lines, counts the next one. Whoever heard it before may be gone. */
-async function goesOn(guest: Guest, counted: number): Promise<void> {
-  // Each number is a digit and the end of a line.
-  const session = await guest.resumeExec(execId, { stdout: BigInt(2 * counted), stderr: 0n });
-  await hear(session, `${counted + 1}\n`);
-}
-
-async function hear(session: GuestExecConnection, wanted: string): Promise<void> {
-  await session.write(Buffer.from('\n'));
-  let heard = '';
-  for await (const { data } of session.output) {
-    heard += Buffer.from(data).toString();
-    if (heard.length >= wanted.length) break;
-  }
-  assert.equal(heard, wanted);
-  session.detach();
-}
-
-interface Kept extends SavedState, AsyncDisposable {}
-
-/** Saves a machine into a directory of its own, which goes with what is answered. */
-async function saved(
-  machine: Machine,
-  { afterwards = 'continue', atPause }: Partial<SaveTarget> = {},
-): Promise<Kept> {
-  assert(isMachineSaver(machine));
-  const dir = await mkdtemp(path.join(path.dirname(machine.record.dir), 'saved-'));
-  const remove = () => rm(dir, { recursive: true, force: true });
-  try {
-    const guest = { generation: 1, hostname: 'web', machineId: '0'.repeat(32) };
-    const { manifest, pauseMilliseconds } = await machine.save({ dir, guest, afterwards, atPause });
-    assert(pauseMilliseconds >= 0);
-    await writeManifest(dir, manifest, { durable: false });
-    const state = await readSavedState(dir);
-    assert.deepEqual(state, { dir, manifest });
-    return { dir, manifest, [Symbol.asyncDispose]: remove };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
 }
 
 async function shorten(file: string): Promise<void> {

@@ -2,6 +2,7 @@ import { after, afterEach, before, describe } from 'node:test';
 import { adoptingTests } from './adopting.ts';
 import { Bench, type ConformanceContext } from './bench.ts';
 import { channelTests } from './channels.ts';
+import { expectingTests } from './expecting.ts';
 import { launchingTests } from './launching.ts';
 import { runningTests } from './running.ts';
 import { savingTests } from './saving.ts';
@@ -25,6 +26,7 @@ export function driverConformance(name: string, makeContext: () => Promise<Confo
     describe('channels', () => channelTests(bench));
     describe('adopting', () => adoptingTests(bench));
     describe('saving', () => savingTests(bench));
+    describe('expecting', () => expectingTests(bench));
     describe('volumes', () => volumeTests(bench));
   });
 }

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
-import type { ExitRecord, MachineRecord, SavedState } from '../driver.ts';
+import type { ExitRecord, MachineRecord } from '../driver.ts';
 import { sockets } from './command-line.ts';
 import { relayPorts } from './forwarding.ts';
 import { QemuMachine } from './machine.ts';
 import { QmpClient } from './qmp.ts';
 import type { MachineFile } from './record.ts';
-import { finishLoading } from './restore.ts';
+import type { Restoring } from './restore.ts';
 import type { SavingMeans } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
+import { Unmet } from './source.ts';
 import { statusFrom } from './status.ts';
 import { isNotListening } from './unix-socket.ts';
 
@@ -17,15 +18,23 @@ const greetingTimeoutMs = 20_000;
 
 /**
  * From a running shim to a machine that takes orders. A fresh VMM opens its socket in its own time; it is asked until it
- * does, or has ended.
+ * does, or has ended. `load`: has it become what was saved, and answers what `query-status` told then; is given what ends every wait.
  *
- * @throws VivError `vmm_failed`, or the signal's reason.
+ * @throws VivError `vmm_failed`, or the signal's reason; Unmet where `load` does.
  */
 export async function attach(
   record: MachineRecord,
   shim: ShimClient,
   { guestPorts, shape }: Pick<MachineFile, 'guestPorts' | 'shape'>,
-  { signal, from, means }: { signal?: AbortSignal; from?: SavedState; means: SavingMeans },
+  {
+    signal,
+    load,
+    means,
+  }: {
+    signal?: AbortSignal;
+    load?: (vmm: Restoring, waiting: AbortSignal) => Promise<unknown>;
+    means: SavingMeans;
+  },
 ): Promise<QemuMachine> {
   const ended = new AbortController();
   let exit: ExitRecord | undefined;
@@ -34,13 +43,13 @@ export async function attach(
     ended.abort();
   });
   const deadline = AbortSignal.timeout(greetingTimeoutMs);
-  const stop = AbortSignal.any([ended.signal, deadline, ...(signal ? [signal] : [])]);
+  const waiting = AbortSignal.any([ended.signal, ...(signal ? [signal] : [])]);
   let qmp: QmpClient | undefined;
   try {
-    qmp = await greet(record.dir, stop);
+    qmp = await greet(record.dir, AbortSignal.any([waiting, deadline]));
     // Side by side, and each in its turn: QEMU answers in the order in which it is asked.
     const [status] = await Promise.all([
-      from ? finishLoading(speakers(qmp, shim), from, signal) : qmp.execute('query-status'),
+      load ? load(speakers(qmp, shim), waiting) : qmp.execute('query-status'),
       // As on the command line: whoever had the machine before may have been killed while it started over.
       qmp.execute('set-action', { reboot: 'shutdown' }),
       relayPorts(qmp, shim, guestPorts),
@@ -49,6 +58,7 @@ export async function attach(
   } catch (cause) {
     qmp?.close();
     signal?.throwIfAborted();
+    if (cause instanceof Unmet) throw cause;
     if (ended.signal.aborted || (await endsSoon(ended.signal))) throw earlyEnd(exit, cause);
     if (deadline.aborted)
       throw new VivError('vmm_failed', 'QEMU did not open its control socket in time', { cause });
@@ -56,7 +66,7 @@ export async function attach(
   }
 }
 
-const speakers = (qmp: QmpClient, shim: ShimClient) => ({
+const speakers = (qmp: QmpClient, shim: ShimClient): Restoring => ({
   execute: (command: string, args?: object) => qmp.execute(command, args),
   shim: (method: string, params: object, timeoutMs: number) => shim.request(method, params, timeoutMs),
 });

@@ -66,6 +66,10 @@ describe('the command line of QEMU', () => {
   test('stops the vCPUs of a machine that shall only be prepared', () => {
     assert(!qemuArguments(spec(), tcg).includes('-S'));
     assert(qemuArguments(spec({ run: false }), tcg).includes('-S'));
+    for (const when of ['at-start', 'when-told'] as const) {
+      assert(!qemuArguments(spec(), tcg, when).includes('-S'));
+      assert(qemuArguments(spec({ run: false }), tcg, when).includes('-S'));
+    }
   });
 
   test('has the three ports for a guest with our agent and none for a foreign one', () => {

@@ -79,8 +79,8 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts, restored?: Inc
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...machineArguments(spec, host),
     ...memoryArguments(spec, restored !== undefined),
-    // What is restored is let go once all of it is there: by QEMU itself, where that is the device state.
-    ...(spec.run && restored !== 'when-told' ? [] : ['-S']),
+    // What is restored is let go by QEMU itself, once it has the device state: the last of it.
+    ...(spec.run ? [] : ['-S']),
     ...['-qmp', `unix:${sockets.qmp},server=on,wait=off`],
     ...['-qmp', `unix:${sockets.guard},server=on,wait=off`],
     ...bootArguments(spec, host),

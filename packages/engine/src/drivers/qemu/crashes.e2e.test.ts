@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { isAlive, waitUntilGone } from '../../host/identity.ts';
 import { isMachine, withCode, within } from '../conformance/bench.ts';
-import type { ExitRecord, Machine, MachineStatus } from '../driver.ts';
+import {
+  type ExitRecord,
+  isMachineSaver,
+  type Machine,
+  type MachineStatus,
+  type SavedState,
+} from '../driver.ts';
 import { RealMachines } from './real-machines.ts';
+import { readShimFile } from './record.ts';
 
 /** Processes that are killed, stopped or never come up. */
 describe('a QEMU machine', () => {
@@ -78,6 +88,24 @@ describe('a QEMU machine', () => {
     const exit = await (machine as Machine).kill();
     assert.equal(exit.unobserved, true);
     assert.equal((await isAlive(record.vmm)) || (await isAlive(record.shim)), false);
+  });
+
+  test('whose QEMU is killed while it waits for its state is none, and leaves nothing', async () => {
+    const saved = await launch();
+    assert(isMachineSaver(saved));
+    const dir = path.join(real.home, 'saved');
+    await mkdir(dir);
+    const guest = { generation: 1, hostname: 'waits', machineId: '0'.repeat(32) };
+    await saved.save({ dir, guest, afterwards: 'stay' });
+    await saved.kill();
+    const spec = await real.spec();
+    const never = new Promise<SavedState>(() => undefined);
+    const waiting = real.driver.launch(spec, undefined, { dir, state: never });
+    const vmm = async () => (await readShimFile(spec.dir))?.vmm;
+    while ((await vmm()) === undefined) await turn();
+    process.kill((await vmm())?.pid ?? 0, 'SIGKILL');
+    await assert.rejects(waiting, withCode('vmm_failed'));
+    assert.deepEqual(await real.leftovers(), []);
   });
 
   test('that QEMU refuses is a failure with the words of QEMU, and leaves nothing', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import {
   commitLayer,
@@ -17,19 +18,24 @@ import {
 } from '../../disks/index.ts';
 import type { Guest } from '../../guest/guest.ts';
 import { createImageStore } from '../../images/index.ts';
+import { writeManifest } from '../../saved-states/manifest.ts';
 import { isMachine, withCode } from '../conformance/bench.ts';
 import {
   type DiskSpec,
   isDiskGrower,
   isDiskLayerer,
   isDiskMerger,
+  isMachineSaver,
   type LayerMerge,
   type Machine,
   type MachineSpec,
+  type SavedState,
+  type SaveTarget,
 } from '../driver.ts';
 import { topNode } from './disk-layers.ts';
 import { QmpClient } from './qmp.ts';
 import { RealMachines } from './real-machines.ts';
+import { readShimFile } from './record.ts';
 
 const run = promisify(execFile);
 
@@ -191,13 +197,14 @@ describe('a root disk of a running QEMU machine', () => {
   };
   const words = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\n`).join('');
   const seen = 'md5sum -c -s /sum && cat $(ls /word-* | sort -t- -k2n)';
-  const openFiles = async (machine: Machine) => {
-    const dir = `/proc/${machine.record.vmm.pid}/fd`;
+  const filesOf = async (pid: number) => {
+    const dir = `/proc/${pid}/fd`;
     const files = await Promise.all(
       (await readdir(dir)).map((fd) => readlink(path.join(dir, fd)).catch(() => '')),
     );
-    return files.filter((file) => /root\..*qcow2|root\.qcow2/.test(file)).length;
+    return files.filter((file) => /root\..*qcow2|root\.qcow2/.test(file));
   };
+  const openFiles = async (machine: Machine) => (await filesOf(machine.record.vmm.pid)).length;
 
   test('is merged while the guest writes, down to what is large, and nothing that was merged stays open', async () => {
     const spec = await newDisk();
@@ -252,4 +259,89 @@ describe('a root disk of a running QEMU machine', () => {
     assert.equal(await openFiles(found), 1);
     assert.equal(await shell(await connect(found), seen), words(9));
   });
+
+  /** The name of each file is the digest of what is in it; hundreds come and go. */
+  const writer =
+    'mkdir -p /d; i=0; while [ ! -e /stop ]; do i=$((i+1)); head -c 30000 /dev/urandom > /new; ' +
+    '[ $((i % 40)) = 0 ] && rm /d/*; mv /new /d/$(md5sum < /new | cut -c1-32); [ $((i % 5)) = 0 ] && sync; ' +
+    'echo $i > /i; done; touch /stopped';
+  const checked =
+    'touch /stop; until [ -e /stopped ]; do :; done; sync; echo 3 > /proc/sys/vm/drop_caches; cd /d; n=0; ' +
+    'for f in *; do n=$((n+1)); [ $(md5sum < $f | cut -c1-32) = $f ] || echo $f; done; [ $n -gt 0 ] && echo whole';
+
+  test('is whole in a machine whose VMM has opened it long before it was written last', async () => {
+    const spec = await newDisk();
+    const { machine, guest } = await boot(spec);
+    assert(isMachineSaver(machine));
+    const about = { generation: 1, hostname: 'layers', machineId: '0'.repeat(32) };
+    const save = async (name: string, target: Partial<SaveTarget>) => {
+      const dir = path.join(real.home, name);
+      await mkdir(dir);
+      const most = { mostDeltaBytes: 32 * 2 ** 20 };
+      const { manifest } = await machine.save({
+        dir,
+        guest: about,
+        afterwards: 'continue',
+        ...most,
+        ...target,
+      });
+      return writeManifest(dir, manifest, { durable: false });
+    };
+    await save('whole', {});
+    void shell(guest, writer).catch(() => undefined);
+    const written = async () => Number(await shell(guest, 'cat /i'));
+    // In the last round more than a difference may have, so that another VMM has to be made.
+    for (const [round, much] of [false, false, false, true].entries()) {
+      const { next, frozen } = await newLayerFor(spec.dir);
+      const copy = await real.spec();
+      await shareLayers(spec.dir, copy.dir, { top: 'prepared' });
+      const root = {
+        serial: 'root',
+        path: path.join(copy.dir, 'root.qcow2'),
+        format: 'qcow2',
+        readOnly: false,
+      };
+      const disks = [{ ...image.disk, serial: 'layers' }, root] as DiskSpec[];
+      const state = Promise.withResolvers<SavedState>();
+      let launch: Promise<Machine> | undefined;
+      const foreseen = async () => {
+        const dir = path.join(real.home, String(round));
+        launch = real.driver.launch({ ...copy, disks }, undefined, { dir, state: state.promise });
+        const opened = async () => {
+          const vmm = (await readShimFile(copy.dir))?.vmm;
+          return (
+            vmm && (await filesOf(vmm.pid)).some((file) => path.basename(file) === path.basename(frozen))
+          );
+        };
+        while (!(await opened())) await turn();
+        const known = await written();
+        while ((await written()) < known + 60) await turn();
+        if (much) await shell(guest, 'yes | head -c 36000000 > /much; sync; rm /much');
+      };
+      const atPause = async () => {
+        await machine.addLayer('root', next);
+        await commitLayer(spec.dir);
+      };
+      state.resolve(save(String(round), { foreseen, atPause }));
+      assert((await state.promise) && launch, 'it was foreseen');
+      assert.equal((await state.promise).manifest.delta === undefined, much);
+      const clone = keep(await launch);
+      const theirs = await connect(clone);
+      assert.equal(await shell(theirs, checked), 'whole\n');
+      await theirs[Symbol.asyncDispose]();
+      await clone.kill();
+      await sound(copy.dir);
+    }
+    await machine.kill();
+    await sound(spec.dir);
+  });
+
+  /** To QEMU, and to the guest once it has gone through its journal. */
+  const sound = async (dir: string) => {
+    for (const name of await rootLayers(dir)) await run('qemu-img', ['check', path.join(dir, name)]);
+    const flat = path.join(dir, 'flat.raw');
+    await run('qemu-img', ['convert', '-O', 'raw', path.join(dir, 'root.qcow2'), flat]);
+    await run('/usr/sbin/e2fsck', ['-y', '-E', 'journal_only', flat]);
+    await run('/usr/sbin/e2fsck', ['-f', '-n', flat]);
+  };
 });

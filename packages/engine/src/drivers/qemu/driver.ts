@@ -10,6 +10,7 @@ import type {
   DormantSpec,
   Driver,
   ExitRecord,
+  ExpectedState,
   Machine,
   MachineSpec,
   SavedState,
@@ -78,7 +79,7 @@ export class QemuDriver implements Driver {
     return present === undefined || keepsTime(manifest.tscKhz, present);
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
+  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine> {
     checkSpec(spec);
     const { shimPath, qemuPath } = this.#options;
     const cancelled = () => {

@@ -3,10 +3,9 @@ import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
-import { goneMeanwhile } from '../../saved-states/check.ts';
-import { keepsTime } from '../../saved-states/clock-rate.ts';
+import { keepsTime, rateOf } from '../../saved-states/clock-rate.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
+import type { ExpectedState, MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach, earlyEnd } from './attach.ts';
 import { type Accelerator, clockSourceFor, cpuModel, qemuArguments, sockets } from './command-line.ts';
 import { shimDigests } from './digests.ts';
@@ -14,10 +13,11 @@ import { readExit } from './exit-record.ts';
 import type { QemuMachine } from './machine.ts';
 import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
-import { checkFits, loadFailure, whenLoaded } from './restore.ts';
+import { checkFits } from './restore.ts';
 import type { ReadMemory } from './save.ts';
 import { ShimClient } from './shim-client.ts';
 import { ShimProcess } from './shim-process.ts';
+import { RestoreSource, Unmet } from './source.ts';
 
 export interface LaunchContext {
   shimPath: string;
@@ -28,24 +28,47 @@ export interface LaunchContext {
   tscKhz: number | undefined;
 }
 
-/** Starts the shim and through it QEMU, from what was saved where there is something. All or nothing: on any failure no process, socket or record is left. */
+interface LaunchOptions {
+  signal?: AbortSignal;
+  from?: SavedState | ExpectedState;
+}
+
+/**
+ * Starts the shim and through it QEMU, from what was saved where there is something, or is to be. All or nothing: on any failure no process,
+ * socket or record is left.
+ */
 export async function launch(
   spec: MachineSpec,
   context: LaunchContext,
-  { signal, from }: { signal?: AbortSignal; from?: SavedState } = {},
+  options: LaunchOptions = {},
+): Promise<QemuMachine> {
+  try {
+    return await start(spec, context, options);
+  } catch (error) {
+    if (!(error instanceof Unmet)) throw error;
+    if (error.state === undefined) throw VivError.from(error.cause);
+    return start(spec, context, { ...options, from: error.state });
+  }
+}
+
+async function start(
+  spec: MachineSpec,
+  context: LaunchContext,
+  { signal, from }: LaunchOptions,
 ): Promise<QemuMachine> {
   const machine = machineFile(spec, context, from);
   const digests = shimDigests(context.shimPath);
-  if (from) await checkFits(from, spec, machine, digests);
+  const source = from && (await RestoreSource.of(from, (state) => checkFits(state, spec, machine, digests)));
   let shim: ShimProcess | undefined;
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
   try {
     await writeJson(spec.dir, files.machine, machine);
-    await placeMemory(spec.dir, from);
-    await writeJson(spec.dir, files.launch, launchFile(spec, context, from));
+    await placeMemory(spec.dir, source?.dir);
+    await writeJson(spec.dir, files.launch, launchFile(spec, context, source));
     signal?.throwIfAborted();
     shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
+    source?.started();
     const announced = await shim.announcement(signal);
     vmm = announced.vmm;
     if (!vmm) throw new VivError('vmm_failed', 'The shim started no VMM');
@@ -53,10 +76,9 @@ export async function launch(
     const record = machineRecord(spec.dir, machine, { ...announced, vmm });
     const launched = await attach(record, client, machine, {
       signal,
-      from,
+      load: source && ((vmm, waiting) => source.load(vmm, spec.dir, { signal, waiting })),
       means: { digests, readMemory: context.readMemory },
     });
-    if (from && spec.run && whenLoaded(from) === 'when-told') await launched.resume();
     shim.release();
     return launched;
   } catch (error) {
@@ -67,8 +89,8 @@ export async function launch(
     if (!isVivError(error, 'conflict')) await removeTraces(spec.dir);
     if (signal?.aborted)
       throw new VivError('cancelled', 'The launch was cancelled', { cause: signal.reason });
-    if (from === undefined) throw VivError.from(error);
-    throw VivError.from(loadFailure(await goneMeanwhile(from, error), from.manifest, machine.vmmVersion));
+    if (error instanceof Unmet) throw error;
+    throw VivError.from(source ? await source.explained(error, machine.vmmVersion) : error);
   }
 }
 
@@ -95,9 +117,9 @@ async function removeTraces(dir: string): Promise<void> {
 export function machineFile(
   spec: MachineSpec,
   { qemu, accelerator, tscKhz: present }: Pick<LaunchContext, 'qemu' | 'accelerator' | 'tscKhz'>,
-  from?: SavedState,
+  from?: SavedState | ExpectedState,
 ): MachineFile {
-  const tscKhz = from ? from.manifest.tscKhz : present;
+  const tscKhz = from ? rateOf(from) : present;
   const clockSource = clockSourceFor(spec, accelerator, keepsTime(tscKhz, present));
   return {
     format: 1,
@@ -122,15 +144,12 @@ export function machineFile(
 function launchFile(
   spec: MachineSpec,
   { qemu, accelerator, tscKhz }: LaunchContext,
-  from?: SavedState,
+  source: RestoreSource | undefined,
 ): object {
   return {
     format: 1,
     instance_id: spec.instanceId,
-    argv: [
-      qemu.path,
-      ...qemuArguments(spec, { accelerator, machine: qemu.machine, tscKhz }, from && whenLoaded(from)),
-    ],
+    argv: [qemu.path, ...qemuArguments(spec, { accelerator, machine: qemu.machine, tscKhz }, source?.when)],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     logs: { max_bytes: spec.logs.maxBytes, keep: spec.logs.keep },
     ports: spec.publish.map((port) => ({
@@ -142,6 +161,6 @@ function launchFile(
     hold_ports: spec.holdPorts === true,
     remove: Object.values(sockets),
     detached: spec.detached,
-    ...(from ? { incoming: path.resolve(from.dir, stateFiles.devices) } : {}),
+    ...(source ? { incoming: path.resolve(source.dir, stateFiles.devices) } : {}),
   };
 }

@@ -1,7 +1,7 @@
 import { access, chmod, constants, link, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineSpec, SavedState, SavedStateManifest } from '../driver.ts';
+import type { MachineSpec, SavedStateManifest } from '../driver.ts';
 
 /**
  * Names that a machine's directory gives to memory files. `base`: what QEMU has mapped below what the guest has written
@@ -29,16 +29,18 @@ export function devicesOf(spec: Pick<MachineSpec, 'disks' | 'nic'>): string[] {
 /** As a volume is called among the devices of a saved state. */
 export const volumeName = (serial: string): string => `volume:${serial}`;
 
-/** Gives the machine's directory names of its own for the memory it starts from. */
-export async function placeMemory(dir: string, from: SavedState | undefined): Promise<void> {
+/** Gives the machine's directory names of its own for the memory of a saved state that it starts from. */
+export async function placeMemory(dir: string, stateDir: string | undefined): Promise<void> {
   const names = Object.values(memoryFiles).map((name) => path.join(dir, name));
-  if (from === undefined) {
+  if (stateDir === undefined) {
     await Promise.all(names.map((name) => rm(name, { force: true })));
     return;
   }
-  const memory = path.join(from.dir, stateFiles.memory);
-  await letOpen(memory);
-  for (const name of names) await replaceLink(memory, name);
+  const [base, last] = [path.join(dir, memoryFiles.base), path.join(dir, memoryFiles.last)];
+  // Once: where it is still being saved it may be another file the next time.
+  await replaceLink(path.join(stateDir, stateFiles.memory), base);
+  await letOpen(base);
+  await replaceLink(base, last);
 }
 
 /** QEMU 7.2 opens what it maps privately for writing too, and refuses where it may not: all but root may not at 0400. It never writes to it. */

@@ -1,4 +1,4 @@
-import { link } from 'node:fs/promises';
+import { link, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isVivError } from '@vivarium/model';
 import { stateFiles } from '../../saved-states/manifest.ts';
@@ -48,7 +48,7 @@ function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepa
 
 async function byShim(
   machine: Saveable,
-  { dir, mostDeltaBytes = defaultDeltaBytes }: SaveTarget,
+  { dir, mostDeltaBytes = defaultDeltaBytes, foreseen }: SaveTarget,
 ): Promise<Prepared> {
   const range = { address: await ramAddress(machine.execute), bytes: machine.shape.memoryBytes };
   const last = path.join(machine.record.dir, memoryFiles.last);
@@ -61,14 +61,17 @@ async function byShim(
       { ...range, base: last, most_pages: likely },
       copyTimeoutMs,
     );
-    if ((differ as { pages: number }).pages <= likely)
-      return delta(machine, dir, { range, base: last, most });
+    if ((differ as { pages: number }).pages <= likely) {
+      const prepared = await delta(machine, dir, { range, base: last, most });
+      const { tscKhz } = machine.shape;
+      await foreseen?.({ ...(tscKhz === undefined ? {} : { tscKhz }) });
+      return prepared;
+    }
   }
-  return whole(machine, dir, range);
+  return whole(machine, path.join(dir, stateFiles.memory), range);
 }
 
-async function whole(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
-  const into = path.join(dir, stateFiles.memory);
+async function whole(machine: Saveable, into: string, range: Range): Promise<Prepared> {
   const base = path.join(machine.record.dir, memoryFiles.base);
   await machine.shim(
     'memory_copy',
@@ -90,17 +93,21 @@ async function delta(
 ): Promise<Prepared> {
   const into = path.join(dir, stateFiles.delta);
   const memory = path.join(dir, stateFiles.memory);
+  await link(base, memory);
+  // QEMU writes into what is there; whoever expects the state may have it open by then.
+  await writeFile(path.join(dir, stateFiles.devices), '', { mode: 0o600 });
   return {
     finish: async () => {
       try {
         const params = { ...range, base, into, most_pages: most };
         await machine.shim('memory_delta', params, copyTimeoutMs);
-        await link(base, memory);
       } catch (error) {
         if (!isVivError(error, 'conflict')) throw error;
         // The guest has written much since it was looked at: the pause is as long as a copy takes.
-        const copy = await whole(machine, dir, range);
+        const copied = `${memory}.whole`;
+        const copy = await whole(machine, copied, range);
         await copy.finish();
+        await rename(copied, memory);
       }
     },
     keep: async () => {

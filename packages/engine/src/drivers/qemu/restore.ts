@@ -54,7 +54,8 @@ function isOlder(version: string, than: string): boolean {
   return false;
 }
 
-interface Restoring {
+/** The VMM, and the shim above it. */
+export interface Restoring {
   execute(command: string, args?: object): Promise<unknown>;
   shim(method: string, params: object, timeoutMs: number): Promise<unknown>;
 }
@@ -65,15 +66,15 @@ export function whenLoaded({ manifest }: SavedState): Incoming {
 
 /**
  * Gives QEMU the memory that is not in the mapped file, and waits until it has loaded the device state. Answers what `query-status` told
- * then.
+ * then. `address`: of its RAM, where that was asked for already.
  */
 export async function finishLoading(
   { execute, shim }: Restoring,
   { dir, manifest }: SavedState,
-  signal?: AbortSignal,
+  { signal, address }: { signal?: AbortSignal; address?: number } = {},
 ): Promise<unknown> {
   if (manifest.delta !== undefined) {
-    const range = { address: await ramAddress(execute), bytes: manifest.memory.bytes };
+    const range = { address: address ?? (await ramAddress(execute)), bytes: manifest.memory.bytes };
     await applyDelta(shim, range, path.join(dir, stateFiles.delta));
     await execute('migrate-incoming', { uri: incomingUri });
   }

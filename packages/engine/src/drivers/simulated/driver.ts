@@ -1,15 +1,18 @@
 import { VivError } from '@vivarium/model';
+import { abortable } from '../../guest/abort.ts';
 import { goneMeanwhile } from '../../saved-states/check.ts';
 import { keepsTime } from '../../saved-states/clock-rate.ts';
-import type {
-  Capabilities,
-  DormantPorts,
-  DormantSpec,
-  Driver,
-  ExitRecord,
-  Machine,
-  MachineSpec,
-  SavedState,
+import {
+  type Capabilities,
+  type DormantPorts,
+  type DormantSpec,
+  type Driver,
+  type ExitRecord,
+  type ExpectedState,
+  isExpected,
+  type Machine,
+  type MachineSpec,
+  type SavedState,
 } from '../driver.ts';
 import { injectedError } from './faults.ts';
 import type { SimulatedHost } from './host.ts';
@@ -56,14 +59,23 @@ export class SimulatedDriver implements Driver {
     return keepsTime(manifest.tscKhz, this.#host.tscKhz);
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState): Promise<Machine> {
+  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine> {
     let vmm: SimulatedVmm | undefined;
+    let state = isExpected(from) ? undefined : from;
+    // Where it fails before the VMM is ready, that is heard of then.
+    if (isExpected(from)) from.state.catch(() => undefined);
     try {
       signal?.throwIfAborted();
-      if (from !== undefined) await checkFits(from, spec);
+      if (state !== undefined) await checkFits(state, spec);
       await this.#beforeSpawn(spec, signal);
       vmm = this.#host.spawn(spec, this.name, from);
-      await this.#afterSpawn(vmm, signal, from);
+      await meetFault(this.#host, vmm, 'launch.after-spawn', { signal });
+      if (isExpected(from)) {
+        from.started?.();
+        state = await arrived(from, vmm, signal);
+        await checkFits(state, spec);
+      }
+      await this.#afterSpawn(vmm, signal, state);
       return new SimulatedMachine(this.#host, vmm, this.#process);
     } catch (error) {
       if (this.#process.killed) return never;
@@ -71,7 +83,7 @@ export class SimulatedDriver implements Driver {
         vmm.end({ signal: 'SIGKILL' });
         this.#host.forget(spec.dir);
       }
-      if (!signal?.aborted) throw from === undefined ? error : await goneMeanwhile(from, error);
+      if (!signal?.aborted) throw state === undefined ? error : await goneMeanwhile(state, error);
       throw new VivError('cancelled', `The launch of ${spec.instanceId} was cancelled`, { cause: error });
     }
   }
@@ -87,7 +99,6 @@ export class SimulatedDriver implements Driver {
   }
 
   async #afterSpawn(vmm: SimulatedVmm, signal?: AbortSignal, from?: SavedState): Promise<void> {
-    await meetFault(this.#host, vmm, 'launch.after-spawn', { signal });
     if (from !== undefined && vmm.exit === undefined) {
       await meetFault(this.#host, vmm, 'restore.load', { signal });
       const memory = await readMemory(from);
@@ -99,9 +110,7 @@ export class SimulatedDriver implements Driver {
     await meetFault(this.#host, vmm, 'launch.before-ready', { signal });
     signal?.throwIfAborted();
     if (vmm.exit === undefined) return;
-    throw new VivError('vmm_failed', `The VMM of ${vmm.spec.instanceId} ended while it was being launched`, {
-      details: { exit: vmm.exit },
-    });
+    throw endedEarly(vmm);
   }
 
   async adopt(dir: string): Promise<Machine | ExitRecord | undefined> {
@@ -116,4 +125,21 @@ export class SimulatedDriver implements Driver {
     if (this.#process.killed) return never;
     return this.#host.ports.dormant(dir, spec);
   }
+}
+
+/** A VMM waits for what it is to load. Its end ends the wait. */
+async function arrived(
+  { state }: ExpectedState,
+  vmm: SimulatedVmm,
+  signal?: AbortSignal,
+): Promise<SavedState> {
+  const exited = vmm.exited.then(() => undefined);
+  const come = await abortable(Promise.race([state, exited]), signal);
+  return come ?? Promise.reject(endedEarly(vmm));
+}
+
+function endedEarly({ spec, exit }: SimulatedVmm): VivError {
+  return new VivError('vmm_failed', `The VMM of ${spec.instanceId} ended while it was being launched`, {
+    details: { exit },
+  });
 }

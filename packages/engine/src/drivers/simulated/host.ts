@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import { keepsTime } from '../../saved-states/clock-rate.ts';
-import type { DiskSpec, ExitRecord, MachineSpec, SavedState } from '../driver.ts';
+import { keepsTime, rateOf } from '../../saved-states/clock-rate.ts';
+import type { DiskSpec, ExitRecord, ExpectedState, MachineSpec, SavedState } from '../driver.ts';
 import { Faults } from './faults.ts';
 import { SimulatedGuest, type SimulatedGuestOptions } from './guest/index.ts';
 import type { Hardware, MakeGuest } from './hardware.ts';
@@ -50,7 +50,7 @@ export class SimulatedHost {
   }
 
   /** The processes of a machine come to be. @throws VivError `conflict`, `port_in_use`. */
-  spawn(spec: MachineSpec, driver: string, from?: SavedState): SimulatedVmm {
+  spawn(spec: MachineSpec, driver: string, from?: SavedState | ExpectedState): SimulatedVmm {
     const before = this.#vmms.get(spec.dir);
     if (before !== undefined && before.exit === undefined) {
       throw new VivError('conflict', `A machine is alive in ${spec.dir}`, {
@@ -58,7 +58,7 @@ export class SimulatedHost {
       });
     }
     for (const disk of spec.disks) if (disk.unit !== undefined) this.lockVolume(disk);
-    const tscKhz = from ? from.manifest.tscKhz : this.tscKhz;
+    const tscKhz = from ? rateOf(from) : this.tscKhz;
     const ports = this.ports.bind(spec.publish, spec);
     const identity = () => ({
       pid: this.#nextPid,

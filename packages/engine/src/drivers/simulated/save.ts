@@ -23,6 +23,8 @@ export async function saveMachine(
   const file = (name: string) => path.join(target.dir, name);
   await meet('save.memory');
   await writeFile(file(stateFiles.memory), memoryFile(vmm), { mode: 0o600 });
+  await writeFile(file(stateFiles.devices), '', { mode: 0o600 });
+  await target.foreseen?.({ ...(vmm.tscKhz === undefined ? {} : { tscKhz: vmm.tscKhz }) });
   target.signal?.throwIfAborted();
   const began = performance.now();
   vmm.freeze();
