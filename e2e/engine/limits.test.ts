@@ -182,6 +182,19 @@ describe('limits that a real VM is made with', () => {
     await hold(vm, 'started again');
   });
 
+  test('of memory end a VM whose VMM needs more, which says so; or nobody is said to keep them', async () => {
+    await using real = await RealEngine.open(options);
+    const vm = await real.engine.run('busybox', { memory: '512MB', limits: { memoryBytes: 256 * MiB } });
+    const kept = await effect(vm, 'memoryBytes');
+    if (kept?.by === 'none') return assert.match(kept.why ?? '', /cgroup|memory/);
+    const filled = vm.exec(['dd', 'if=/dev/urandom', 'of=/dev/shm/fill', 'bs=1M', 'count=400']);
+    await assert.rejects(Promise.resolve(filled));
+    await vm.waitFor('Stopped');
+    const { exit } = await vm.refresh();
+    assert.equal(exit?.reason, 'vmm_exited');
+    assert.match(exit.message, /killed by the kernel: .* its limit of 256MB$/);
+  });
+
   test('leave no cgroup behind, also where they were lifted, or where nobody saw the VM end', async (t) => {
     await using real = await RealEngine.open(options);
     const groupOf = async (vm: Vm) => groupDir(vmmOf(vm), 'cpu');

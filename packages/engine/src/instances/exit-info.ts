@@ -1,12 +1,14 @@
 import { constants } from 'node:os';
-import type { ExitInfo } from '@vivarium/model';
+import { type ExitInfo, formatSize } from '@vivarium/model';
 import type { ExitRecord } from '../drivers/driver.ts';
 import type { WorkloadExit } from '../guest/guest.ts';
+import { killedForMemory } from '../limits/apply.ts';
+import type { Context } from './context.ts';
 import { consoleLines, logTail, panicIn } from './evidence.ts';
 import type { Instance } from './instance.ts';
 
-/** How a VM ended, from the VMM's exit record, the last line of its app log, its console, and what we did to it. */
-export async function exitInfo(instance: Instance, record: ExitRecord): Promise<ExitInfo> {
+/** How a VM ended, from the VMM's exit record, the last line of its app log, its console, its cgroup, and what we did to it. */
+export async function exitInfo(context: Context, instance: Instance, record: ExitRecord): Promise<ExitInfo> {
   const workload = (await exitLine(instance)) ?? instance.workloadExit;
   const panic = panicIn(await consoleLines(instance.dir, 200));
   const vmm = {
@@ -26,13 +28,21 @@ export async function exitInfo(instance: Instance, record: ExitRecord): Promise<
     return info('stopped', workload === undefined ? 'stopped' : `stopped; ${describe(workload)}`);
   if (panic !== undefined) return info('panicked', `the kernel panicked: ${panic}`);
   if (record.unobserved) return info('vmm_exited', 'the VMM ended while nobody was there to see how');
-  if (record.signal !== undefined) return info('vmm_exited', `the VMM was killed by ${record.signal}`);
+  if (record.signal !== undefined)
+    return info('vmm_exited', `the VMM was killed by ${await killer(context, instance, record.signal)}`);
   if (record.code !== undefined && record.code !== 0) {
     const last = record.stderr.trim().split('\n').at(-1) ?? '';
     return info('vmm_exited', `the VMM exited with ${record.code}${last === '' ? '' : `: ${last}`}`);
   }
   if (workload !== undefined) return info('exited', describe(workload));
   return info('guest_off', 'the guest powered itself off');
+}
+
+async function killer(context: Context, instance: Instance, signal: string): Promise<string> {
+  if (signal !== 'SIGKILL' || !(await killedForMemory(context, instance))) return signal;
+  const { memoryBytes } = instance.record.spec.limits ?? {};
+  const limit = memoryBytes === undefined ? 'its limit' : `its limit of ${formatSize(memoryBytes)}`;
+  return `the kernel: it needed more memory of the host than ${limit}`;
 }
 
 /** `exited with code 7`, `killed by signal 9 (SIGKILL) - OOM`. */

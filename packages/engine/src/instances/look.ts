@@ -35,12 +35,12 @@ export async function lookForMachine(
 
 /** The VMM ended while nobody looked; its exit record says how. Without one it was never launched. */
 async function ended(context: Context, instance: Instance, record: ExitRecord | undefined): Promise<void> {
-  await removeGroup(context, instance);
   if (record !== undefined) await keepExit(context, instance, record);
   else {
     instance.change({ phase: 'made' });
     context.journal.save(instance.record);
   }
+  await removeGroup(context, instance);
   instance.observeMachine(undefined);
 }
 

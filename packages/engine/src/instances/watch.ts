@@ -88,7 +88,7 @@ async function machineExited(
 
 /** The record first: whoever sees Stopped finds the exit there. Where it can't be written, it is looked for again. */
 export async function keepExit(context: Context, instance: Instance, record: ExitRecord): Promise<void> {
-  const exit = await exitInfo(instance, record).catch((error: unknown) =>
+  const exit = await exitInfo(context, instance, record).catch((error: unknown) =>
     unexplained(instance, record, error),
   );
   instance.change({ phase: 'made', exit, stoppedAt: exit.at });

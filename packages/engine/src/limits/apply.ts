@@ -59,6 +59,11 @@ export async function removeGroup({ cgroups }: Context, instance: Instance): Pro
   });
 }
 
+/** Whether a VMM that was killed was killed for the memory that it may use. Asked before its group is removed. */
+export async function killedForMemory({ cgroups }: Context, instance: Instance): Promise<boolean> {
+  return (await cgroups?.ranOutOfMemory(instance.id)) ?? false;
+}
+
 type Effect = Omit<LimitEffect, 'automatic'>;
 
 const ofMachine = [

@@ -157,6 +157,39 @@ describe('limits of an instance', () => {
     }
   });
 
+  test('of memory are told as the reason of the end where they were, also by the next daemon', async () => {
+    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    try {
+      await mkdir(path.join(root, 'memory'));
+      await writeFile(path.join(root, 'self'), '1:memory:/\n');
+      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
+      await using house = await House.open('daemon', { cgroups });
+      const made = async () => house.engine.run('busybox', { limits: { memoryBytes: 2 ** 29 } });
+      // What the kernel does to the one and tells of the group.
+      const end = async (id: string, told: string) => {
+        await writeFile(path.join(root, 'memory', `vivarium-${id}`, 'memory.oom_control'), told);
+        house.host.find(house.dir(id))?.end({ signal: 'SIGKILL' });
+      };
+      const [seen, other, unseen] = [await made(), await made(), await made()];
+      const ends = [seen.waitFor('Stopped'), other.waitFor('Stopped')];
+      await end(seen.id, 'oom_kill 1\n');
+      await end(other.id, 'oom_kill 0\n');
+      await Promise.all(ends);
+      await house.kill();
+      await end(unseen.id, 'oom_kill 1\n');
+      await house.open();
+      const message = async ({ id }: { id: string }) => (await house.engine.get(id)).info.exit?.message;
+      const why =
+        'the VMM was killed by the kernel: it needed more memory of the host than its limit of 512MB';
+      assert.deepEqual(
+        [await message(seen), await message(other), await message(unseen)],
+        [why, 'the VMM was killed by SIGKILL', why],
+      );
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
+
   test('that were lifted when the daemon was killed are lifted by the next one', async () => {
     await using house = await House.open();
     const { id } = await house.engine.run('busybox', { limits });

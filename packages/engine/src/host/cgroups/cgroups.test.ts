@@ -47,6 +47,29 @@ describe('cgroups', () => {
     assert.equal(await read('cpu/vivarium-a/cpu.shares'), '1024');
   });
 
+  test('say whether somebody in them was ended for want of memory', async () => {
+    const one = await tree('2:memory:/box\n', {
+      'memory/box/vivarium-a/memory.oom_control': 'oom_kill_disable 0\nunder_oom 0\noom_kill 1\n',
+      'memory/box/vivarium-b/memory.oom_control': 'oom_kill_disable 0\nunder_oom 0\noom_kill 0\n',
+    });
+    assert.deepEqual(await Promise.all(['a', 'b', 'c'].map((name) => one.ranOutOfMemory(name))), [
+      true,
+      false,
+      false,
+    ]);
+    const two = await tree('0::/viv\n', {
+      'cgroup.controllers': 'cpu memory',
+      'viv/cgroup.subtree_control': 'memory',
+      'viv/vivarium-a/memory.events': 'low 0\nhigh 0\nmax 12\noom 2\noom_kill 2\noom_group_kill 0\n',
+      'viv/vivarium-b/memory.events': 'low 0\nhigh 0\nmax 12\noom 2\noom_kill 0\noom_group_kill 2\n',
+    });
+    assert.deepEqual(await Promise.all(['a', 'b', 'c'].map((name) => two.ranOutOfMemory(name))), [
+      true,
+      false,
+      false,
+    ]);
+  });
+
   test('of version 2 are made below our own where it may give controllers away, else below the unit that it is in', async () => {
     const cgroups = await tree('0::/viv.service/daemon\n', {
       'cgroup.controllers': 'cpu io memory',

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { LimitKeeper } from '@vivarium/model';
-import { type CgroupTree, type Controller, findPlace, hostTree, type Place } from './layout.ts';
+import { type CgroupTree, type Controller, findPlace, hostTree, type Place, readIfThere } from './layout.ts';
 
 /** What a VMM may use of the host; absent: as much as it likes. */
 export interface GroupLimits {
@@ -87,6 +87,15 @@ export class Cgroups {
       effects.push(why === undefined ? { limit, by: place.version } : { limit, by: 'none', why });
     }
     return effects;
+  }
+
+  /** Whether the kernel has ended a process of the group because all of them together had reached the limit of their memory. */
+  async ranOutOfMemory(name: string): Promise<boolean> {
+    const place = await findPlace(this.#tree, 'memory');
+    if ('why' in place) return false;
+    const file = place.version === 'cgroup-v1' ? 'memory.oom_control' : 'memory.events';
+    const told = await readIfThere(path.join(place.dir, groupName(name), file));
+    return Number(/^oom_kill (\d+)$/m.exec(told ?? '')?.[1] ?? 0) > 0;
   }
 
   /** After the end of its process. A group that is not there, or not empty yet, is nobody's loss. */

@@ -28,9 +28,9 @@ export type Controller = 'cpu' | 'memory';
 
 /** Of each controller. Asks anew: a host may be reconfigured while the daemon runs. */
 export async function findPlace(tree: CgroupTree, controller: Controller): Promise<Place | Nowhere> {
-  const groups = parseOwn((await read(tree.own)) ?? '');
+  const groups = parseOwn((await readIfThere(tree.own)) ?? '');
   const v2 = groups.get('');
-  const unified = await read(path.join(tree.root, 'cgroup.controllers'));
+  const unified = await readIfThere(path.join(tree.root, 'cgroup.controllers'));
   if (unified !== undefined && v2 !== undefined) return placeV2(tree.root, v2, controller, unified);
   const v1 = groups.get(controller);
   if (v1 === undefined) return { why: `this host has no ${controller} cgroup` };
@@ -68,7 +68,7 @@ async function placeV2(
   const parent = path.posix.dirname(own);
   for (const group of [own, ...(unit.test(parent) && !unit.test(own) ? [parent] : [])]) {
     const dir = path.join(root, group);
-    const given = (await read(path.join(dir, 'cgroup.subtree_control'))) ?? '';
+    const given = (await readIfThere(path.join(dir, 'cgroup.subtree_control'))) ?? '';
     if (given.split(/\s+/).includes(controller) && (await writable(dir)))
       return { version: 'cgroup-v2', dir };
   }
@@ -77,7 +77,8 @@ async function placeV2(
   };
 }
 
-async function read(file: string): Promise<string | undefined> {
+/** Undefined where there is no such file, or it is not ours to read. */
+export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return (await readFile(file, 'utf8')).trim();
   } catch (error) {
