@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -53,11 +53,18 @@ describe('a disk that is full while a VM is saved', {
     ['fork', async () => await vm.fork()],
   ];
 
-  /** Files of saved states and disks, wherever they lie. */
-  const files = async (): Promise<string[]> =>
-    (await readdir(home, { recursive: true }))
-      .filter((name) => /^(instances|snapshots|captures)\//.test(name))
-      .sort();
+  /** Files of saved states and disks, wherever they lie. The top of a disk keeps the name that it was given for when it is no longer the top. */
+  const files = async (): Promise<string[]> => {
+    const names = (await readdir(home, { recursive: true })).filter((name) =>
+      /^(instances|snapshots|captures)\//.test(name),
+    );
+    const inode = async (name: string) => (await stat(path.join(home, name))).ino;
+    const tops = new Set(await Promise.all(names.filter((name) => name.endsWith('/root.qcow2')).map(inode)));
+    const kept: string[] = [];
+    for (const name of names.sort())
+      if (!/root\.[0-9a-f]+\.qcow2$/.test(name) || !tops.has(await inode(name))) kept.push(name);
+    return kept;
+  };
 
   const leave = async (bytes: number): Promise<void> => {
     await run('sync', ['-f', home]); // what has been promised room, and has none yet, takes it
