@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
+import { daemonFlags } from '../packages/client/src/autostart.ts';
 
 const program = path.resolve(import.meta.dirname, '../packages/daemon/src/main.ts');
 
@@ -11,15 +12,7 @@ export async function startDaemon(
 ): Promise<AsyncDisposable & { socket: string; pid: number }> {
   const child = spawn(
     process.execPath,
-    // As the SDK starts it.
-    [
-      '--max-semi-space-size=2',
-      '--disable-warning=ExperimentalWarning',
-      program,
-      '--home',
-      home,
-      ...(driver === 'simulated' ? ['--driver', driver] : []),
-    ],
+    [...daemonFlags, program, '--home', home, ...(driver === 'simulated' ? ['--driver', driver] : [])],
     { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env: { ...process.env, VIVD_READY_FD: '3' } },
   );
   const gone = new Promise((resolve) => child.once('exit', resolve));
