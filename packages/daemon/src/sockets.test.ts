@@ -4,6 +4,7 @@ import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from '@vivarium/client';
 import type { Vm } from '@vivarium/model';
 import { WebSocket } from 'ws';
@@ -253,12 +254,18 @@ test('hypeman’s copies go both ways, and say what is wrong', async () => {
   await to.closed;
   assert.deepEqual(to.texts, [{ type: 'result', success: true, bytes_written: 18 }]);
   const from = await open('/instances/sock/cp', { direction: 'from', guest_path: '/tmp/in.txt' });
+  await until('all has been said', () => from.texts.length === 2);
+  // Only whoever has it all knows when it has been written.
+  assert.equal(await Promise.race([from.closed, delay(200, 'open')]), 'open');
+  from.socket.close();
   await from.closed;
   const [header, end] = from.texts;
   assert.deepEqual([header?.type, header?.path, header?.mode, header?.size], ['header', 'in.txt', 0o640, 18]);
   assert.deepEqual(end, { type: 'end', final: true });
   assert.equal(from.output(), 'part one, part two');
   const missing = await open('/instances/sock/cp', { direction: 'from', guest_path: '/absent' });
+  await until('that it is missing', () => missing.texts.length === 1);
+  missing.socket.close();
   await missing.closed;
   assert.equal(missing.texts[0]?.type, 'error');
 });

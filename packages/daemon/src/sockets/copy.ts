@@ -8,6 +8,12 @@ import { isVivError, VivError, type Vm } from '@vivarium/model';
 import { type FrameSocket, parseFrame } from './socket.ts';
 import type { SocketHandler } from './upgrade.ts';
 
+/**
+ * How long a client that has been told everything may take to close the socket. hypeman's own flushes its last file first, and calls the copy
+ * cut off where the socket is closed by then. Milliseconds.
+ */
+const patienceMs = 5000;
+
 /** hypeman's file copy: one file or directory in, or a file or tree out, per socket. */
 export const copySocket: SocketHandler = async ({ socket, vm }) => {
   const frame = await socket.next();
@@ -25,6 +31,7 @@ export const copySocket: SocketHandler = async ({ socket, vm }) => {
         : { type: 'error', message, path: start.guest_path, code };
     await socket.sendJson(failure);
   }
+  if (start.direction === 'from') await socket.untilLeft(patienceMs);
   socket.close();
 };
 

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
 import type { RawData, WebSocket } from 'ws';
 
@@ -60,6 +61,15 @@ export class FrameSocket {
 
   sendJson(value: unknown): Promise<void> {
     return this.send(JSON.stringify(value));
+  }
+
+  /** Resolves once the client has gone, or after so many milliseconds. */
+  untilLeft(milliseconds: number): Promise<void> {
+    // A paused socket would never see it go.
+    this.#socket.resume();
+    return setTimeout(milliseconds, undefined, { signal: this.gone }).catch(
+      () => undefined /* it has gone */,
+    );
   }
 
   close(code = 1000, reason = ''): void {
