@@ -120,7 +120,8 @@ describe('VMs of a daemon that goes and comes', () => {
 
   test('whose entrypoint ended while there was no daemon have its exit code', async () => {
     const job = await daemon.viv.run('busybox', {
-      cmd: ['sh', '-c', 'while ! [ -e /go ]; do usleep 50000; done; exit 6'],
+      // Whoever made the file has heard so by the time that this ends.
+      cmd: ['sh', '-c', 'while ! [ -e /go ]; do usleep 50000; done; sleep 1; exit 6'],
     });
     await job.files.writeFile('/later', '');
     const trigger = job.exec(['sh', '-c', 'mv /later /go']);

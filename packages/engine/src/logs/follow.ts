@@ -1,6 +1,7 @@
 import { watch } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { LineSplitter } from './lines.ts';
 
 export interface FollowOptions {
@@ -26,8 +27,20 @@ interface Generation {
   ino: number;
 }
 
-/** A log and the rotated files before it, the oldest first. */
+/**
+ * A log and the rotated files before it, the oldest first. A rotation in the middle of a look would hide one of them, or show what is over as
+ * new: two looks have to agree.
+ */
 async function generations(file: string): Promise<Generation[]> {
+  let before = await look(file);
+  for (;;) {
+    const found = await look(file);
+    if (isDeepStrictEqual(found, before)) return found;
+    before = found;
+  }
+}
+
+async function look(file: string): Promise<Generation[]> {
   const base = path.basename(file);
   const numbered: { name: string; age: number }[] = [];
   for (const name of await namesIn(path.dirname(file))) {

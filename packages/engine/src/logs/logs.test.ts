@@ -132,6 +132,38 @@ describe('following a log', () => {
     );
   });
 
+  it('misses no line and gives none twice where it is rotated while the reader looks what there is', async () => {
+    const [rotations, keep] = [400, 20];
+    let written = 0;
+    let read = 0;
+    let over = false;
+    const writing = (async () => {
+      for (let n = 0; n < rotations; n += 1) {
+        appendFileSync(file, `${written++}\n${written++}\n`);
+        // Never past what is kept for the reader, and in another step of it each time.
+        while (!over && written - read > 2 * (keep - 3))
+          await new Promise((resolve) => setImmediate(resolve));
+        for (let turn = n % 97; turn >= 0; turn -= 1) await new Promise((resolve) => setImmediate(resolve));
+        for (let age = keep; age > 0; age -= 1) {
+          const from = age === 1 ? file : `${file}.${age - 1}`;
+          if (existsSync(from)) renameSync(from, `${file}.${age}`);
+        }
+        writeFileSync(file, '');
+      }
+    })();
+    try {
+      for await (const line of followLines(file, { follow: true, ended: writing })) {
+        if (line === caughtUp) continue;
+        assert.equal(line, String(read));
+        read += 1;
+      }
+    } finally {
+      over = true;
+      await writing;
+    }
+    assert.equal(read, 2 * rotations);
+  });
+
   it('goes on with what is left where files were rotated away before they were read', async () => {
     writeFileSync(file, 'first\n');
     const ended = Promise.withResolvers<void>();
