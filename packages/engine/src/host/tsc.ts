@@ -11,7 +11,7 @@ const run = promisify(execFile);
  * How fast the time stamp counter of this host counts, in kHz: measured once a boot, which takes the shim's program 20 to 100 ms. Undefined
  * where guests can't go by it: on another architecture, where its rate changes, or where the host's own kernel has given it up.
  *
- * @throws VivError `internal` where the program can't be run.
+ * @throws VivError `assets_missing` where the shim's program is not there, `internal` where it can't be run.
  */
 export async function tscKhz(shimPath: string, cacheDir?: string): Promise<number | undefined> {
   const file = cacheDir && path.join(cacheDir, 'tsc.json');
@@ -44,6 +44,8 @@ async function measure(shimPath: string): Promise<number | undefined> {
     const { khz } = JSON.parse(stdout) as { khz?: unknown };
     return isRate(khz) ? khz : undefined;
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new VivError('assets_missing', 'The shim is not there', { hint: 'Run `viv setup`.', cause });
     throw new VivError(
       'internal',
       `The rate of this host's time stamp counter could not be measured: ${String(cause)}`,
