@@ -10,6 +10,15 @@ import { boundlessGauge } from '../resources/gauge.ts';
 
 const limits = { diskBytesPerSecond: 2 ** 20, networkUpload: 125_000 };
 
+/** A host with cgroups of one controller, in plain files. */
+async function hostWith(controller: 'cpu' | 'memory'): Promise<{ root: string; cgroups: Cgroups }> {
+  const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+  await mkdir(path.join(root, controller));
+  const own = path.join(root, 'self');
+  await writeFile(own, `1:${controller}:/\n`);
+  return { root, cgroups: new Cgroups({ root, own }) };
+}
+
 describe('limits of an instance', () => {
   test('can not be set, and no standby policy either, once it has been deleted, and bring nothing of it back', async () => {
     await using house = await House.open();
@@ -91,11 +100,8 @@ describe('limits of an instance', () => {
   });
 
   test('of the host are a cgroup, which goes with the VM', async () => {
-    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    const { root, cgroups } = await hostWith('cpu');
     try {
-      await mkdir(path.join(root, 'cpu'));
-      await writeFile(path.join(root, 'self'), '1:cpu:/\n');
-      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
       await using house = await House.open('daemon', { cgroups });
       const { limitKeepers } = await house.engine.resources.get();
       assert.deepEqual(limitKeepers, await cgroups.survey());
@@ -123,11 +129,8 @@ describe('limits of an instance', () => {
   });
 
   test('of the host leave no cgroup, also where they were lifted, or where the VM ended while nobody looked', async () => {
-    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    const { root, cgroups } = await hostWith('cpu');
     try {
-      await mkdir(path.join(root, 'cpu'));
-      await writeFile(path.join(root, 'self'), '1:cpu:/\n');
-      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
       await using house = await House.open('daemon', { cgroups });
       const groups = () => readdir(path.join(root, 'cpu'));
       const made = async () => {
@@ -158,11 +161,8 @@ describe('limits of an instance', () => {
   });
 
   test('of memory are told as the reason of the end where they were, also by the next daemon', async () => {
-    const root = await mkdtemp(path.join(tmpdir(), 'viv-limits-'));
+    const { root, cgroups } = await hostWith('memory');
     try {
-      await mkdir(path.join(root, 'memory'));
-      await writeFile(path.join(root, 'self'), '1:memory:/\n');
-      const cgroups = new Cgroups({ root, own: path.join(root, 'self') });
       await using house = await House.open('daemon', { cgroups });
       const made = async () => house.engine.run('busybox', { limits: { memoryBytes: 2 ** 29 } });
       // What the kernel does to the one and tells of the group.

@@ -41,7 +41,11 @@ export async function goesOn(guest: Guest, counted: number): Promise<void> {
   await hear(session, `${counted + 1}\n`);
 }
 
-async function hear(session: GuestExecConnection, wanted: string): Promise<void> {
+/** Has the process count on, and hears just that. */
+export async function hear(
+  session: Pick<GuestExecConnection, 'write' | 'output' | 'detach'>,
+  wanted: string,
+): Promise<void> {
   await session.write(Buffer.from('\n'));
   let heard = '';
   for await (const { data } of session.output) {
