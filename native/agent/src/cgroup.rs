@@ -1,7 +1,9 @@
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ALL: &str = "/sys/fs/cgroup/viv";
@@ -15,6 +17,15 @@ pub struct Cgroup {
     directory: File,
     /// Kills by the OOM killer that have been seen so far.
     oom_seen: u64,
+    freezer: Freezer,
+}
+
+/// Lets what is in a cgroup stand still, and go on.
+#[derive(Clone)]
+pub struct Freezer {
+    path: PathBuf,
+    /// Open, so that to go on takes no walk to it.
+    switch: Arc<File>,
 }
 
 /// Hands the controllers down so that each workload is accounted, and can be limited, for itself.
@@ -73,6 +84,7 @@ impl Cgroup {
         }
         let mut cgroup = Cgroup {
             directory: File::open(&path)?,
+            freezer: Freezer::open(&path)?,
             path,
             oom_seen: 0,
         };
@@ -107,6 +119,10 @@ impl Cgroup {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub fn freezer(&self) -> &Freezer {
+        &self.freezer
     }
 
     fn oom_kills(&self) -> u64 {
@@ -146,33 +162,44 @@ pub fn count_processes(path: &Path) -> usize {
     own + below
 }
 
-/// Freezes or thaws a cgroup and waits until the kernel says it is done.
-pub fn set_frozen(path: &Path, frozen: bool, patience: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + patience;
-    let events = File::open(path.join("cgroup.events"))?;
-    File::options()
-        .write(true)
-        .open(path.join("cgroup.freeze"))?
-        .write_all(if frozen { b"1" } else { b"0" })?;
-    let wanted = if frozen { "frozen 1" } else { "frozen 0" };
-    loop {
-        if fs::read_to_string(path.join("cgroup.events"))?
-            .lines()
-            .any(|line| line == wanted)
-        {
-            return Ok(());
+impl Freezer {
+    fn open(path: &Path) -> io::Result<Freezer> {
+        let switch = File::options()
+            .write(true)
+            .open(path.join("cgroup.freeze"))?;
+        Ok(Freezer {
+            path: path.to_owned(),
+            switch: Arc::new(switch),
+        })
+    }
+
+    /// All of it may run again when this returns.
+    pub fn thaw(&self) -> io::Result<()> {
+        self.switch.write_all_at(b"0", 0)
+    }
+
+    /// Waits until the kernel says that all of it stands still.
+    pub fn freeze(&self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
+        let events = File::open(self.path.join("cgroup.events"))?;
+        self.switch.write_all_at(b"1", 0)?;
+        loop {
+            let told = fs::read_to_string(self.path.join("cgroup.events"))?;
+            if told.lines().any(|line| line == "frozen 1") {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+            }
+            let mut asked = libc::pollfd {
+                fd: events.as_raw_fd(),
+                events: libc::POLLPRI,
+                revents: 0,
+            };
+            // SAFETY: one struct, and its number. A change before the call is caught by the short limit.
+            unsafe { libc::poll(&mut asked, 1, left.as_millis().min(20) as i32) };
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
-        }
-        let mut asked = libc::pollfd {
-            fd: events.as_raw_fd(),
-            events: libc::POLLPRI,
-            revents: 0,
-        };
-        // SAFETY: one struct, and its number. A change before the call is caught by the short limit.
-        unsafe { libc::poll(&mut asked, 1, left.as_millis().min(20) as i32) };
     }
 }
 

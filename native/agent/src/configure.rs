@@ -4,7 +4,7 @@ use crate::access::guest_error;
 use crate::boot_id;
 use crate::bus::Bus;
 use crate::disks;
-use crate::etc_files::Way;
+use crate::etc_files::{Held, Way};
 use crate::generation;
 use crate::identity::Identity;
 use crate::kmsg;
@@ -110,7 +110,7 @@ pub fn run(config: &Config) -> Result<(Configured, Vec<Value>), WireError> {
     })?;
     stage(&mut stages, "network", || identity.connect(&mut bus))?;
     stage(&mut stages, "identity", || {
-        identity.name(Some(MERGED_ROOT), Way::Anew)?;
+        identity.name(Some(MERGED_ROOT), Way::Anew, &Held::default())?;
         told("boot id", boot_id::renew())?;
         generation::set(identity.generation());
         Ok(())

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 pub fn hosts(hostname: &str, address: Option<Ipv4Addr>) -> String {
@@ -34,13 +34,41 @@ pub enum Way {
     InPlace,
 }
 
+/// Files of an identity that are the machine's own, open: to write to one takes no walk to it.
+#[derive(Default)]
+pub struct Held(Vec<(&'static str, File, u64)>);
+
+impl Held {
+    /// Of those below `root` that can be written to in place.
+    pub fn open(root: &str) -> io::Result<Held> {
+        let root = File::open(root)?;
+        let etc = sys::open_in_root(root.as_fd(), Path::new("etc"), DIRECTORY, 0)?;
+        let found = OF_AN_IDENTITY.into_iter().filter_map(|name| {
+            let (file, length) = open_own(etc.as_fd(), name).ok().flatten()?;
+            Some((name, file, length))
+        });
+        Ok(Held(found.collect()))
+    }
+
+    /// Whether it is held, and now says that.
+    fn write(&self, name: &str, text: &str) -> bool {
+        let held = self.0.iter().find(|(held, ..)| *held == name);
+        held.is_some_and(|(_, file, length)| put_in_place(file, *length, text).is_ok())
+    }
+}
+
 /// Writes `/etc/NAME` below `root`, whatever it was: a link is not followed.
-pub fn write(root: &str, name: &str, text: &str, way: Way) {
+pub fn write(root: &str, name: &str, text: &str, way: Way, held: &Held) {
+    if held.write(name, text) {
+        return;
+    }
     let written = File::open(root).and_then(|root| put(root.as_fd(), "etc", name, text, way));
     if let Err(error) = written {
         kmsg::note(&format!("/etc/{name} of the image: {error}"));
     }
 }
+
+const DIRECTORY: libc::c_int = libc::O_PATH | libc::O_DIRECTORY;
 
 /// What an identity is written to. Empty lines take the place of what is not there.
 const OF_AN_IDENTITY: [&str; 4] = ["hostname", "hosts", "machine-id", "resolv.conf"];
@@ -55,7 +83,7 @@ pub fn make(root: &str) {
         }
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let text = if text.is_empty() { "\n" } else { &text };
-        write(root, name, text, Way::Anew);
+        write(root, name, text, Way::Anew, &Held::default());
     }
 }
 
@@ -68,7 +96,7 @@ pub fn touch(root: &str) {
         let path = format!("{root}/etc/{name}");
         if std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_file()) {
             if let Ok(text) = std::fs::read_to_string(&path) {
-                write(root, name, &text, Way::InPlace);
+                write(root, name, &text, Way::InPlace, &Held::default());
             }
         }
     }
@@ -95,18 +123,28 @@ pub fn put(
 
 /// Whether that is possible: for a file with one name.
 fn overwrite(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<bool> {
-    let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut file = File::from(sys::open_beneath(directory, Path::new(name), flags, 0)?);
-    let about = file.metadata()?;
-    if !about.is_file() || about.nlink() != 1 {
-        return Ok(false);
+    match open_own(directory, name)? {
+        None => Ok(false),
+        Some((file, length)) => put_in_place(&file, length, text).map(|()| true),
     }
-    file.write_all(text.as_bytes())?;
+}
+
+/// To be written to, with the length it has. None where it has other names, or is no file.
+fn open_own(directory: BorrowedFd<'_>, name: &str) -> io::Result<Option<(File, u64)>> {
+    let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::from(sys::open_beneath(directory, Path::new(name), flags, 0)?);
+    let about = file.metadata()?;
+    let own = about.is_file() && about.nlink() == 1;
+    Ok(own.then_some((file, about.len())))
+}
+
+fn put_in_place(file: &File, before: u64, text: &str) -> io::Result<()> {
+    file.write_all_at(text.as_bytes(), 0)?;
     let length = text.len() as u64;
-    if about.len() > length {
+    if before > length {
         file.set_len(length)?;
     }
-    Ok(true)
+    Ok(())
 }
 
 fn replace(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<()> {
@@ -130,8 +168,7 @@ fn replace(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<()> 
 }
 
 fn open_or_make(root: BorrowedFd<'_>, directory: &str) -> io::Result<OwnedFd> {
-    let flags = libc::O_PATH | libc::O_DIRECTORY;
-    match sys::open_in_root(root, Path::new(directory), flags, 0) {
+    match sys::open_in_root(root, Path::new(directory), DIRECTORY, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (parent, name) = match directory.rsplit_once('/') {
                 Some((parent, name)) => (open_or_make(root, parent)?, name),
@@ -140,7 +177,7 @@ fn open_or_make(root: BorrowedFd<'_>, directory: &str) -> io::Result<OwnedFd> {
             let name = sys::c_path(Path::new(name))?;
             // SAFETY: a live string.
             sys::check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o755) })?;
-            sys::open_in_root(root, Path::new(directory), flags, 0)
+            sys::open_in_root(root, Path::new(directory), DIRECTORY, 0)
         }
         other => other,
     }
@@ -184,6 +221,31 @@ mod tests {
             ["untouched", "3rd"].map(|text| Some(text.to_owned()))
         );
         assert!(same, "a file of our own is written to where it is");
+    }
+
+    #[test]
+    fn what_is_held_is_written_to_where_it_is_and_nothing_else_is_held() {
+        let root = std::env::temp_dir().join(format!("viv-agent-held-{}", std::process::id()));
+        let etc = root.join("etc");
+        fs::create_dir_all(&etc).expect("directory");
+        fs::write(etc.join("hostname"), "a-long-name\n").expect("file");
+        fs::write(etc.join("hosts"), "hosts\n").expect("file");
+        fs::hard_link(etc.join("hosts"), etc.join("other")).expect("linked");
+        std::os::unix::fs::symlink("hosts", etc.join("resolv.conf")).expect("link");
+        let held = Held::open(root.to_str().expect("text")).expect("opened");
+        let names: Vec<_> = held.0.iter().map(|(name, ..)| *name).collect();
+        let inode = || fs::metadata(etc.join("hostname")).expect("there").ino();
+        let before = inode();
+        let written = ["hostname", "hosts", "machine-id"].map(|name| held.write(name, "short\n"));
+        let told = ["hostname", "hosts"].map(|name| fs::read_to_string(etc.join(name)).ok());
+        let same = before == inode();
+        fs::remove_dir_all(&root).expect("cleaned up");
+        assert_eq!((names, written), (vec!["hostname"], [true, false, false]));
+        assert_eq!(
+            told,
+            ["short\n", "hosts\n"].map(|text| Some(text.to_owned()))
+        );
+        assert!(same);
     }
 
     #[test]

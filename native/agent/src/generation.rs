@@ -64,19 +64,17 @@ pub fn show(directory: &File) -> io::Result<()> {
     sys::bind_read_only(directory, shown)
 }
 
-/// In a root as a process sees it, where something else has been mounted over what is shown there. `whose` is for the log.
+/// In a root that does not show it: something else has been mounted there. `whose` is for the log.
 pub fn tell(root: BorrowedFd<'_>, whose: &str) {
-    if is_shown(root).unwrap_or(false) {
-        return;
-    }
     let text = format!("{}\n", get());
     if let Err(error) = etc_files::put(root, "run/vivarium", "generation", &text, Way::InPlace) {
         kmsg::note(&format!("{FILE} of {whose}: {error}"));
     }
 }
 
-/// A link that leads out of the root is followed: nothing but the file's number is looked at.
-fn is_shown(root: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether a root, as a process sees it, shows the agent's own file. A link that leads out of the root is followed: nothing but the file's
+/// number is looked at.
+pub fn is_shown(root: BorrowedFd<'_>) -> io::Result<bool> {
     let of = |directory: RawFd, name: &CStr, flags: libc::c_int| {
         // SAFETY: plain numbers, a live string and room for the answer.
         unsafe {

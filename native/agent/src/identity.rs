@@ -2,7 +2,7 @@
 
 use crate::access::guest_error;
 use crate::bus::Bus;
-use crate::etc_files::Way;
+use crate::etc_files::{Held, Way};
 use crate::network::{Connections, Network};
 use crate::sys::Kept;
 use crate::{clock, etc_files, kmsg, sock_diag};
@@ -25,6 +25,8 @@ pub struct Identity {
     /// The machine was one of several before: what only one may have is made anew.
     pub copy: bool,
     reset_connections: bool,
+    /// There are none to be reset, as is known of a machine that stands still.
+    pub unconnected: bool,
 }
 
 /// Bytes of entropy that the kernel is credited at most.
@@ -82,6 +84,7 @@ impl Identity {
                 .transpose()?,
             copy: fields.flag_if("copy")?.unwrap_or(false),
             reset_connections: fields.flag_if("resetConnections")?.unwrap_or(false),
+            unconnected: false,
         })
     }
 
@@ -97,20 +100,20 @@ impl Identity {
     }
 
     /// Host name and machine id, in the kernel and in the files of the image.
-    pub fn name(&self, root: Option<&str>, way: Way) -> Result<(), WireError> {
+    pub fn name(&self, root: Option<&str>, way: Way, held: &Held) -> Result<(), WireError> {
         let name = self.hostname.as_bytes();
         // SAFETY: a buffer of the length that is told.
         crate::sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
             .map_err(|error| guest_error("hostname", &error))?;
         if let Some(root) = root {
-            self.name_in(root, way);
+            self.name_in(root, way, held);
         }
         Ok(())
     }
 
     /// The files. A machine that goes on as the one it was has them as it had them: each costs it milliseconds of overlay
     /// and journal, and what its users have changed in them since is theirs.
-    fn name_in(&self, root: &str, way: Way) {
+    fn name_in(&self, root: &str, way: Way, held: &Held) {
         let address = self.network.as_ref().map(|network| network.address);
         let mut files = vec![
             ("hostname", format!("{}\n", self.hostname)),
@@ -128,7 +131,7 @@ impl Identity {
             return;
         }
         for (name, text) in &files {
-            etc_files::write(root, name, text, way);
+            etc_files::write(root, name, text, way, held);
         }
         *told = files;
     }
@@ -157,14 +160,14 @@ impl Identity {
 
 impl Connections for Identity {
     fn to_be_cut(&self) -> io::Result<bool> {
-        if !self.reset_connections {
+        if !self.reset_connections || self.unconnected {
             return Ok(false);
         }
         sock_diag::any_tcp(|peer| self.stays(peer)).map_err(not_reset)
     }
 
     fn cut(&self) -> io::Result<()> {
-        if !self.reset_connections {
+        if !self.reset_connections || self.unconnected {
             return Ok(());
         }
         let count = sock_diag::destroy_tcp(|peer| self.stays(peer)).map_err(not_reset)?;

@@ -19,6 +19,7 @@ const NLM_F_DUMP: u16 = 0x300;
 
 /// Bits by state, of include/net/tcp_states.h: all but TIME_WAIT (6), CLOSE (7) and LISTEN (10), which have no peer to lose.
 const STATES: u32 = 0b1_1011_0011_1110;
+const LISTENING: u32 = 1 << 10;
 /// Bytes of `struct nlmsghdr`, of `inet_diag_req_v2` before its `inet_diag_sockid`, and of that.
 const HEADER: usize = 16;
 const ASKED: usize = 8;
@@ -34,7 +35,7 @@ pub fn destroy_tcp(stays: impl Fn(IpAddr) -> bool) -> io::Result<usize> {
         let mut count = 0;
         for _ in 0..ROUNDS {
             let before = count;
-            for (family, id) in monitor.all()? {
+            for (family, id) in monitor.all(STATES)? {
                 if peer(family, &id).is_some_and(|peer| !stays(peer))
                     && monitor.destroy(family, &id)?
                 {
@@ -51,9 +52,24 @@ pub fn destroy_tcp(stays: impl Fn(IpAddr) -> bool) -> io::Result<usize> {
 
 /// Whether [`destroy_tcp`] would find any.
 pub fn any_tcp(stays: impl Fn(IpAddr) -> bool) -> io::Result<bool> {
-    let found = alone(Monitor::all)?;
+    let found = alone(|monitor| monitor.all(STATES))?;
     let mut peers = found.iter().filter_map(|(family, id)| peer(*family, id));
     Ok(peers.any(|peer| !stays(peer)))
+}
+
+/// Whether nothing has, or can get, a peer outside of this machine while nobody opens a socket: a listener gets one by itself.
+pub fn unconnected() -> io::Result<bool> {
+    let found = alone(|monitor| monitor.all(STATES | LISTENING))?;
+    Ok(!found.iter().any(leads_outside))
+}
+
+/// Whether a socket's peer is outside, or may be: that of a listener comes to where it listens.
+fn leads_outside((family, id): &(u8, SocketId)) -> bool {
+    let end = match peer(*family, id) {
+        Some(peer) if peer.is_unspecified() => own(*family, id),
+        other => other,
+    };
+    !end.is_some_and(|end| end.is_loopback())
 }
 
 struct Monitor(Arc<File>);
@@ -76,16 +92,16 @@ impl Monitor {
         SOCKET.get(open).map(Monitor)
     }
 
-    fn all(&self) -> io::Result<Vec<(u8, SocketId)>> {
-        let mut found = self.list(libc::AF_INET as u8)?;
-        found.extend(self.list(libc::AF_INET6 as u8)?);
+    fn all(&self, states: u32) -> io::Result<Vec<(u8, SocketId)>> {
+        let mut found = self.list(libc::AF_INET as u8, states)?;
+        found.extend(self.list(libc::AF_INET6 as u8, states)?);
         Ok(found)
     }
 
-    fn list(&self, family: u8) -> io::Result<Vec<(u8, SocketId)>> {
+    fn list(&self, family: u8, states: u32) -> io::Result<Vec<(u8, SocketId)>> {
         let flags = NLM_F_REQUEST | NLM_F_DUMP;
         let any = [0; SOCKET_ID];
-        self.ask(&request(SOCK_DIAG_BY_FAMILY, flags, family, STATES, &any))?;
+        self.ask(&request(SOCK_DIAG_BY_FAMILY, flags, family, states, &any))?;
         let mut found = Vec::new();
         let mut buffer = [0; 8 * 1024];
         loop {
@@ -170,9 +186,19 @@ fn listed(body: &[u8]) -> Option<(u8, SocketId)> {
     Some((*body.first()?, id))
 }
 
-/// Whom a socket talks to. An IPv4 peer of an IPv6 socket is told as what it is.
+/// Whom a socket talks to.
 fn peer(family: u8, id: &SocketId) -> Option<IpAddr> {
-    let bytes: [u8; 16] = id.get(20..36)?.try_into().ok()?;
+    address(family, id.get(20..36)?)
+}
+
+/// Where it is itself.
+fn own(family: u8, id: &SocketId) -> Option<IpAddr> {
+    address(family, id.get(4..20)?)
+}
+
+/// An IPv4 address of an IPv6 socket is told as what it is.
+fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+    let bytes: [u8; 16] = bytes.try_into().ok()?;
     if i32::from(family) == libc::AF_INET {
         let [a, b, c, d, ..] = bytes;
         return Some(Ipv4Addr::new(a, b, c, d).into());
@@ -207,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_may_get_a_peer_from_where_it_listens() {
+        let bytes = |address: [u8; 4]| [&address[..], &[0; 12]].concat();
+        let id = |own: [u8; 4], peer: [u8; 4]| {
+            let mut id = [0; SOCKET_ID];
+            id[4..20].copy_from_slice(&bytes(own));
+            id[20..36].copy_from_slice(&bytes(peer));
+            (libc::AF_INET as u8, id)
+        };
+        let inside = [127, 0, 0, 1];
+        for (own, peer, outside) in [
+            (inside, inside, false),
+            ([10, 0, 0, 2], [10, 0, 0, 9], true),
+            (inside, [0; 4], false),
+            ([0; 4], [0; 4], true),
+            ([10, 0, 0, 2], [0; 4], true),
+        ] {
+            assert_eq!(leads_outside(&id(own, peer)), outside, "{own:?} {peer:?}");
+        }
+    }
+
+    #[test]
     fn requests_and_answers_are_laid_out_as_the_kernel_has_them() {
         let sent = request(
             SOCK_DESTROY,
@@ -236,7 +283,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
         let port = listener.local_addr().expect("address").port();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
-        let Ok(found) = Monitor::open().and_then(|monitor| monitor.list(libc::AF_INET as u8))
+        let Ok(found) =
+            Monitor::open().and_then(|monitor| monitor.list(libc::AF_INET as u8, STATES))
         else {
             return; // This kernel has no monitor to ask.
         };

@@ -3,7 +3,7 @@
 use crate::sys;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 fn is_host_key(name: &str) -> bool {
@@ -14,25 +14,44 @@ fn is_host_key(name: &str) -> bool {
     private.starts_with("ssh_host_") && private.ends_with("_key")
 }
 
+fn open_directory(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    match sys::open_in_root(root, Path::new("etc/ssh"), flags, 0) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+fn names(directory: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        if is_host_key(&name) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether there are any.
+pub fn any(root: BorrowedFd<'_>) -> io::Result<bool> {
+    let directory = open_directory(root)?;
+    directory.map_or(Ok(false), |directory| Ok(!names(&directory)?.is_empty()))
+}
+
 /// Removes private keys, their public halves and certificates. Answers how many private ones there were.
 pub fn remove(root: BorrowedFd<'_>) -> io::Result<usize> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    let directory = match sys::open_in_root(root, Path::new("etc/ssh"), flags, 0) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
-            return Ok(0)
-        }
-        other => other?,
+    let Some(directory) = open_directory(root)? else {
+        return Ok(0);
     };
     let mut removed = 0;
-    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
-        let name = entry?.file_name();
-        let Some(text) = name.to_str().filter(|name| is_host_key(name)) else {
-            continue;
-        };
-        let path = sys::c_path(Path::new(text))?;
+    for name in names(&directory)? {
+        let path = sys::c_path(Path::new(&name))?;
         // SAFETY: a live string; a link is removed, not followed.
         sys::check(unsafe { libc::unlinkat(directory.as_raw_fd(), path.as_ptr(), 0) })?;
-        removed += usize::from(text.ends_with("_key"));
+        removed += usize::from(name.ends_with("_key"));
     }
     Ok(removed)
 }
@@ -57,7 +76,9 @@ mod tests {
             fs::write(root.join("etc/ssh").join(name), "x").expect("file");
         }
         let at = fs::File::open(&root).expect("open");
+        let before = any(at.as_fd()).expect("looked");
         let removed = remove(at.as_fd()).expect("removed");
+        let after = any(at.as_fd()).expect("looked again");
         let again = remove(at.as_fd()).expect("nothing left");
         let mut left: Vec<_> = fs::read_dir(root.join("etc/ssh"))
             .expect("list")
@@ -65,7 +86,7 @@ mod tests {
             .collect();
         left.sort();
         fs::remove_dir_all(&root).expect("cleaned up");
-        assert_eq!((removed, again), (2, 0));
+        assert_eq!((before, removed, after, again), (true, 2, false, 0));
         assert_eq!(left, ["my_key", "sshd_config"]);
     }
 
@@ -73,5 +94,6 @@ mod tests {
     fn an_image_without_an_sshd_has_none() {
         let at = fs::File::open("/proc").expect("open");
         assert_eq!(remove(at.as_fd()).expect("none"), 0);
+        assert!(!any(at.as_fd()).expect("none"));
     }
 }

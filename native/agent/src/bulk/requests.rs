@@ -1,5 +1,6 @@
 use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Teller, Tunnel};
 use crate::access::guest_error;
+use crate::control::Writing;
 use crate::link::parse_request;
 use std::sync::Arc;
 use viv_protocol::{Code, Fields, Kind, ReceiveWindow, Value, WireError};
@@ -76,10 +77,12 @@ impl Bulk {
         };
         let (inbox, teller) = (Arc::new(Inbox::default()), self.teller(stream));
         let theirs = Arc::clone(&inbox);
+        let writing = Writing::begin();
         spawn(move || {
             let answer = copy_in::run(&root, &path, owner, theirs, |bytes| {
                 teller.tell(Report::Consumed(bytes))
             });
+            drop(writing);
             teller.tell(Report::Ended(answer));
         })?;
         let mut window = ReceiveWindow::default();

@@ -1,23 +1,23 @@
 //! Standing still: everything that runs code for the user, and the agent's own answers in the meantime.
 
 use super::jobs::Outcome;
-use super::methods::nothing;
+use super::methods::{nothing, Answer};
+use super::stillness::Stillness;
 use super::{Agent, Timer};
 use crate::access::guest_error;
-use crate::cgroup;
-use std::path::PathBuf;
+use crate::cgroup::Freezer;
+use crate::kmsg;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use viv_protocol::{Code, Fields, WireError};
 
-/// How long the kernel may take to freeze, and to thaw again.
+/// How long the kernel may take to freeze.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(2);
-const THAW_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the log may take to leave before the guest is said to stand still.
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A freeze or thaw under way.
 pub(super) struct Freezing {
-    frozen: bool,
     /// Whether the agent's own root was closed for execs before; none where only a workload is meant.
     vm_was: Option<bool>,
     groups: Vec<Group>,
@@ -26,7 +26,7 @@ pub(super) struct Freezing {
 struct Group {
     /// None: the execs in the agent's own root.
     id: Option<String>,
-    path: PathBuf,
+    freezer: Freezer,
     /// It stood still before.
     was: bool,
 }
@@ -35,19 +35,29 @@ struct Group {
 pub(super) type Settling = (u64, u32);
 
 impl Agent {
-    pub(super) fn set_frozen(&mut self, stream: u32, fields: &Fields<'_>, frozen: bool) {
-        let freezing = match self.choose(fields, frozen) {
-            Ok(freezing) => freezing,
-            Err(error) => return self.link.respond(stream, &Err(error)),
-        };
-        let work = move || {
-            let result = freezing.apply();
-            Outcome::Frozen(freezing, result)
-        };
-        if let Err(error) = self.jobs.spawn(self.conversation, stream, work) {
-            self.link
-                .respond(stream, &Err(guest_error("a thread", &error)));
+    pub(super) fn freeze(&mut self, stream: u32, fields: &Fields<'_>) {
+        let begun = self.choose(fields, true).and_then(|freezing| {
+            let root = freezing.vm_was.map(|_| self.image_root());
+            let work = move || {
+                let result = freezing.freeze();
+                let still = match (&result, root) {
+                    (Ok(()), Some(Ok(root))) => look(root.as_fd()),
+                    _ => None,
+                };
+                Outcome::Frozen(freezing, result, still)
+            };
+            let spawned = self.jobs.spawn(self.conversation, stream, work);
+            spawned.map_err(|error| guest_error("a thread", &error))
+        });
+        if let Err(error) = begun {
+            self.link.respond(stream, &Err(error));
         }
+    }
+
+    /// On no thread, and waiting for nothing: of a copy that goes on this is the last thing before the user's code.
+    pub(super) fn thaw(&mut self, fields: &Fields<'_>) -> Answer {
+        self.choose(fields, false)?.thaw()?;
+        nothing()
     }
 
     /// From now on nothing is started in what is to be frozen: a new process would freeze before it runs, and the agent with it.
@@ -66,9 +76,9 @@ impl Agent {
             if id.is_none_or(|id| id == workload.id) {
                 let was = std::mem::replace(&mut workload.frozen, frozen);
                 if workload.exit.is_none() {
-                    let path = workload.cgroup.path().to_owned();
+                    let freezer = workload.cgroup.freezer().clone();
                     let id = Some(workload.id.clone());
-                    groups.push(Group { id, path, was });
+                    groups.push(Group { id, freezer, was });
                 }
             }
         }
@@ -78,40 +88,34 @@ impl Agent {
         if let Some(was) = vm_was {
             groups.extend(self.vm_cgroup.as_ref().map(|cgroup| Group {
                 id: None,
-                path: cgroup.path().to_owned(),
+                freezer: cgroup.freezer().clone(),
                 was,
             }));
         }
-        Ok(Freezing {
-            frozen,
-            vm_was,
-            groups,
-        })
+        Ok(Freezing { vm_was, groups })
     }
 
     pub(super) fn frozen(
         &mut self,
         conversation: u64,
         stream: u32,
-        freezing: Freezing,
-        result: Result<(), WireError>,
+        (freezing, result): (Freezing, Result<(), WireError>),
+        still: Option<Stillness>,
     ) {
         if let Err(error) = result {
-            if freezing.frozen {
-                self.forget_frozen(&freezing);
-            }
+            self.forget_frozen(&freezing);
             return self.answer(conversation, stream, &Err(error));
         }
-        if freezing.frozen {
-            // What was printed before belongs to the time before.
-            let logged = self.sessions.iter().filter(|(_, session)| session.logged);
-            let logged: Vec<u64> = logged.map(|(number, _)| *number).collect();
-            logged.into_iter().for_each(|number| self.drain(number));
-            self.log.write();
-            if !self.log.is_drained() {
-                self.settling.push((conversation, stream));
-                return self.set_timer(LOG_PATIENCE, Timer::Settled);
-            }
+        let before = std::mem::replace(&mut self.stillness, still);
+        self.retire(before);
+        // What was printed before belongs to the time before.
+        let logged = self.sessions.iter().filter(|(_, session)| session.logged);
+        let logged: Vec<u64> = logged.map(|(number, _)| *number).collect();
+        logged.into_iter().for_each(|number| self.drain(number));
+        self.log.write();
+        if !self.log.is_drained() {
+            self.settling.push((conversation, stream));
+            return self.set_timer(LOG_PATIENCE, Timer::Settled);
         }
         self.answer(conversation, stream, &nothing());
     }
@@ -143,27 +147,35 @@ impl Agent {
     }
 }
 
+/// Where it can't be seen it will be looked for.
+fn look(root: BorrowedFd<'_>) -> Option<Stillness> {
+    Stillness::look(root).unwrap_or_else(|error| {
+        kmsg::note(&format!("what stands still was not seen: {error}"));
+        None
+    })
+}
+
 impl Freezing {
     /// All or nothing: what this call has stopped goes on where something else can't be stopped.
-    fn apply(&self) -> Result<(), WireError> {
-        let patience = if self.frozen {
-            FREEZE_PATIENCE
-        } else {
-            THAW_PATIENCE
-        };
+    fn freeze(&self) -> Result<(), WireError> {
         for group in &self.groups {
-            let Err(error) = cgroup::set_frozen(&group.path, self.frozen, patience) else {
+            let Err(error) = group.freezer.freeze(FREEZE_PATIENCE) else {
                 continue;
             };
-            if self.frozen {
-                for group in self.groups.iter().filter(|group| !group.was) {
-                    if let Err(error) = cgroup::set_frozen(&group.path, false, THAW_PATIENCE) {
-                        crate::kmsg::fail(&format!("{} stays frozen: {error}", group.name()));
-                    }
+            for group in self.groups.iter().filter(|group| !group.was) {
+                if let Err(error) = group.freezer.thaw() {
+                    kmsg::fail(&format!("{} stays frozen: {error}", group.name()));
                 }
             }
-            let verb = if self.frozen { "freezing" } else { "thawing" };
-            return Err(guest_error(&format!("{verb} {}", group.name()), &error));
+            return Err(guest_error(&format!("freezing {}", group.name()), &error));
+        }
+        Ok(())
+    }
+
+    fn thaw(&self) -> Result<(), WireError> {
+        for group in &self.groups {
+            let thawed = group.freezer.thaw();
+            thawed.map_err(|error| guest_error(&format!("thawing {}", group.name()), &error))?;
         }
         Ok(())
     }

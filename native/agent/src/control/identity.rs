@@ -4,12 +4,13 @@
 use super::errands::{request, Ended, Errand};
 use super::jobs::Outcome;
 use super::methods::clock_told;
+use super::stillness::Stillness;
 use super::Agent;
 use crate::access::guest_error;
 use crate::boot_id;
 use crate::bus::Bus;
 use crate::configure::MERGED_ROOT;
-use crate::etc_files::Way;
+use crate::etc_files::{Held, Way};
 use crate::identity::Identity;
 use crate::{generation, hooks, kmsg, ssh_keys};
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ pub(super) struct Renaming {
     pub late: bool,
     /// Requests for when it is done: stream, method and parameters.
     next: Vec<(u32, String, Value)>,
+    still: Option<Stillness>,
 }
 
 /// What a host sends together with an identity.
@@ -62,18 +64,24 @@ impl Agent {
         }
     }
 
-    fn begin_identity(&self, stream: u32, fields: &Fields<'_>) -> Result<Renaming, WireError> {
+    fn begin_identity(&mut self, stream: u32, fields: &Fields<'_>) -> Result<Renaming, WireError> {
         self.no_errand()?;
-        let identity = Identity::read(fields)?;
+        let still = self.take_stillness();
+        let mut identity = Identity::read(fields)?;
+        identity.unconnected = still.as_ref().is_some_and(|still| still.unconnected);
         let clock_source = identity.choose_clock();
         identity.seed()?;
-        identity.name(self.configured.as_ref().map(|_| MERGED_ROOT), Way::InPlace)?;
+        let root = self.configured.as_ref().map(|_| MERGED_ROOT);
+        let none = Held::default();
+        let held = still.as_ref().map_or(&none, |still| &still.files);
+        identity.name(root, Way::InPlace, held)?;
         // Where nothing of the user's has begun yet this start is its boot.
         if self.configured.is_some() && (identity.copy || self.workloads.is_empty()) {
             boot_id::renew().map_err(|error| guest_error("boot id", &error))?;
         }
         let mut steps = VecDeque::from([Step::Connect, Step::Generation]);
-        if identity.copy && self.configured.is_some() {
+        let keys = still.as_ref().is_none_or(|still| still.host_keys);
+        if keys && identity.copy && self.configured.is_some() {
             steps.push_front(Step::Keys);
         }
         Ok(Renaming {
@@ -85,6 +93,7 @@ impl Agent {
             program: String::new(),
             late: false,
             next: Vec::new(),
+            still,
         })
     }
 
@@ -120,6 +129,7 @@ impl Agent {
     fn end_identity(&mut self, answer: Result<Value, WireError>) {
         if let Some(Errand::Identity(renaming)) = self.errand.take() {
             self.answer(renaming.conversation, renaming.stream, &answer);
+            self.retire(renaming.still);
             for (stream, method, parameters) in renaming.next {
                 if renaming.conversation == self.conversation {
                     self.request(stream, &method, &parameters);
@@ -177,19 +187,31 @@ impl Agent {
         if self.configured.is_none() {
             return;
         }
+        let known = self.known_of_root();
         let root = match self.image_root() {
             Ok(root) => root,
             Err(error) => return self.warn(&error.message),
         };
-        if self.root_workload().is_some() {
+        let shown = || generation::is_shown(root.as_fd()).unwrap_or(false);
+        let shown = known.as_ref().map_or_else(shown, |(shown, _)| *shown);
+        if !shown && self.root_workload().is_some() {
             generation::tell(root.as_fd(), "the root workload");
         }
         if identity.copy {
-            match hooks::list(root.as_fd()) {
+            match known.map_or_else(|| hooks::list(root.as_fd()), |(_, hooks)| Ok(hooks)) {
                 Ok(names) => self.plan(names.into_iter().map(Step::Hook)),
                 Err(error) => self.warn(&format!("{}: {error}", hooks::DIRECTORY)),
             }
         }
+    }
+
+    /// Whether the generation is shown, and which hooks there are, where the machine has stood still since that was looked at.
+    fn known_of_root(&mut self) -> Option<(bool, Vec<String>)> {
+        let Some(Errand::Identity(renaming)) = &mut self.errand else {
+            return None;
+        };
+        let still = renaming.still.as_mut()?;
+        Some((still.generation_shown, std::mem::take(&mut still.hooks)))
     }
 
     fn plan(&mut self, steps: impl Iterator<Item = Step>) {

@@ -1,6 +1,8 @@
 //! Requests that may take long run on a thread of their own, so that nobody else waits for a disk.
 
 use super::freezing::Freezing;
+use super::methods::nothing;
+use super::stillness::Stillness;
 use super::Agent;
 use crate::access::guest_error;
 use crate::fs::watch::Told;
@@ -18,7 +20,9 @@ pub(super) enum Outcome {
     Answer(Result<Value, WireError>),
     /// The card of an identity is up, or isn't.
     Connected(Result<(), WireError>),
-    Frozen(Freezing, Result<(), WireError>),
+    Frozen(Freezing, Result<(), WireError>, Option<Stillness>),
+    /// The machine is warm.
+    Warmed(Option<Stillness>),
     /// What is to be warm has been read.
     Read,
     Watched(Told),
@@ -170,8 +174,13 @@ impl Agent {
                 Outcome::Connected(result) => self.connected(result),
                 Outcome::Watched(told) => self.watched(done.conversation, done.stream, told),
                 Outcome::Read => self.begin_warming(done.conversation, done.stream),
-                Outcome::Frozen(freezing, result) => {
-                    self.frozen(done.conversation, done.stream, freezing, result)
+                Outcome::Frozen(freezing, result, still) => {
+                    let frozen = (freezing, result);
+                    self.frozen(done.conversation, done.stream, frozen, still)
+                }
+                Outcome::Warmed(still) => {
+                    self.stillness = still;
+                    self.answer(done.conversation, done.stream, &nothing());
                 }
             }
         }

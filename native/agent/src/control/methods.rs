@@ -41,6 +41,7 @@ impl Agent {
             Ok(false) => return,
             Err(error) => return self.link.respond(stream, &Err(error)),
         }
+        self.no_longer_still(method);
         let answer = match method {
             "ping" => nothing(),
             "configure" => self.configure(&fields),
@@ -50,8 +51,8 @@ impl Agent {
             "workload.start" => self.workload_start(&fields),
             "workload.status" => self.workload_status(&fields),
             "workload.signal" => self.workload_signal(&fields),
-            "freeze" => return self.set_frozen(stream, &fields, true),
-            "thaw" => return self.set_frozen(stream, &fields, false),
+            "freeze" => return self.freeze(stream, &fields),
+            "thaw" => self.thaw(&fields),
             "exec.start" => self.exec_start(stream, &fields),
             "exec.attach" => self.exec_attach(stream, &fields),
             "exec.signal" => self.exec_signal(&fields),

@@ -9,6 +9,7 @@ mod messages;
 mod methods;
 mod reap;
 mod sessions;
+mod stillness;
 mod streams;
 mod volumes;
 mod warm;
@@ -37,6 +38,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
+use stillness::Stillness;
+
+pub use stillness::Writing;
 
 /// Tokens of epoll: a session's number shifted by two and the channel below, or one of these.
 const CONTROL: u64 = u64::MAX;
@@ -61,6 +65,8 @@ enum Timer {
     Overdue(u64),
     /// The log has been waited for long enough.
     Settled,
+    /// Files of an identity that has been told may be closed.
+    Retired,
 }
 
 pub struct Agent {
@@ -105,6 +111,10 @@ pub struct Agent {
     vm_frozen: bool,
     /// Answers that wait until the log has left.
     settling: Vec<Settling>,
+    /// Of this machine, since it stands still.
+    stillness: Option<Stillness>,
+    /// Is not so any more.
+    retired: Vec<Stillness>,
     volumes: Volumes,
     boot_id: String,
     scratch: Vec<u8>,
@@ -203,6 +213,8 @@ impl Agent {
             vm_cgroup: None,
             vm_frozen: false,
             settling: Vec::new(),
+            stillness: None,
+            retired: Vec::new(),
             volumes: Volumes::default(),
             boot_id: boot_id.trim().to_owned(),
             scratch: vec![0; 64 * 1024],
@@ -272,6 +284,7 @@ impl Agent {
                 Timer::Off => self.try_off(),
                 Timer::Overdue(number) => self.errand_overdue(number),
                 Timer::Settled => self.settle(),
+                Timer::Retired => self.retired.clear(),
             }
         }
     }

@@ -109,8 +109,7 @@ impl Agent {
                 .filter(|workload| workload.exit.is_none())
             {
                 // One that is frozen could not even hear it.
-                let _dead_is_fine =
-                    cgroup::set_frozen(workload.cgroup.path(), false, Duration::from_millis(100));
+                let _dead_is_fine = workload.cgroup.freezer().thaw();
                 let _dead_is_fine = sys::kill(workload.main_pid(), workload.stop_signal);
                 if workload.pid.is_none() {
                     workload.end_rest();
@@ -174,6 +173,8 @@ impl Agent {
         self.sessions.clear();
         self.orphans.clear();
         self.targets.clear();
+        self.stillness = None;
+        self.retired.clear();
         shutdown::power_off()
     }
 }
