@@ -13,6 +13,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Descriptors for which the VMM has room from its start: QEMU with two disks and a card has 60 to 80.
+const MANY: RawFd = 256;
+
 /// The shim's ends of everything the VMM writes to.
 pub struct Streams {
     pub console: UnixStream,
@@ -87,6 +90,9 @@ fn become_vmm(parent: i32, places: &[(RawFd, RawFd)]) -> io::Result<()> {
         {
             return Err(io::Error::last_os_error());
         }
+        // A table of 64 descriptors is too small for the VMM, and to enlarge that of a process with threads takes the kernel 20 ms, in which
+        // it waits for all of its processors. This one has no threads yet. One that may have no more goes without.
+        let _room_is_a_favour = libc::fcntl(places[0].1, libc::F_DUPFD_CLOEXEC, MANY - 1);
         // The shim may have died before the death signal was asked for.
         if libc::getppid() != parent {
             libc::_exit(1);

@@ -196,6 +196,7 @@ export function diskNodeOptions(
     aio: 'threads',
     locking: 'on',
     cache: { direct: false, 'no-flush': false },
+    'drop-cache': false,
     ...(disk.readOnly ? {} : { discard: 'unmap' }),
   };
   return {

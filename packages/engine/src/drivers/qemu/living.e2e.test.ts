@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -55,6 +55,14 @@ describe('a QEMU machine', () => {
     assert(found && isMachine(found));
     machines.push(found);
     assert.deepEqual(found.record, machine.record);
+  });
+
+  test('has room for all its files from its start, for which its kernel would let it wait later', async () => {
+    const { record } = await launch();
+    const status = await readFile(`/proc/${record.vmm.pid}/status`, 'utf8');
+    const room = Number(/^FDSize:\s+(\d+)$/m.exec(status)?.[1]);
+    const open = (await readdir(`/proc/${record.vmm.pid}/fd`)).length;
+    assert.ok(room >= 256 && open < room / 2, `${open} of ${room}`);
   });
 
   test('sees its disk grow while it runs', async () => {
