@@ -1,6 +1,7 @@
 //! `fs.*`: single steps on files, and watches.
 
 use super::jobs::Outcome;
+use super::stillness::Writing;
 use super::Agent;
 use crate::access::guest_error;
 use crate::fs::watch::{Told, Watch};
@@ -26,7 +27,13 @@ impl Agent {
         let ready: Result<(Arc<OwnedFd>, Step), WireError> =
             step.and_then(|step| root.map(|root| (root, step)));
         match ready {
-            Ok((root, step)) => self.spawn_job(stream, move || fs::run(&root, step)),
+            Ok((root, step)) => {
+                let writing = Writing::begin();
+                self.spawn_job(stream, move || {
+                    let _until_it_is_done = writing;
+                    fs::run(&root, step)
+                })
+            }
             Err(error) => self.link.respond(stream, &Err(error)),
         }
         true

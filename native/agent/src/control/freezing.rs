@@ -16,13 +16,17 @@ const FREEZE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the log may take to leave before the guest is said to stand still.
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A freeze or thaw under way.
+/// What is frozen, or thawed, by one call.
+#[derive(Clone)]
 pub(super) struct Freezing {
     /// Whether the agent's own root was closed for execs before; none where only a workload is meant.
     vm_was: Option<bool>,
     groups: Vec<Group>,
+    /// How much had been disturbed by then.
+    since: u64,
 }
 
+#[derive(Clone)]
 struct Group {
     /// None: the execs in the agent's own root.
     id: Option<String>,
@@ -31,38 +35,75 @@ struct Group {
     was: bool,
 }
 
+/// A thaw that came while a freeze was under way would come too early.
+#[derive(Default)]
+pub(super) struct Freezes {
+    under_way: usize,
+    /// Conversation and stream of who asked, and what.
+    thaws: Vec<(u64, u32, Option<String>)>,
+}
+
 /// Who waits for the log to leave: conversation and stream.
 pub(super) type Settling = (u64, u32);
 
 impl Agent {
     pub(super) fn freeze(&mut self, stream: u32, fields: &Fields<'_>) {
-        let begun = self.choose(fields, true).and_then(|freezing| {
-            let root = freezing.vm_was.map(|_| self.image_root());
-            let work = move || {
-                let result = freezing.freeze();
-                let still = match (&result, root) {
-                    (Ok(()), Some(Ok(root))) => look(root.as_fd()),
-                    _ => None,
-                };
-                Outcome::Frozen(freezing, result, still)
-            };
-            let spawned = self.jobs.spawn(self.conversation, stream, work);
-            spawned.map_err(|error| guest_error("a thread", &error))
-        });
+        let id = match fields.text_if("id") {
+            Ok(id) => id,
+            Err(error) => return self.link.respond(stream, &Err(error)),
+        };
+        let begun = self
+            .choose(id, true)
+            .and_then(|freezing| self.begin_freeze(stream, freezing));
         if let Err(error) = begun {
             self.link.respond(stream, &Err(error));
         }
     }
 
-    /// On no thread, and waiting for nothing: of a copy that goes on this is the last thing before the user's code.
-    pub(super) fn thaw(&mut self, fields: &Fields<'_>) -> Answer {
-        self.choose(fields, false)?.thaw()?;
+    fn begin_freeze(&mut self, stream: u32, freezing: Freezing) -> Result<(), WireError> {
+        let root = freezing.vm_was.map(|_| self.image_root());
+        let chosen = freezing.clone();
+        let work = move || {
+            let result = freezing.freeze();
+            let still = match (&result, root) {
+                (Ok(()), Some(Ok(root))) => look(root.as_fd()),
+                _ => None,
+            };
+            Outcome::Frozen(freezing, result, still)
+        };
+        let spawned = self.jobs.spawn(self.conversation, stream, work);
+        match spawned {
+            Ok(()) => self.freezes.under_way += 1,
+            Err(_) => self.forget_frozen(&chosen),
+        }
+        spawned.map_err(|error| guest_error("a thread", &error))
+    }
+
+    /// On no thread, and waiting for nothing but a freeze that is under way: of a copy that goes on this is the last thing before the
+    /// user's code.
+    pub(super) fn thaw(&mut self, stream: u32, fields: &Fields<'_>) {
+        let id = match fields.text_if("id") {
+            Ok(id) => id.map(str::to_owned),
+            Err(error) => return self.link.respond(stream, &Err(error)),
+        };
+        if self.freezes.under_way > 0 {
+            self.freezes.thaws.push((self.conversation, stream, id));
+            return;
+        }
+        let answer = self.thaw_now(id.as_deref());
+        self.link.respond(stream, &answer);
+    }
+
+    fn thaw_now(&mut self, id: Option<&str>) -> Answer {
+        for group in self.choose(id, false)?.groups {
+            let thawed = group.freezer.thaw();
+            thawed.map_err(|error| guest_error(&format!("thawing {}", group.name()), &error))?;
+        }
         nothing()
     }
 
     /// From now on nothing is started in what is to be frozen: a new process would freeze before it runs, and the agent with it.
-    fn choose(&mut self, fields: &Fields<'_>, frozen: bool) -> Result<Freezing, WireError> {
-        let id = fields.text_if("id")?;
+    fn choose(&mut self, id: Option<&str>, frozen: bool) -> Result<Freezing, WireError> {
         if let Some(missing) = id.filter(|id| !self.workloads.contains_key(*id)) {
             let message = format!("there is no workload {missing}");
             return Err(WireError::new(Code::NotFound, message));
@@ -92,10 +133,31 @@ impl Agent {
                 was,
             }));
         }
-        Ok(Freezing { vm_was, groups })
+        Ok(Freezing {
+            vm_was,
+            groups,
+            since: self.disturbances,
+        })
     }
 
     pub(super) fn frozen(
+        &mut self,
+        conversation: u64,
+        stream: u32,
+        frozen: (Freezing, Result<(), WireError>),
+        still: Option<Stillness>,
+    ) {
+        self.freezes.under_way -= 1;
+        self.end_freeze(conversation, stream, frozen, still);
+        if self.freezes.under_way == 0 {
+            for (conversation, stream, id) in std::mem::take(&mut self.freezes.thaws) {
+                let answer = self.thaw_now(id.as_deref());
+                self.answer(conversation, stream, &answer);
+            }
+        }
+    }
+
+    fn end_freeze(
         &mut self,
         conversation: u64,
         stream: u32,
@@ -106,8 +168,7 @@ impl Agent {
             self.forget_frozen(&freezing);
             return self.answer(conversation, stream, &Err(error));
         }
-        let before = std::mem::replace(&mut self.stillness, still);
-        self.retire(before);
+        self.keep_still(still, freezing.since);
         // What was printed before belongs to the time before.
         let logged = self.sessions.iter().filter(|(_, session)| session.logged);
         let logged: Vec<u64> = logged.map(|(number, _)| *number).collect();
@@ -168,14 +229,6 @@ impl Freezing {
                 }
             }
             return Err(guest_error(&format!("freezing {}", group.name()), &error));
-        }
-        Ok(())
-    }
-
-    fn thaw(&self) -> Result<(), WireError> {
-        for group in &self.groups {
-            let thawed = group.freezer.thaw();
-            thawed.map_err(|error| guest_error(&format!("thawing {}", group.name()), &error))?;
         }
         Ok(())
     }

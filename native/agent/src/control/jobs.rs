@@ -21,8 +21,8 @@ pub(super) enum Outcome {
     /// The card of an identity is up, or isn't.
     Connected(Result<(), WireError>),
     Frozen(Freezing, Result<(), WireError>, Option<Stillness>),
-    /// The machine is warm.
-    Warmed(Option<Stillness>),
+    /// The machine is warm; how much had been disturbed when that was begun.
+    Warmed(Option<Stillness>, u64),
     /// What is to be warm has been read.
     Read,
     Watched(Told),
@@ -178,8 +178,8 @@ impl Agent {
                     let frozen = (freezing, result);
                     self.frozen(done.conversation, done.stream, frozen, still)
                 }
-                Outcome::Warmed(still) => {
-                    self.stillness = still;
+                Outcome::Warmed(still, since) => {
+                    self.keep_still(still, since);
                     self.answer(done.conversation, done.stream, &nothing());
                 }
             }

@@ -52,7 +52,7 @@ impl Agent {
             "workload.status" => self.workload_status(&fields),
             "workload.signal" => self.workload_signal(&fields),
             "freeze" => return self.freeze(stream, &fields),
-            "thaw" => self.thaw(&fields),
+            "thaw" => return self.thaw(stream, &fields),
             "exec.start" => self.exec_start(stream, &fields),
             "exec.attach" => self.exec_attach(stream, &fields),
             "exec.signal" => self.exec_signal(&fields),

@@ -31,7 +31,7 @@ use crate::spawn::Spawner;
 use crate::volumes::Volumes;
 use crate::workload::{Prepared, Workload};
 use errands::Errand;
-use freezing::Settling;
+use freezing::{Freezes, Settling};
 use jobs::Jobs;
 use sessions::Awaited;
 use std::collections::BTreeMap;
@@ -111,6 +111,9 @@ pub struct Agent {
     vm_frozen: bool,
     /// Answers that wait until the log has left.
     settling: Vec<Settling>,
+    freezes: Freezes,
+    /// How often something was asked for that may change what is known of a machine that stands still.
+    disturbances: u64,
     /// Of this machine, since it stands still.
     stillness: Option<Stillness>,
     /// Is not so any more.
@@ -213,6 +216,8 @@ impl Agent {
             vm_cgroup: None,
             vm_frozen: false,
             settling: Vec::new(),
+            freezes: Freezes::default(),
+            disturbances: 0,
             stillness: None,
             retired: Vec::new(),
             volumes: Volumes::default(),

@@ -80,9 +80,20 @@ fn is_still(method: &str) -> bool {
 impl Agent {
     /// A request that may change something, or let something run, is under way.
     pub(super) fn no_longer_still(&mut self, method: &str) {
-        if self.stillness.is_some() && !is_still(method) {
+        if !is_still(method) {
+            self.disturbances += 1;
             let stillness = self.stillness.take();
             self.retire(stillness);
+        }
+    }
+
+    /// What was looked at on a thread, which began when so much had been disturbed.
+    pub(super) fn keep_still(&mut self, still: Option<Stillness>, since: u64) {
+        let before = std::mem::take(&mut self.stillness);
+        self.retire(before);
+        match since == self.disturbances {
+            true => self.stillness = still,
+            false => self.retire(still),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The methods that bring volumes in and out. Each is a job: disks may take their time.
 
 use super::methods::{nothing, Answer};
+use super::stillness::Writing;
 use super::Agent;
 use crate::volumes::{Order, Volumes};
 use viv_protocol::{Fields, WireError};
@@ -17,7 +18,11 @@ impl Agent {
         match job {
             Ok(job) => {
                 let volumes = self.volumes.clone();
-                self.spawn_job(stream, move || job(&volumes));
+                let writing = Writing::begin();
+                self.spawn_job(stream, move || {
+                    let _until_it_is_done = writing;
+                    job(&volumes)
+                });
             }
             Err(error) => self.link.respond(stream, &Err(error)),
         }

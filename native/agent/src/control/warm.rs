@@ -163,14 +163,16 @@ impl Agent {
         } else {
             prepared.give_up();
         }
+        let since = self.disturbances;
         let settled = self.jobs.spawn(conversation, stream, move || {
             settle();
             let root = File::open(MERGED_ROOT);
             let still = root.and_then(|root| Stillness::look(root.as_fd()));
-            Outcome::Warmed(still.unwrap_or_else(|error| {
+            let still = still.unwrap_or_else(|error| {
                 kmsg::note(&format!("what stands still was not seen: {error}"));
                 None
-            }))
+            });
+            Outcome::Warmed(still, since)
         });
         if let Err(error) = settled {
             self.answer(conversation, stream, &Err(guest_error("a thread", &error)));
