@@ -132,6 +132,35 @@ describe('copies of a real VM', () => {
     await remove(paused, suspended, stopped, ...again);
   });
 
+  test('of one that does nothing add no layer to its disk, and one that then writes much is copied as it is', async () => {
+    const idle = await real.engine.run('busybox', { name: 'idle', cmd: ['sleep', '100000'] });
+    await idle.exec(['true']);
+    const layers = async () =>
+      (await readdir(path.join(real.home, 'instances', idle.id))).filter((name) =>
+        /^root\.[0-9a-f]/.test(name),
+      ).length;
+    const counts: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      await remove(...(await idle.fork()));
+      counts.push(await layers());
+    }
+    assert.ok((counts.at(-1) ?? 0) <= (counts[0] ?? 0) + 1, counts.join(' '));
+    // More than may be a difference, and the disk with it.
+    await idle.exec([
+      'sh',
+      '-c',
+      'head -c 60000000 /dev/urandom > /dev/shm/much; sha256sum /dev/shm/much > /sum; sync',
+    ]);
+    const [copy] = await idle.fork();
+    assert.ok(copy);
+    assert.ok((await copy.exec(['sha256sum', '-c', '/sum'])).ok);
+    assert.deepEqual(
+      (await real.engine.list()).items.map(({ name }) => name).sort(),
+      [copy.name, 'idle', 'source'].sort(),
+    );
+    await remove(copy, idle);
+  });
+
   test('are all made or none: a name that is taken takes the others back', async () => {
     const before = (await readdir(path.join(real.home, 'instances'))).length;
     const [taken] = await source.fork({ name: 'many-2', state: 'stopped' });

@@ -220,6 +220,29 @@ describe('an identity told to a real guest as to a copy', () => {
     assert.equal(await exec('grep -c mine /etc/hosts; cat /run/vivarium/generation'), '0\n14\n');
   });
 
+  test('is let go by a thaw that comes right behind the freeze', async () => {
+    for (let round = 0; round < 5; round++) {
+      await Promise.all([guest.freeze(), guest.thaw()]);
+      const [before, after] = [await exec('cat /tmp/counter'), await exec('sleep 0.2; cat /tmp/counter')];
+      assert.notEqual(before, after, 'it counts');
+    }
+  });
+
+  test('runs a hook that comes while the guest stands still, and one that was there', async () => {
+    await exec(
+      "cd /etc/vivarium; rm identity.d/*; printf '#!/bin/sh\\necho late >> /tmp/late' > spare; chmod 755 spare",
+    );
+    await guest.freeze();
+    const renamed = { from: '/etc/vivarium/spare', to: '/etc/vivarium/identity.d/10-late' };
+    await guest.files('root').rename(renamed.from, renamed.to, false);
+    await guest.identity({ ...identity, generation: 15 });
+    await guest.thaw();
+    await guest.freeze();
+    await guest.identity({ ...identity, generation: 16 });
+    await guest.thaw();
+    assert.equal(await exec('cat /tmp/late; cat /etc/hostname'), `late\nlate\n${identity.hostname}\n`);
+  });
+
   test('ends a hook that takes too long, with all it has started', async () => {
     await exec(
       "cd /etc/vivarium/identity.d; rm *; printf '#!/bin/sh\\nsleep 1234 & wait' > slow; chmod 755 slow",

@@ -10,6 +10,7 @@ import {
   dropTop,
   flattenRoot,
   growRootDisk,
+  isTopNew,
   newLayerFor,
   planMerge,
   settleLayer,
@@ -69,6 +70,7 @@ export async function qemuParts(home: string): Promise<Parts> {
         await growRootDisk(rootDiskPath(dir), bytes);
       },
       newLayer: newLayerFor,
+      isTopNew,
       commitLayer,
       abandonLayer,
       settleLayer,
@@ -102,6 +104,7 @@ export async function simulatedParts(
       create: async () => undefined,
       grow: async () => undefined,
       newLayer: async (dir) => ({ next: path.join(dir, 'root.next.qcow2') }),
+      isTopNew: async () => false,
       commitLayer: async () => undefined,
       abandonLayer: async () => undefined,
       settleLayer: async () => undefined,

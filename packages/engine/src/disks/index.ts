@@ -5,6 +5,7 @@ export {
   abandonLayer,
   commitLayer,
   dropTop,
+  isTopNew,
   newLayerFor,
   type PreparedLayer,
   settleLayer,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -13,6 +13,7 @@ import {
   dropTop,
   flattenRoot,
   growRootDisk,
+  isTopNew,
   minimumRootBytes,
   newLayerFor,
   rootDiskInfo,
@@ -60,6 +61,30 @@ describe('an empty overlay', () => {
 });
 
 describe('a root disk in layers', () => {
+  test('has a new top until something is written to it, and none where that is larger or what is below can be written', async () => {
+    await using room = await DiskRoom.open();
+    const dir = await room.disk('instances', 'a');
+    assert.equal(await isTopNew(dir), true, 'over its base');
+    await write(top(dir), 0, 1);
+    assert.equal(await isTopNew(dir), false);
+    const { frozen } = await addLayer(dir);
+    assert.equal(await isTopNew(dir), true);
+    await run('qemu-io', ['-f', 'qcow2', '-c', 'read 0 64k', '-c', 'flush', top(dir)]);
+    assert.equal(await isTopNew(dir), true, 'it was only read');
+    await chmod(frozen, 0o600);
+    assert.equal(await isTopNew(dir), false);
+    await chmod(frozen, 0o400);
+    await run('qemu-io', ['-f', 'qcow2', '-c', 'write -z 1M 64k', top(dir)]);
+    assert.equal(await isTopNew(dir), false, 'zeroes are something');
+    await dropTop(dir);
+    assert.equal(await isTopNew(dir), true);
+    await growRootDisk(top(dir), minimumRootBytes * 2);
+    assert.equal(await isTopNew(dir), false);
+    await addLayer(dir);
+    await shareLayers(dir, await room.dir('instances', 'b'), { top: 'share' });
+    assert.equal(await isTopNew(dir), false, 'it is shared');
+  });
+
   test('keeps in the frozen layer what was there, and takes what comes in the new top', async () => {
     await using room = await DiskRoom.open();
     const dir = await room.disk('instances', 'a');

@@ -12,7 +12,7 @@ import {
   rootNames,
 } from './chain.ts';
 import { bringBase, isSealed, linkFile, syncDirectory } from './links.ts';
-import { writeEmptyQcow2 } from './qcow2.ts';
+import { isEmptyQcow2, writeEmptyQcow2 } from './qcow2.ts';
 
 /** A disk between two tops. Absolute paths. */
 export interface PreparedLayer {
@@ -37,6 +37,22 @@ export async function newLayerFor(dir: string): Promise<PreparedLayer> {
   const backing = { name: frozen, format: 'qcow2' } as const;
   const next = await prepareLayer(dir, { bytes: layers[0].header.bytes, backing });
   return { next: path.join(dir, next), frozen: path.join(dir, frozen) };
+}
+
+/**
+ * Whether the top of a root disk is as it would be were it new: nothing was ever written to it, and what lies below it is as large, and
+ * read-only. Of a disk that a VMM has open that is certain only while its vCPUs stand still.
+ */
+export async function isTopNew(dir: string): Promise<boolean> {
+  const top = path.join(dir, rootNames.top);
+  const { layers, base } = await readChain(top);
+  const [{ header }, below] = layers;
+  if (below === undefined) {
+    if (base === undefined) return false;
+  } else if (below.header.bytes !== header.bytes || !(await isSealed(path.join(dir, below.name)))) {
+    return false;
+  }
+  return !(await isSealed(top)) && (await isEmptyQcow2(top));
 }
 
 /** Makes the prepared layer the top, once the VMM writes to it or where there is none. Nothing where none is prepared. */

@@ -43,6 +43,19 @@ export async function readQcow2Header(file: string): Promise<Qcow2Header> {
 }
 
 /**
+ * Whether nothing has been written to a qcow2 file: its table of tables (L1) is all holes. QEMU writes that at once; of a VMM that has
+ * stopped and flushed it is the whole truth.
+ */
+export async function isEmptyQcow2(file: string): Promise<boolean> {
+  await using handle = await open(file, 'r');
+  const bytes = await readHead(handle);
+  parse(file, bytes);
+  const table = Buffer.alloc(8 * bytes.readUInt32BE(at.l1Size));
+  const { bytesRead } = await handle.read(table, 0, table.length, Number(bytes.readBigUInt64BE(at.l1Offset)));
+  return bytesRead === table.length && table.every((byte) => byte === 0);
+}
+
+/**
  * Writes an empty overlay, as `qemu-img create` does in ten times the time: header, one refcount block and an L1 table of
  * holes. Clusters of 64 KiB, refcounts kept at every write.
  *

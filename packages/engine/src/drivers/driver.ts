@@ -1,4 +1,7 @@
 import type { Duplex } from 'node:stream';
+import type { ExpectedState, MachineSaver, SavedState } from './saved.ts';
+
+export type { ExpectedState, MachineSaver, SavedState, SavedStateManifest, SaveTarget } from './saved.ts';
 
 /** Who a process is. A pid alone is never enough: pids are reused. */
 export interface ProcessIdentity {
@@ -102,81 +105,6 @@ export interface MachineRecord {
   launchedAt: string;
   /** What the guest has to be told to count time by, since what it has chosen itself would run fast or slow here. */
   clockSource?: string;
-}
-
-/** What of a machine was saved: `manifest.json` of docs/saved-state.md. */
-export interface SavedStateManifest {
-  format: 1;
-  driver: string;
-  /** RFC 3339. */
-  savedAt: string;
-  /** Of the host that saved it. */
-  bootId: string;
-  vmm: { name: string; version: string; machine: string; accelerator: string; cpu: string };
-  /** `devices`: `disk:<serial>` in order, `nic`, then `volume:<serial>`. A machine may have more than these when it is restored, never fewer. */
-  shape: { cpus: number; memoryBytes: number; devices: string[] };
-  /** Digests of what it was booted from, `sha256:…`. */
-  boot: { kernel: string; initramfs: string };
-  guest: { was: 'running' | 'paused'; generation: number; hostname: string; machineId: string };
-  memory: { bytes: number; dataBytes: number; digest: string; inode: string; mtimeNs: string };
-  delta?: { pages: number; bytes: number; digest: string };
-  devices: { bytes: number; digest: string };
-  /**
-   * How fast the time stamp counter of the host was where the guest was booted, kHz: the guest goes on taking that for granted. Not there
-   * where it is not known, and with an accelerator that sees to it itself.
-   */
-  tscKhz?: number;
-}
-
-/** A directory that holds a complete one. */
-export interface SavedState {
-  dir: string;
-  manifest: SavedStateManifest;
-}
-
-/** One that is still being saved: a machine can be made ready for it meanwhile ({@link SaveTarget.foreseen}). */
-export interface ExpectedState {
-  /** Has `memory`, which the state will stand on as a rule, and `devices`, which is written yet. `memory` may be replaced, by a rename. */
-  dir: string;
-  /** Rejects where it is not to come. */
-  state: Promise<SavedState>;
-  /** As it will be in its manifest. */
-  tscKhz?: number;
-  /** Called once the VMM is starting: from then on little is done for it in this process. */
-  started?: () => void;
-}
-
-export interface SaveTarget {
-  /** Exists, is empty, and lies on the file system of the machine's own directory. */
-  dir: string;
-  guest: Omit<SavedStateManifest['guest'], 'was'>;
-  /** `continue`: as it was before, running or paused, also when the save fails. `stay`: the vCPUs stay stopped once it is complete. */
-  afterwards: 'continue' | 'stay';
-  /**
-   * Called once with the vCPUs stopped and the disks flushed: whatever has to be of the same instant. When it throws the save
-   * fails.
-   */
-  atPause?: () => Promise<void>;
-  /**
-   * Called at most once, before the vCPUs stop, where little has to be saved: what is to be in `dir` is an {@link ExpectedState} from now on.
-   * When it throws the save fails.
-   */
-  foreseen?: (known: Pick<ExpectedState, 'tscKhz'>) => Promise<void>;
-  /**
-   * Bytes of memory that may be kept as a difference from what was saved before, at most 32 MiB. Little is written then, and each
-   * machine restored from it gets so much memory of its own. 0: never. Default 4 MiB.
-   */
-  mostDeltaBytes?: number;
-  signal?: AbortSignal;
-}
-
-/** Optional: saves a live machine. Announced by `capabilities().save`. */
-export interface MachineSaver {
-  /**
-   * Writes `memory`, `devices` and, where it is worth it, `delta` into the directory, and answers the manifest, which the caller
-   * writes. A failed save leaves the machine as it was; what it wrote is the caller's to remove.
-   */
-  save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }>;
 }
 
 /** Optional: puts a new top layer on a disk of a live machine; what it had becomes read-only below it. */
@@ -338,10 +266,18 @@ export interface Driver {
    * With `from` the machine is what was saved: it runs on where it stopped (`spec.run` false: it is `paused`), and its memory is
    * mapped, not read. The saved state may be deleted as soon as this resolves. With one that is expected a VMM is made ready, and waits for it.
    *
+   * `onReachable`: told, with `from`, once its channels can be opened and before the guest runs: what is said there waits for it, not for long.
+   * A driver may leave it at that, and not tell.
+   *
    * @throws VivError `vmm_missing`, `vmm_failed`, `port_in_use`, `cancelled`; with `from` also `saved_state_mismatch` and
    *   `saved_state_damaged`, or why the expected state does not come.
    */
-  launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine>;
+  launch(
+    spec: MachineSpec,
+    signal?: AbortSignal,
+    from?: SavedState | ExpectedState,
+    onReachable?: (machine: Pick<Machine, 'open'>) => void,
+  ): Promise<Machine>;
   /**
    * Finds the machine that lives in a directory, whether or not anyone recorded it: the same pids, never new ones.
    * Answers an exit record where it has ended, and undefined where none was ever launched there.

@@ -2,6 +2,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import {
+  type ExpectedState,
   isDiskLayerer,
   isMachineSaver,
   type Machine,
@@ -33,7 +34,7 @@ export function saverOf(
   return machine;
 }
 
-interface CaptureOptions {
+export interface CaptureOptions {
   /** One that is to last is written beside, and renamed. */
   dir: string;
   afterwards: SaveTarget['afterwards'];
@@ -41,17 +42,31 @@ interface CaptureOptions {
   durable: boolean;
   /** Its disk of the same instant becomes read-only below a new top. */
   layer: boolean;
-  /** As in {@link SaveTarget}. The new top has been made. Not of one that is to last. */
-  foreseen?: SaveTarget['foreseen'];
+  /** As in {@link SaveTarget}. */
+  ready?: SaveTarget['ready'];
+  /** Called once it is known what the copies' disk will be, before anything is saved. */
+  diskForeseen?: (disk: ForeseenDisk) => void;
+  /** As in {@link SaveTarget}. Not of one that is to last. */
+  foreseen?: (known: Pick<ExpectedState, 'tscKhz'>, disk: ForeseenDisk) => Promise<void>;
 }
 
-/** Saves a machine that stands still into a directory. */
+/** `prepared`: there is a new top, and what is written still will be below it. Else the present one will do. */
+export interface ForeseenDisk {
+  prepared: boolean;
+}
+
+export interface Captured extends SavedState {
+  /** The disk is not what was foreseen: it was written to at the last moment. */
+  diskChanged: boolean;
+}
+
+/** Saves a machine into a directory. It stands still, or will once `ready` resolves. */
 export async function capture(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { dir, afterwards, durable, layer, foreseen }: CaptureOptions,
-): Promise<SavedState> {
+  { dir, afterwards, durable, layer, ready, diskForeseen, foreseen }: CaptureOptions,
+): Promise<Captured> {
   const machine = saverOf(context, instance);
   const { record } = instance;
   const making = durable ? `${dir}.new` : dir;
@@ -60,7 +75,9 @@ export async function capture(
   operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
   await rm(making, { recursive: true, force: true });
   await mkdir(making, { recursive: true, mode: 0o700 });
-  const atPause = layer ? await prepareTop(context, instance, operation, machine) : undefined;
+  const top = layer ? await prepareTop(context, instance, operation, machine) : undefined;
+  const disk = { prepared: top?.isNew !== true };
+  diskForeseen?.(disk);
   const { manifest, pauseMilliseconds } = await machine.save({
     dir: making,
     afterwards,
@@ -72,8 +89,9 @@ export async function capture(
       hostname: record.spec.hostname,
       machineId: record.machineId,
     },
-    atPause,
-    foreseen,
+    ready,
+    atPause: top?.atPause,
+    foreseen: foreseen && ((known) => foreseen(known, disk)),
   });
   if (afterwards === 'stay' && manifest.guest.was === 'running')
     operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
@@ -84,35 +102,54 @@ export async function capture(
     operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
   }
   operation.progress({ stage: 'saved', pauseMilliseconds });
-  return { dir, manifest };
+  return { dir, manifest, diskChanged: top?.isLate() === true };
 }
 
-/**
- * A new top for the disk of a live machine. It is on the host's disk before the pause; what is answered puts it on in the pause, and what the
- * disk held until then is read-only from there on.
- */
+interface Top {
+  /** Nothing has been written to the present one: it will do. */
+  isNew: boolean;
+  /** What the disk held until then is read-only from there on. */
+  atPause(): Promise<void>;
+  /** It did not: something was written to it before the vCPUs stood still, and it got another one above. */
+  isLate(): boolean;
+}
+
+/** A new top for the disk of a live machine, where it needs one. It is on the host's disk before the pause, and put on in it. */
 async function prepareTop(
   context: Context,
   { dir }: Instance,
   operation: Operation,
   machine: Machine,
-): Promise<() => Promise<void>> {
+): Promise<Top> {
   if (!isDiskLayerer(machine))
     throw new VivError('not_supported', 'The disk of this machine can not be layered');
-  const { next } = await context.disks.newLayer(dir);
+  const { disks } = context;
   let written = false;
-  operation.undo('remove the new top of the disk', async () => {
-    if (!written) await context.disks.abandonLayer(dir);
-  });
-  return async () => {
+  const prepare = async () => {
+    const { next } = await disks.newLayer(dir);
+    operation.undo('remove the new top of the disk', async () => {
+      if (!written) await disks.abandonLayer(dir);
+    });
+    return next;
+  };
+  const putOn = async (next: string) => {
     await machine.addLayer(rootSerial, next);
     written = true;
-    await context.disks.commitLayer(dir);
+    await disks.commitLayer(dir);
   };
+  if (await disks.isTopNew(dir)) {
+    const atPause = async () => {
+      if (!(await disks.isTopNew(dir))) await putOn(await prepare());
+    };
+    return { isNew: true, atPause, isLate: () => written };
+  }
+  const next = await prepare();
+  return { isNew: false, atPause: () => putOn(next), isLate: () => false };
 }
 
 /** The same where no VMM has the disk. */
 export async function layerAtRest(context: Context, instance: Instance): Promise<void> {
+  if (await context.disks.isTopNew(instance.dir)) return;
   await context.disks.newLayer(instance.dir);
   await context.disks.commitLayer(instance.dir);
 }

@@ -30,6 +30,8 @@ export interface RootDisks {
    * {@link commitLayer}.
    */
   newLayer(dir: string): Promise<{ next: string }>;
+  /** Whether nothing has been written above what is read-only: a new layer would be one too many. Certain while no vCPU runs. */
+  isTopNew(dir: string): Promise<boolean>;
   commitLayer(dir: string): Promise<void>;
   abandonLayer(dir: string): Promise<void>;
   /** After a kill in between; `liveTop`: the file a VMM writes to, where one is alive. */

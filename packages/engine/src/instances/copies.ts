@@ -9,6 +9,7 @@ import {
   numbered,
   VivError,
 } from '@vivarium/model';
+import { abortable } from '../guest/abort.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';
@@ -26,6 +27,8 @@ import { resurrect } from './restore.ts';
 import { startInstance } from './start.ts';
 
 export const mostCopies = 1000;
+/** Copies that are made at a time: each waits for its disk and for others a sixth of the time. */
+const mostAtOnce = 2 * availableParallelism() + 1;
 
 /** @throws VivError `invalid_request`, `invalid_name`. */
 export function checkForkOptions({ count = 1, name, state }: ForkOptions, was: ForkState): void {
@@ -89,7 +92,7 @@ export async function makeCopies(
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(count, availableParallelism() + 1) }, work));
+  await Promise.all(Array.from({ length: Math.min(count, mostAtOnce) }, work));
   if (failures.length === 0) return made.sort((a, b) => byNumber(a) - byNumber(b));
   await Promise.all(made.map((copy) => unmake(context, copy)));
   throw failures[0];
@@ -208,7 +211,9 @@ async function bringAbout(
   state: ForkState,
 ): Promise<void> {
   const { id, name, spec } = copy.record;
+  let told = false;
   operation.undo('forget the copy', () => {
+    if (told) copy.emit('deleted', {});
     copy.gone = true;
     context.instances.remove(copy);
     if (copy.record.nic !== undefined) context.network.release(copy.record.nic);
@@ -222,11 +227,15 @@ async function bringAbout(
   copy.change({ phase: 'made' });
   if (state === 'suspended' && origin.state !== undefined) await keepSuspended(copy, origin);
   await writeRecord(copy.dir, copy.record);
+  // Nobody hears of one that is begun in vain.
+  const from =
+    origin.state instanceof Promise ? await abortable(origin.state, operation.signal) : origin.state;
+  told = true;
   copy.emit('created', { image: spec.image, forkedFrom: copy.record.forkedFrom });
-  if (origin.state === undefined || state === 'stopped' || state === 'suspended') return;
+  if (from === undefined || state === 'stopped' || state === 'suspended') return;
   using _room = await context.admission.reserve(copy);
   copy.enter('Restoring');
-  await resurrect(context, copy, operation, origin.state, {
+  await resurrect(context, copy, operation, from, {
     state,
     frozen: origin.frozen,
     identity: { copy: true, resetConnections: true },

@@ -39,6 +39,8 @@ class Disks {
           });
         },
         newLayer: newLayerFor,
+        // Its guests are busy, as if they wrote to it all the time.
+        isTopNew: async () => false,
         commitLayer,
         planMerge,
         settleLayer: async (dir, liveTop) => {

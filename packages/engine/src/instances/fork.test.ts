@@ -122,6 +122,48 @@ describe('a fork', () => {
     await settled(house);
   });
 
+  for (const [what, looks, layers, copies] of [
+    ['needs no layer where nothing was written above the last', [true, true], 0, [false, false]],
+    [
+      'gets one at the last moment where something was written, and its first copy is made again',
+      [true, false],
+      1,
+      [false, false, false, false],
+    ],
+  ] as const) {
+    it(`${what}`, async () => {
+      const { disks } = await simulatedParts();
+      const [answers, made]: [boolean[], string[]] = [[...looks], []];
+      const copied: boolean[] = [];
+      const counted: RootDisks = {
+        ...disks,
+        isTopNew: async () => answers.shift() ?? true,
+        newLayer: (dir) => {
+          made.push('layer');
+          return disks.newLayer(dir);
+        },
+        commitLayer: async (dir) => {
+          made.push('committed');
+          await disks.commitLayer(dir);
+        },
+        copy: async (from, to, { prepared = false } = {}) => {
+          copied.push(prepared);
+          await disks.copy(from, to);
+        },
+      };
+      await using house = await House.open('daemon', { disks: counted });
+      const source = await countingVm(house);
+      const [copy] = await source.fork({ name: 'copy' });
+      assert.ok(copy);
+      await goesOn(copy, 1);
+      await goesOn(source, 1);
+      assert.equal(made.length, layers * 2);
+      assert.deepEqual(copied, copies);
+      assert.equal((await house.engine.list()).items.length, 2);
+      await settled(house);
+    });
+  }
+
   it('is as many as were asked for, in order, each its own', async () => {
     await using house = await House.open();
     const source = await countingVm(house);

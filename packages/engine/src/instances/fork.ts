@@ -32,6 +32,10 @@ export async function forkInstance(
   try {
     const foreseen = canBeginAhead(options) ? begin : undefined;
     const origin = await take(context, source, options, { dir, foreseen });
+    if (origin.unforeseen) {
+      await first?.catch(() => undefined);
+      first = undefined;
+    }
     return await makeCopies(context, origin, options, { call, first });
   } catch (error) {
     const copy = await first?.catch(() => undefined);

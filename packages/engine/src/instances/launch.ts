@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import type { ExpectedState, Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
+import type { Channel, ExpectedState, Machine, MachineStatus, SavedState } from '../drivers/driver.ts';
 import { abortable } from '../guest/abort.ts';
 import type { Guest, IdentityTold } from '../guest/guest.ts';
 import { applyLimits } from '../limits/apply.ts';
@@ -54,16 +54,19 @@ export async function launch(
     instance.change({ phase: 'made', ...(watched ? {} : { startedAt, stoppedAt, exit }) });
   });
   await markConsole(instance.dir);
+  const spec = await machineSpec(context, instance, { run, holdPorts });
+  const greeting = run ? new Greeting(context, operation.signal) : undefined;
   const machine = await context.driver.launch(
-    await machineSpec(context, instance, { run, holdPorts }),
+    spec,
     operation.signal,
     from,
+    greeting && ((reachable) => greeting.begin(reachable)),
   );
   operation.undo('end the VMM', async () => {
     await machine.kill();
     await instance.machineGone(machine);
   });
-  if (run) greetSoon(context, machine, operation.signal);
+  greeting?.goOn(machine);
   instance.change({ ports: machine.record.ports });
   instance.observeMachine(machine, await machine.status());
   watchMachine(context, instance, machine);
@@ -75,12 +78,32 @@ export async function launch(
 
 const greetings = new WeakMap<Machine, Promise<Guest>>();
 
-/** What runs is greeted at once: its agent wakes up while this process has other things to do. */
-function greetSoon(context: Context, machine: Machine, signal: AbortSignal): void {
-  const greeting = context.connectGuest((channel) => machine.open(channel, signal), signal);
-  // Whoever connects hears of it.
-  greeting.catch(() => undefined);
-  greetings.set(machine, greeting);
+/** What runs, or is about to, is greeted at once: its agent wakes up while this process has other things to do. */
+class Greeting {
+  readonly #context: Context;
+  readonly #signal: AbortSignal;
+  #guest: Promise<Guest> | undefined;
+  #machine: Machine | undefined;
+
+  constructor(context: Context, signal: AbortSignal) {
+    this.#context = context;
+    this.#signal = signal;
+  }
+
+  /** Anew where it was begun with a VMM that has given up. */
+  begin(reachable: Pick<Machine, 'open'>): void {
+    const signal = this.#signal;
+    const open = (channel: Channel) => (this.#machine ?? reachable).open(channel, signal);
+    this.#guest = this.#context.connectGuest(open, signal);
+    // Whoever connects hears of it.
+    this.#guest.catch(() => undefined);
+  }
+
+  goOn(machine: Machine): void {
+    this.#machine = machine;
+    if (this.#guest === undefined) this.begin(machine);
+    if (this.#guest !== undefined) greetings.set(machine, this.#guest);
+  }
 }
 
 export function connect(context: Context, machine: Machine, signal: AbortSignal): Promise<Guest> {

@@ -1,6 +1,6 @@
 import { link, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type ForkState, isVivError, VivError } from '@vivarium/model';
+import { type ForkState, VivError } from '@vivarium/model';
 import type { ExpectedState, SavedState } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState, stateFiles, sync } from '../saved-states/manifest.ts';
@@ -8,6 +8,7 @@ import type { InstanceRecord } from '../store/record.ts';
 import { capture, layerAtRest, savedDir } from './capture.ts';
 import type { Context } from './context.ts';
 import { makeRoom } from './flatten.ts';
+import { Foresight, remember, savesLittle } from './foresight.ts';
 import type { Instance } from './instance.ts';
 import { letWorkloadsRun, standStill } from './standstill.ts';
 
@@ -18,14 +19,13 @@ export interface Origin {
   /** Of the source, as it was. */
   record: InstanceRecord;
   was: ForkState;
-  /** Undefined where it was stopped. */
-  state?: SavedState | ExpectedState;
+  /** Undefined where it was stopped. Of a copy that is begun before the save comes what is to be expected, or why nothing is. */
+  state?: SavedState | Promise<ExpectedState>;
   /** Whether nothing of the user's ran from the save on. */
   frozen: boolean;
+  /** It is not the one that was foreseen: what was begun from that has failed. */
+  unforeseen?: boolean;
 }
-
-/** Milliseconds that a save waits for the VMM of a copy to be started, at most: 15 as a rule. The workloads are frozen already. */
-const mostAheadMs = 100;
 
 export interface TakeOptions {
   dir: string;
@@ -61,64 +61,41 @@ export async function takeOrigin(
   }
   if (instance.state === 'Suspended') return copySuspended(context, instance, operation, dir, durable);
   const was = instance.state === 'Paused' ? 'paused' : 'running';
-  const still = await standStill(instance, operation, { unsafe });
-  const origin = { dir, record, was, frozen: still.frozen } as const;
-  const ahead = foresight(context, instance, was === 'running' ? options : { dir }, origin);
+  const standing = standStill(instance, operation, { unsafe });
+  // Whoever foresees says that nothing of the user's will run: it is not waited for, but the vCPUs do not stop before.
+  const begin = was === 'running' && unsafe !== true ? options.foreseen : undefined;
+  const origin = { dir, record, was, frozen: begin !== undefined || (await standing).frozen } as const;
+  const ahead = begin && new Foresight(context, instance, origin, begin);
   const capturing = capture(context, instance, operation, {
     dir,
     afterwards: 'continue',
     durable,
     layer: true,
-    foreseen: ahead.foreseen,
+    ready: standing,
+    ...ahead?.hooks(savesLittle(instance)),
   });
-  ahead.expect(capturing);
-  const state = await capturing;
-  const running = was === 'running' ? letWorkloadsRun(instance, still) : undefined;
-  // Where the disk can't be kept that is what is told, and the undo lets them run.
-  running?.catch(() => undefined);
-  if (!ahead.diskKept) await keepDisk(context, instance, dir, durable);
-  await running;
-  return { ...origin, state };
+  ahead?.expect(capturing);
+  try {
+    // A capture that fails before the freeze is over does not leave it behind.
+    const [still, captured] = await bothOf(standing, capturing);
+    remember(instance, captured);
+    const running = was === 'running' ? letWorkloadsRun(instance, still) : undefined;
+    // Where the disk can't be kept that is what is told, and the undo lets them run.
+    running?.catch(() => undefined);
+    await ahead?.diskSettled();
+    if (ahead?.diskKept !== true || captured.diskChanged) await keepDisk(context, instance, dir, durable);
+    await running;
+    const unforeseen = captured.diskChanged || ahead?.isInVain === true;
+    return { ...origin, state: captured, ...(unforeseen ? { unforeseen } : {}) };
+  } finally {
+    await ahead?.close();
+  }
 }
 
-type Foreseen = NonNullable<TakeOptions['foreseen']>;
-
-/** Tells of the instant before it is there, once its disk has names in the directory. */
-function foresight(
-  context: Context,
-  instance: Instance,
-  { dir, foreseen }: Pick<TakeOptions, 'dir' | 'foreseen'>,
-  origin: Omit<Origin, 'state'>,
-) {
-  const { promise, resolve } = Promise.withResolvers<SavedState>();
-  // Where nobody expects it.
-  promise.catch(() => undefined);
-  const tell = async (begin: Foreseen, known: Pick<ExpectedState, 'tscKhz'>) => {
-    try {
-      await context.disks.copy(instance.dir, dir, { prepared: true });
-    } catch (error) {
-      if (!isVivError(error, 'not_supported')) throw error;
-      return;
-    }
-    ahead.diskKept = true;
-    await untilStarting((started) => begin({ ...origin, state: { ...known, dir, state: promise, started } }));
-  };
-  const ahead = {
-    diskKept: false,
-    expect: (state: Promise<SavedState>) => resolve(state),
-    foreseen: foreseen && ((known: Pick<ExpectedState, 'tscKhz'>) => tell(foreseen, known)),
-  };
-  return ahead;
-}
-
-/** What this process has to do for the copy is done before the pause, which it would make longer: until its VMM is starting, or it has failed. */
-async function untilStarting(begin: (started: () => void) => Promise<unknown>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = () => resolve();
-  begin(done).then(done, done);
-  const late = setTimeout(done, mostAheadMs);
-  await promise;
-  clearTimeout(late);
+/** The first failure, once both are over. */
+async function bothOf<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
 }
 
 async function copySuspended(

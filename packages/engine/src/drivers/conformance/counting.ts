@@ -65,8 +65,9 @@ export async function saved(
   {
     afterwards = 'continue',
     atPause,
+    ready,
     foreseen,
-  }: Pick<Partial<SaveTarget>, 'afterwards' | 'atPause'> & {
+  }: Pick<Partial<SaveTarget>, 'afterwards' | 'atPause' | 'ready'> & {
     foreseen?: (dir: string, known: Pick<ExpectedState, 'tscKhz'>) => void;
   } = {},
 ): Promise<Kept> {
@@ -80,6 +81,7 @@ export async function saved(
       guest,
       afterwards,
       atPause,
+      ready,
       foreseen: async (known) => foreseen?.(dir, known),
     });
     assert(pauseMilliseconds >= 0);

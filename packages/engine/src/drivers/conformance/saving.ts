@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { VivError } from '@vivarium/model';
 import type { Guest } from '../../guest/guest.ts';
 import { readSavedState, stateFiles } from '../../saved-states/manifest.ts';
 import type { Machine, MachineSpec, MachineStatus } from '../driver.ts';
@@ -37,6 +38,22 @@ export function savingTests(bench: Bench): void {
     assert.equal(await machine.status(), 'running');
     await goesOn(await bench.connect(machine), 1);
     assert.deepEqual(told, []);
+  });
+
+  test('a machine runs until who saves it is ready, and where that is never goes on', async () => {
+    const machine = await counting(bench);
+    const ready = Promise.withResolvers<void>();
+    const saving = saved(machine, { ready: ready.promise });
+    const guest = await bench.connect(machine);
+    await goesOn(guest, 1);
+    ready.resolve();
+    await using state = await saving;
+    await goesOn(await bench.connect(await bench.restore(state)), 2);
+    const never = Promise.reject(new VivError('agent_unreachable', 'nobody is there'));
+    never.catch(() => undefined);
+    await assert.rejects(saved(machine, { ready: never }), withCode('agent_unreachable'));
+    assert.equal(await machine.status(), 'running');
+    await goesOn(guest, 2);
   });
 
   test('a machine that stays after its save is paused, and may run again', async () => {

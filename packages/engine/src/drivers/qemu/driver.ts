@@ -79,7 +79,12 @@ export class QemuDriver implements Driver {
     return present === undefined || keepsTime(manifest.tscKhz, present);
   }
 
-  async launch(spec: MachineSpec, signal?: AbortSignal, from?: SavedState | ExpectedState): Promise<Machine> {
+  async launch(
+    spec: MachineSpec,
+    signal?: AbortSignal,
+    from?: SavedState | ExpectedState,
+    onReachable?: (machine: Pick<Machine, 'open'>) => void,
+  ): Promise<Machine> {
     checkSpec(spec);
     const { shimPath, qemuPath } = this.#options;
     const cancelled = () => {
@@ -92,7 +97,7 @@ export class QemuDriver implements Driver {
     const tscKhz = accelerator === 'tcg' ? await this.#counterKhz() : undefined;
     cancelled();
     const context = { shimPath, qemu, accelerator, readMemory: this.#readMemory, tscKhz };
-    return launch(spec, context, { signal, from });
+    return launch(spec, context, { signal, from, onReachable });
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {

@@ -5,12 +5,12 @@ import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
 import { keepsTime, rateOf } from '../../saved-states/clock-rate.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { ExpectedState, MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
+import type { Driver, ExpectedState, MachineSpec, ProcessIdentity, SavedState } from '../driver.ts';
 import { attach, earlyEnd } from './attach.ts';
 import { type Accelerator, clockSourceFor, cpuModel, qemuArguments, sockets } from './command-line.ts';
 import { shimDigests } from './digests.ts';
 import { readExit } from './exit-record.ts';
-import type { QemuMachine } from './machine.ts';
+import { dial, type QemuMachine } from './machine.ts';
 import { devicesOf, placeMemory } from './memory.ts';
 import { files, type MachineFile, machineRecord, removeSockets, writeJson } from './record.ts';
 import { checkFits } from './restore.ts';
@@ -31,6 +31,7 @@ export interface LaunchContext {
 interface LaunchOptions {
   signal?: AbortSignal;
   from?: SavedState | ExpectedState;
+  onReachable?: Parameters<Driver['launch']>[3];
 }
 
 /**
@@ -54,7 +55,7 @@ export async function launch(
 async function start(
   spec: MachineSpec,
   context: LaunchContext,
-  { signal, from }: LaunchOptions,
+  { signal, from, onReachable }: LaunchOptions,
 ): Promise<QemuMachine> {
   const machine = machineFile(spec, context, from);
   const digests = shimDigests(context.shimPath);
@@ -76,7 +77,12 @@ async function start(
     const record = machineRecord(spec.dir, machine, { ...announced, vmm });
     const launched = await attach(record, client, machine, {
       signal,
-      load: source && ((vmm, waiting) => source.load(vmm, spec.dir, { signal, waiting })),
+      load:
+        source &&
+        ((vmm, waiting) => {
+          const reachable = () => onReachable?.({ open: (channel, stop) => dial(spec.dir, channel, stop) });
+          return source.load(vmm, spec.dir, { signal, waiting, reachable });
+        }),
       means: { digests, readMemory: context.readMemory },
     });
     shim.release();

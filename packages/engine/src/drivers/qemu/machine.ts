@@ -190,9 +190,7 @@ export class QemuMachine
   async open(channel: Channel, signal?: AbortSignal): Promise<Duplex> {
     if (this.#exit) throw this.#gone();
     try {
-      const name = channel === 'console' ? 'console.sock' : sockets[channel];
-      const dial = channel === 'bulk' ? connectUnixForMuch : connectUnix;
-      return await dial(this.record.dir, name, signal);
+      return await dial(this.record.dir, channel, signal);
     } catch (cause) {
       if (signal?.aborted) throw new VivError('cancelled', `Opening ${channel} was cancelled`, { cause });
       // EAGAIN: it accepts nobody, and the kernel keeps no more waiting for it.
@@ -317,4 +315,10 @@ type Ended = Pick<MachineRecord, 'dir' | 'shim'> & { vmm?: ProcessIdentity };
 
 function undead({ pid }: ProcessIdentity, cause?: unknown): VivError {
   return new VivError('vmm_failed', `Process ${pid} does not end on SIGKILL`, { cause });
+}
+
+/** Fails as the socket does. */
+export function dial(dir: string, channel: Channel, signal?: AbortSignal): Promise<Duplex> {
+  const name = channel === 'console' ? 'console.sock' : sockets[channel];
+  return channel === 'bulk' ? connectUnixForMuch(dir, name, signal) : connectUnix(dir, name, signal);
 }

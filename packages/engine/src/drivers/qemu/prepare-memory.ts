@@ -48,7 +48,7 @@ function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepa
 
 async function byShim(
   machine: Saveable,
-  { dir, mostDeltaBytes = defaultDeltaBytes, foreseen }: SaveTarget,
+  { dir, mostDeltaBytes = defaultDeltaBytes, foreseen, ready }: SaveTarget,
 ): Promise<Prepared> {
   const range = { address: await ramAddress(machine.execute), bytes: machine.shape.memoryBytes };
   const last = path.join(machine.record.dir, memoryFiles.last);
@@ -68,6 +68,8 @@ async function byShim(
       return prepared;
     }
   }
+  // What still runs would only write to what has been copied.
+  await ready;
   return whole(machine, path.join(dir, stateFiles.memory), range);
 }
 

@@ -51,6 +51,7 @@ export async function saveMachine(
   if (was !== 'running' && was !== 'paused')
     throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
   const memory = await prepareMemory(machine, target);
+  await target.ready;
   target.signal?.throwIfAborted();
   const guard = was === 'running' ? await PauseGuard.take(machine.shim) : undefined;
   let halted = was === 'running';

@@ -4,11 +4,13 @@ import { chmod, copyFile, mkdir, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import type { Guest } from '../../guest/guest.ts';
 import { findQemu } from '../../host/qemu.ts';
 import { createImageStore } from '../../images/index.ts';
 import { stateFiles, writeManifest } from '../../saved-states/manifest.ts';
 import { isMachine } from '../conformance/bench.ts';
 import {
+  type Channel,
   type DiskSpec,
   type Driver,
   isMachineSaver,
@@ -91,6 +93,29 @@ describe('a QEMU machine that is saved', () => {
     const copy = await launch(await real.spec({ disks: [layers] }), driver, byVmm);
     await ping(copy);
     await ping(await launch(await real.spec({ disks: [layers] }), driver, await save(copy)));
+  });
+
+  test('is greeted before it runs, and answers to that once it does', async () => {
+    const source = await launch(await real.spec({ disks: [layers] }));
+    await ping(source);
+    await save(source);
+    // Differs little from the one before.
+    const state = await save(source);
+    const order: string[] = [];
+    for (const from of [state, { dir: state.dir, state: Promise.resolve(state) }]) {
+      let greeted: Promise<Guest> | undefined;
+      const greet = ({ open }: Pick<Machine, 'open'>) => {
+        const opened = (channel: Channel) => {
+          order.push(channel);
+          return open(channel);
+        };
+        greeted = real.connectGuest(opened, AbortSignal.timeout(real.bootTimeoutMs));
+      };
+      machines.push(await real.driver.launch(await real.spec({ disks: [layers] }), undefined, from, greet));
+      order.push('launched');
+      await (await greeted)?.ping();
+    }
+    assert.deepEqual(order, ['control', 'launched', 'control', 'launched']);
   });
 
   test('by QEMU itself has the memory above 4 GiB where it belongs', async () => {

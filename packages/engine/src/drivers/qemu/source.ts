@@ -56,22 +56,26 @@ export class RestoreSource {
   }
 
   /**
-   * Has the VMM of that directory become what was saved. `waiting`: ends the wait for what is not there yet.
+   * Has the VMM of that directory become what was saved. `waiting`: ends the wait for what is not there yet. `reachable`: called once it is.
    *
    * @throws Unmet, or why it could not be loaded.
    */
   async load(
     restoring: Restoring,
     machineDir: string,
-    { signal, waiting }: { signal?: AbortSignal; waiting: AbortSignal },
+    { signal, waiting, reachable }: { signal?: AbortSignal; waiting: AbortSignal; reachable: () => void },
   ): Promise<unknown> {
-    if (this.#expected === undefined) return finishLoading(restoring, this.#present, { signal });
+    if (this.#expected === undefined) {
+      reachable();
+      return finishLoading(restoring, this.#present, { signal });
+    }
     // Asked while there is time.
     const address = await ramAddress(restoring.execute);
     const state = await this.#arrived(this.#expected, waiting);
     const placed = await stat(path.join(machineDir, memoryFiles.base), { bigint: true });
     const { delta, memory } = state.manifest;
     if (delta === undefined || memory.inode !== String(placed.ino)) throw new Unmet(undefined, state);
+    reachable();
     return finishLoading(restoring, state, { signal, address });
   }
 

@@ -33,8 +33,10 @@ export class MortalDriver implements Driver {
     return this.#driver.keepsTime(state);
   }
 
-  launch(...args: Parameters<Driver['launch']>): Promise<Machine> {
-    return this.#whileAlive(() => this.#driver.launch(...args).then((machine) => this.#wrap(machine)));
+  launch(...[spec, signal, from]: Parameters<Driver['launch']>): Promise<Machine> {
+    return this.#whileAlive(() =>
+      this.#driver.launch(spec, signal, from).then((machine) => this.#wrap(machine)),
+    );
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {

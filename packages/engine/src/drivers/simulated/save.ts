@@ -25,6 +25,7 @@ export async function saveMachine(
   await writeFile(file(stateFiles.memory), memoryFile(vmm), { mode: 0o600 });
   await writeFile(file(stateFiles.devices), '', { mode: 0o600 });
   await target.foreseen?.({ ...(vmm.tscKhz === undefined ? {} : { tscKhz: vmm.tscKhz }) });
+  await target.ready;
   target.signal?.throwIfAborted();
   const began = performance.now();
   vmm.freeze();
