@@ -45,7 +45,7 @@ export class RawSource implements AsyncDisposable {
     await conversation.ask([['thaw', {}]]);
     await using child = await launch();
     const voice = await child.open('control');
-    await new Conversation(voice).ask([this.#template.identityOfChild(), ['thaw', {}], ['stats', {}]]);
+    await new Conversation(voice).ask([this.#template.identityOfChild(), ['thaw', {}]]);
     return performance.now() - began;
   }
 

