@@ -19,7 +19,7 @@ describe('a volume in a real VM', () => {
     const cmd = [
       'sh',
       '-c',
-      'until mount | grep -q " /data type ext4"; do sleep 0.05; done; cd /data; while :; do date > seen; sleep 0.05; done',
+      'until mount | grep -q " /data type ext4"; do sleep 0.05; done; cd /data; while :; do date > seen.new; mv seen.new seen; sleep 0.05; done',
     ];
     await using vm = await real.engine.run('busybox', { cmd });
     await vm.volumes.attach({ volume: 'late', path: '/data' });
