@@ -7,7 +7,7 @@ use super::{Agent, Timer};
 use crate::access::guest_error;
 use crate::cgroup::Freezer;
 use crate::kmsg;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 use viv_protocol::{Code, Fields, WireError};
 
@@ -66,7 +66,7 @@ impl Agent {
         let work = move || {
             let result = freezing.freeze();
             let still = match (&result, root) {
-                (Ok(()), Some(Ok(root))) => look(root.as_fd()),
+                (Ok(()), Some(Ok(root))) => Stillness::look(root.as_fd()),
                 _ => None,
             };
             Outcome::Frozen(freezing, result, still)
@@ -206,14 +206,6 @@ impl Agent {
             self.answer(conversation, stream, &nothing());
         }
     }
-}
-
-/// Where it can't be seen it will be looked for.
-fn look(root: BorrowedFd<'_>) -> Option<Stillness> {
-    Stillness::look(root).unwrap_or_else(|error| {
-        kmsg::note(&format!("what stands still was not seen: {error}"));
-        None
-    })
 }
 
 impl Freezing {

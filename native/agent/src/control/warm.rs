@@ -166,12 +166,8 @@ impl Agent {
         let since = self.disturbances;
         let settled = self.jobs.spawn(conversation, stream, move || {
             settle();
-            let root = File::open(MERGED_ROOT);
-            let still = root.and_then(|root| Stillness::look(root.as_fd()));
-            let still = still.unwrap_or_else(|error| {
-                kmsg::note(&format!("what stands still was not seen: {error}"));
-                None
-            });
+            let root = workload::open_directory(MERGED_ROOT);
+            let still = root.ok().and_then(|root| Stillness::look(root.as_fd()));
             Outcome::Warmed(still, since)
         });
         if let Err(error) = settled {
