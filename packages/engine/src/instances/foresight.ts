@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 import type { Instance } from './instance.ts';
 import type { Origin, TakeOptions } from './origin.ts';
 
-/** Milliseconds that a save waits for the VMM of a copy to be started, at most: 5 as a rule. The workloads stand still, or will in a moment. */
+/** Milliseconds that a save waits for the VMM of a copy to be started, at most: 5 to 10 as a rule. The workloads stand still, or will in a moment. */
 const mostAheadMs = 100;
 
 /** Whether the next save of a machine is likely to write little: after its first, and for as long as that is so. */

@@ -33,6 +33,7 @@ export async function forkInstance(
     const foreseen = canBeginAhead(options) ? begin : undefined;
     const origin = await take(context, source, options, { dir, foreseen });
     if (origin.unforeseen) {
+      // Whatever it failed with, it is made again like the others.
       await first?.catch(() => undefined);
       first = undefined;
     }

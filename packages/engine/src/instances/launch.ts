@@ -60,7 +60,7 @@ export async function launch(
     spec,
     operation.signal,
     from,
-    greeting && ((reachable) => greeting.begin(reachable)),
+    greeting && ((reachable) => void greeting.begin(reachable)),
   );
   operation.undo('end the VMM', async () => {
     await machine.kill();
@@ -90,19 +90,19 @@ class Greeting {
     this.#signal = signal;
   }
 
-  /** Anew where it was begun with a VMM that has given up. */
-  begin(reachable: Pick<Machine, 'open'>): void {
+  begin(reachable: Pick<Machine, 'open'>): Promise<Guest> {
     const signal = this.#signal;
     const open = (channel: Channel) => (this.#machine ?? reachable).open(channel, signal);
-    this.#guest = this.#context.connectGuest(open, signal);
+    const guest = this.#context.connectGuest(open, signal);
     // Whoever connects hears of it.
-    this.#guest.catch(() => undefined);
+    guest.catch(() => undefined);
+    this.#guest = guest;
+    return guest;
   }
 
   goOn(machine: Machine): void {
     this.#machine = machine;
-    if (this.#guest === undefined) this.begin(machine);
-    if (this.#guest !== undefined) greetings.set(machine, this.#guest);
+    greetings.set(machine, this.#guest ?? this.begin(machine));
   }
 }
 
