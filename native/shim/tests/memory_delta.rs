@@ -272,3 +272,18 @@ fn a_digest_is_of_the_blocks_that_are_not_zero() {
     assert_eq!(lines[0]["error"]["code"], "saved_state_damaged");
     assert_eq!(lines[1]["digest"], nothing);
 }
+
+#[test]
+fn a_shim_that_runs_says_the_same_of_files_as_the_program() {
+    let files = Files::new();
+    let (some, none) = (files.name("some"), files.name("none"));
+    let file = File::create(&some).unwrap();
+    file.set_len(3 * MIB as u64).unwrap();
+    file.write_all_at(b"words", MIB as u64 + 77).unwrap();
+    let mut machine = Machine::start(MIB, None);
+    let told = machine.get("memory_digest", json!({"files": [some, some]}));
+    let (lines, _) = digest(&[&some, &some]);
+    assert_eq!(told["files"], json!(lines));
+    let code = machine.refusal("memory_digest", json!({"files": [some, none]}));
+    assert_eq!(code, "saved_state_damaged");
+}

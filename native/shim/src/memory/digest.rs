@@ -1,48 +1,68 @@
-//! `viv-shim digest FILE…`: XXH3-128 over the blocks of a file that are not all zeros.
+//! `viv-shim digest FILE…`, and `memory_digest`: XXH3-128 over the blocks of a file that are not all zeros.
 
 use super::batch::is_zero;
 use super::sparse::{data_bytes, next_data};
+use super::Watch;
 use crate::failure::Failure;
+use serde::Deserialize;
 use serde_json::{json, Value};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use twox_hash::xxhash3_128::Hasher;
 
 const BLOCK: u64 = 1 << 20;
 
+#[derive(Deserialize)]
+pub struct Files {
+    files: Vec<PathBuf>,
+}
+
+/// All of them, or why one could not be read.
+pub fn digests(files: &Files, watch: &Watch) -> Result<Value, Failure> {
+    let described = files.files.iter().map(|path| describe(path, watch));
+    Ok(json!({"files": described.collect::<Result<Vec<_>, _>>()?}))
+}
+
 /// What is said of a file, and whether it could be read.
 pub fn line(path: &Path) -> (Value, bool) {
-    let described = File::open(path).and_then(|file| {
-        Ok(json!({
-            "file": path.to_string_lossy(),
-            "bytes": file.metadata()?.len(),
-            "data_bytes": data_bytes(&file)?,
-            "digest": digest(&file)?,
-        }))
-    });
-    match described {
+    match describe(path, &Watch::default()) {
         Ok(line) => (line, true),
-        Err(error) => {
-            let failure = Failure::saved_state(path, &error);
+        Err(failure) => {
             let line = json!({"file": path.to_string_lossy(), "error": failure.to_json()});
             (line, false)
         }
     }
 }
 
-fn digest(file: &File) -> io::Result<String> {
-    let length = file.metadata()?.len();
+fn describe(path: &Path, watch: &Watch) -> Result<Value, Failure> {
+    let failed = |error| Failure::saved_state(path, &error);
+    let file = File::open(path).map_err(failed)?;
+    Ok(json!({
+        "file": path.to_string_lossy(),
+        "bytes": file.metadata().map_err(failed)?.len(),
+        "data_bytes": data_bytes(&file).map_err(failed)?,
+        "digest": digest(&file, watch, failed)?,
+    }))
+}
+
+fn digest(
+    file: &File,
+    watch: &Watch,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<String, Failure> {
+    let length = file.metadata().map_err(&failed)?.len();
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; BLOCK as usize];
+    let mut buffer = vec![0; BLOCK.min(length) as usize];
     let mut at = 0;
-    while let Some((start, _)) = next_data(file, at)? {
+    while let Some((start, _)) = next_data(file, at).map_err(&failed)? {
+        watch.check()?;
         let number = start / BLOCK;
         let first = number * BLOCK;
         let end = (first + BLOCK).min(length);
         let block = &mut buffer[..(end - first) as usize];
-        read_block(file, first, block)?;
+        read_block(file, first, block).map_err(&failed)?;
         if !is_zero(block) {
             hasher.write(&number.to_le_bytes());
             hasher.write(block);

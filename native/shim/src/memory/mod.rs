@@ -50,6 +50,7 @@ pub enum Task {
     Differ(delta::Differ),
     Delta(delta::Delta),
     Apply(delta::Apply),
+    Digest(digest::Files),
 }
 
 impl Task {
@@ -61,29 +62,31 @@ impl Task {
             "memory_differ" => request.parameters().map(Task::Differ),
             "memory_delta" => request.parameters().map(Task::Delta),
             "memory_apply" => request.parameters().map(Task::Apply),
+            "memory_digest" => request.parameters().map(Task::Digest),
             _ => return None,
         })
     }
 
-    fn range(&self) -> &Range {
-        match self {
-            Task::Copy(task) => &task.range,
-            Task::Update(task) => &task.range,
-            Task::Differ(task) => &task.range,
-            Task::Delta(task) => &task.range,
-            Task::Apply(task) => &task.range,
-        }
-    }
-
     fn run(&self, pid: i32, seen: &mut Seen, watch: &Watch) -> Result<Value, Failure> {
-        let target = Target::open(pid, self.range())?;
-        seen.of(target.address, target.pages);
         match self {
-            Task::Copy(task) => copy::copy(task, &target, seen, watch),
-            Task::Update(task) => copy::update(task, &target, seen, watch),
-            Task::Differ(task) => delta::differ(task, &target, seen, watch),
-            Task::Delta(task) => delta::delta(task, &target, seen, watch),
-            Task::Apply(task) => delta::apply(task, &target, watch),
+            Task::Copy(task) => copy::copy(task, &target_of(pid, &task.range, seen)?, seen, watch),
+            Task::Update(task) => {
+                copy::update(task, &target_of(pid, &task.range, seen)?, seen, watch)
+            }
+            Task::Differ(task) => {
+                delta::differ(task, &target_of(pid, &task.range, seen)?, seen, watch)
+            }
+            Task::Delta(task) => {
+                delta::delta(task, &target_of(pid, &task.range, seen)?, seen, watch)
+            }
+            Task::Apply(task) => delta::apply(task, &target_of(pid, &task.range, seen)?, watch),
+            Task::Digest(task) => digest::digests(task, watch),
         }
     }
+}
+
+fn target_of(pid: i32, range: &Range, seen: &mut Seen) -> Result<Target, Failure> {
+    let target = Target::open(pid, range)?;
+    seen.of(target.address, target.pages);
+    Ok(target)
 }

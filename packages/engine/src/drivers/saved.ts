@@ -53,6 +53,8 @@ export interface SaveTarget {
    * fails.
    */
   atPause?: () => Promise<void>;
+  /** Little will have to be saved, as a rule: `foreseen` is called before that is certain, and may have been called in vain. Default false. */
+  early?: boolean;
   /**
    * Called at most once, before the vCPUs stop, where little has to be saved: what is to be in `dir` is an {@link ExpectedState} from now on.
    * When it throws the save fails.

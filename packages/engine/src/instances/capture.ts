@@ -44,8 +44,8 @@ export interface CaptureOptions {
   layer: boolean;
   /** As in {@link SaveTarget}. */
   ready?: SaveTarget['ready'];
-  /** Called once it is known what the copies' disk will be, before anything is saved. */
-  diskForeseen?: (disk: ForeseenDisk) => void;
+  /** As in {@link SaveTarget}. */
+  early?: boolean;
   /** As in {@link SaveTarget}. Not of one that is to last. */
   foreseen?: (known: Pick<ExpectedState, 'tscKhz'>, disk: ForeseenDisk) => Promise<void>;
 }
@@ -65,7 +65,7 @@ export async function capture(
   context: Context,
   instance: Instance,
   operation: Operation,
-  { dir, afterwards, durable, layer, ready, diskForeseen, foreseen }: CaptureOptions,
+  { dir, afterwards, durable, layer, ready, early, foreseen }: CaptureOptions,
 ): Promise<Captured> {
   const machine = saverOf(context, instance);
   const { record } = instance;
@@ -75,9 +75,13 @@ export async function capture(
   operation.undo('remove what was saved', () => rm(making, { recursive: true, force: true }));
   await rm(making, { recursive: true, force: true });
   await mkdir(making, { recursive: true, mode: 0o700 });
-  const top = layer ? await prepareTop(context, instance, operation, machine) : undefined;
-  const disk = { prepared: top?.isNew !== true };
-  diskForeseen?.(disk);
+  // Beside what can be done before the pause, and there when that begins.
+  const preparing = layer ? prepareTop(context, instance, operation, machine) : Promise.resolve(presentTop);
+  operation.meanwhile(preparing);
+  const disk = preparing.then(({ isNew }) => ({ prepared: !isNew }));
+  const before = Promise.all([ready, preparing]);
+  // Where one fails it is heard of elsewhere.
+  for (const late of [disk, before]) late.catch(() => undefined);
   const { manifest, pauseMilliseconds } = await machine.save({
     dir: making,
     afterwards,
@@ -89,10 +93,12 @@ export async function capture(
       hostname: record.spec.hostname,
       machineId: record.machineId,
     },
-    ready,
-    atPause: top?.atPause,
-    foreseen: foreseen && ((known) => foreseen(known, disk)),
+    ready: before,
+    atPause: async () => (await preparing).atPause(),
+    early,
+    foreseen: foreseen && (async (known) => foreseen(known, await disk)),
   });
+  const top = await preparing;
   if (afterwards === 'stay' && manifest.guest.was === 'running')
     operation.undo('let the vCPUs run', () => unlessEnded(machine, () => machine.resume()));
   await writeManifest(making, manifest, { durable });
@@ -102,7 +108,7 @@ export async function capture(
     operation.undo('remove the saved state', () => rm(dir, { recursive: true, force: true }));
   }
   operation.progress({ stage: 'saved', pauseMilliseconds });
-  return { dir, manifest, diskChanged: top?.isLate() === true };
+  return { dir, manifest, diskChanged: top.isLate() };
 }
 
 interface Top {
@@ -113,6 +119,9 @@ interface Top {
   /** It did not: something was written to it before the vCPUs stood still, and it got another one above. */
   isLate(): boolean;
 }
+
+/** Where the disk is to go on as it is. */
+const presentTop: Top = { isNew: false, atPause: async () => {}, isLate: () => false };
 
 /** A new top for the disk of a live machine, where it needs one. It is on the host's disk before the pause, and put on in it. */
 async function prepareTop(

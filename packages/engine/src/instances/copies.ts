@@ -9,7 +9,6 @@ import {
   numbered,
   VivError,
 } from '@vivarium/model';
-import { abortable } from '../guest/abort.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';
@@ -223,19 +222,18 @@ async function bringAbout(
   operation.step('make the disk');
   operation.undo('remove the directory', () => rm(copy.dir, { recursive: true, force: true }));
   await mkdir(copy.dir, { recursive: true, mode: 0o700 });
-  await context.disks.copy(origin.dir, copy.dir);
+  const { disk } = origin;
+  await context.disks.copy(disk?.dir ?? origin.dir, copy.dir, { prepared: disk?.prepared === true });
+  disk?.copied();
   copy.change({ phase: 'made' });
   if (state === 'suspended' && origin.state !== undefined) await keepSuspended(copy, origin);
-  await writeRecord(copy.dir, copy.record);
-  // Nobody hears of one that is begun in vain.
-  const from =
-    origin.state instanceof Promise ? await abortable(origin.state, operation.signal) : origin.state;
+  operation.meanwhile(writeRecord(copy.dir, copy.record));
   told = true;
   copy.emit('created', { image: spec.image, forkedFrom: copy.record.forkedFrom });
-  if (from === undefined || state === 'stopped' || state === 'suspended') return;
+  if (origin.state === undefined || state === 'stopped' || state === 'suspended') return;
   using _room = await context.admission.reserve(copy);
   copy.enter('Restoring');
-  await resurrect(context, copy, operation, from, {
+  await resurrect(context, copy, operation, origin.state, {
     state,
     frozen: origin.frozen,
     identity: { copy: true, resetConnections: true },

@@ -1,7 +1,6 @@
 import { isVivError, VivError } from '@vivarium/model';
-import type { ExpectedState, Machine, SavedState } from '../drivers/driver.ts';
-import type { Captured, CaptureOptions, ForeseenDisk } from './capture.ts';
-import type { Context } from './context.ts';
+import type { Machine, SavedState } from '../drivers/driver.ts';
+import type { Captured, CaptureOptions } from './capture.ts';
 import type { Instance } from './instance.ts';
 import type { Origin, TakeOptions } from './origin.ts';
 
@@ -21,91 +20,54 @@ export function remember({ machine }: Instance, { manifest }: SavedState): void 
 
 type Begin = NonNullable<TakeOptions['foreseen']>;
 
-/** A copy of an instant that is not there yet: made ready, all but for its VMM, before it is known that little will be saved. */
+/** A copy of an instant that is not there yet, made ready while that is being saved. */
 export class Foresight {
-  diskKept = false;
-  readonly #context: Context;
   readonly #instance: Instance;
   readonly #origin: Omit<Origin, 'state'>;
   readonly #begin: Begin;
   readonly #state = Promise.withResolvers<SavedState>();
-  readonly #expected = Promise.withResolvers<ExpectedState>();
-  readonly #starting = Promise.withResolvers<void>();
-  #beginning: Promise<void> | undefined;
-  #begun = false;
-  #foreseen = false;
+  #refused = false;
 
-  constructor(context: Context, instance: Instance, origin: Omit<Origin, 'state'>, begin: Begin) {
-    this.#context = context;
+  constructor(instance: Instance, origin: Omit<Origin, 'state'>, begin: Begin) {
     this.#instance = instance;
     this.#origin = origin;
     this.#begin = begin;
-    // Where nobody waits for them.
+    // Where nobody waits for it.
     this.#state.promise.catch(() => undefined);
-    this.#expected.promise.catch(() => undefined);
-  }
-
-  /** For the capture. `early`: the copy is begun as soon as its disk is known. */
-  hooks(early: boolean): Pick<CaptureOptions, 'diskForeseen' | 'foreseen'> {
-    return {
-      ...(early ? { diskForeseen: (disk) => void this.#ready(disk) } : {}),
-      foreseen: (known, disk) => this.#meet(known, disk),
-    };
   }
 
   expect(captured: Promise<Captured>): void {
     this.#state.resolve(captured.then(expectForeseen));
   }
 
-  /** Begun, and never told what to expect. */
+  /** It has failed, in a way in which none that is begun afterwards will. */
   get isInVain(): boolean {
-    return this.#begun && !this.#foreseen;
-  }
-
-  /** Nothing is being done to the directory any more. */
-  async diskSettled(): Promise<void> {
-    await this.#beginning?.catch(() => undefined);
-  }
-
-  /** Whoever was begun in vain hears of it. */
-  async close(): Promise<void> {
-    this.#expected.reject(new VivError('conflict', 'There was more to save than was foreseen'));
-    await this.diskSettled();
-  }
-
-  #ready(disk: ForeseenDisk): Promise<void> {
-    this.#beginning ??= this.#keepDiskAndBegin(disk);
-    this.#beginning.catch(() => undefined);
-    return this.#beginning;
-  }
-
-  async #keepDiskAndBegin({ prepared }: ForeseenDisk): Promise<void> {
-    const started = () => this.#starting.resolve();
-    try {
-      await this.#context.disks.copy(this.#instance.dir, this.#origin.dir, { prepared });
-    } catch (error) {
-      started();
-      if (!isVivError(error, 'not_supported')) throw error;
-      return;
-    }
-    this.diskKept = true;
-    this.#begun = true;
-    this.#begin({ ...this.#origin, state: this.#expected.promise }).then(started, started);
+    return this.#refused;
   }
 
   /**
-   * What this process has to do for the copy is done before the pause, which it would make longer: until its VMM is starting, or it has
-   * failed.
+   * Begins it. Its disk is that of the source as it is until the pause. What else this process has to do for it is done before as well, for the
+   * pause would be longer for it: until its VMM is starting, or it has failed.
    */
-  async #meet(known: Pick<ExpectedState, 'tscKhz'>, disk: ForeseenDisk): Promise<void> {
-    this.#foreseen = true;
-    const started = () => this.#starting.resolve();
-    this.#expected.resolve({ ...known, dir: this.#origin.dir, state: this.#state.promise, started });
-    await this.#ready(disk);
-    const late = setTimeout(started, mostAheadMs);
-    await this.#starting.promise;
+  readonly foresee: NonNullable<CaptureOptions['foreseen']> = async (known, { prepared }) => {
+    const [copied, starting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const over = () => {
+      copied.resolve();
+      starting.resolve();
+    };
+    const { dir } = this.#origin;
+    const state = { ...known, dir, state: this.#state.promise, started: () => starting.resolve() };
+    const disk = { dir: this.#instance.dir, prepared, copied: () => copied.resolve() };
+    this.#begin({ ...this.#origin, disk, state }).then(over, (error: unknown) => {
+      // What is still written can't be shared on this file system. Once it stands still it can be copied.
+      this.#refused = isVivError(error, 'not_supported');
+      over();
+    });
+    await copied.promise;
+    const late = setTimeout(() => starting.resolve(), mostAheadMs);
+    await starting.promise;
     clearTimeout(late);
-  }
+  };
 }
 
 function expectForeseen(captured: Captured): SavedState {

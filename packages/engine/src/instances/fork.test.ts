@@ -128,7 +128,7 @@ describe('a fork', () => {
       'gets one at the last moment where something was written, and its first copy is made again',
       [true, false],
       1,
-      [false, false, false, false],
+      [false, false, false],
     ],
   ] as const) {
     it(`${what}`, async () => {

@@ -1,6 +1,7 @@
 import { link, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type ForkState, VivError } from '@vivarium/model';
+import { allOver } from '../all-over.ts';
 import type { ExpectedState, SavedState } from '../drivers/driver.ts';
 import type { Operation } from '../operations/operation.ts';
 import { damaged, readSavedState, stateFiles, sync } from '../saved-states/manifest.ts';
@@ -19,8 +20,10 @@ export interface Origin {
   /** Of the source, as it was. */
   record: InstanceRecord;
   was: ForkState;
-  /** Undefined where it was stopped. Of a copy that is begun before the save comes what is to be expected, or why nothing is. */
-  state?: SavedState | Promise<ExpectedState>;
+  /** Undefined where it was stopped. */
+  state?: SavedState | ExpectedState;
+  /** Of a copy that is begun before the save: where its disk is to be copied from, and whom to tell that it was. */
+  disk?: { dir: string; prepared: boolean; copied: () => void };
   /** Whether nothing of the user's ran from the save on. */
   frozen: boolean;
   /** It is not the one that was foreseen: what was begun from that has failed. */
@@ -65,37 +68,26 @@ export async function takeOrigin(
   // Whoever foresees says that nothing of the user's will run: it is not waited for, but the vCPUs do not stop before.
   const begin = was === 'running' && unsafe !== true ? options.foreseen : undefined;
   const origin = { dir, record, was, frozen: begin !== undefined || (await standing).frozen } as const;
-  const ahead = begin && new Foresight(context, instance, origin, begin);
+  const ahead = begin && new Foresight(instance, origin, begin);
   const capturing = capture(context, instance, operation, {
     dir,
     afterwards: 'continue',
     durable,
     layer: true,
     ready: standing,
-    ...ahead?.hooks(savesLittle(instance)),
+    ...(ahead ? { foreseen: ahead.foresee, early: savesLittle(instance) } : {}),
   });
   ahead?.expect(capturing);
-  try {
-    // A capture that fails before the freeze is over does not leave it behind.
-    const [still, captured] = await bothOf(standing, capturing);
-    remember(instance, captured);
-    const running = was === 'running' ? letWorkloadsRun(instance, still) : undefined;
-    // Where the disk can't be kept that is what is told, and the undo lets them run.
-    running?.catch(() => undefined);
-    await ahead?.diskSettled();
-    if (ahead?.diskKept !== true || captured.diskChanged) await keepDisk(context, instance, dir, durable);
-    await running;
-    const unforeseen = captured.diskChanged || ahead?.isInVain === true;
-    return { ...origin, state: captured, ...(unforeseen ? { unforeseen } : {}) };
-  } finally {
-    await ahead?.close();
-  }
-}
-
-/** The first failure, once both are over. */
-async function bothOf<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([first, second]);
-  return Promise.all([first, second]);
+  // A capture that fails before the freeze is over does not leave it behind.
+  const [still, captured] = await allOver([standing, capturing]);
+  remember(instance, captured);
+  const running = was === 'running' ? letWorkloadsRun(instance, still) : undefined;
+  // Where the disk can't be kept that is what is told, and the undo lets them run.
+  running?.catch(() => undefined);
+  await keepDisk(context, instance, dir, durable);
+  await running;
+  const unforeseen = captured.diskChanged || ahead?.isInVain === true;
+  return { ...origin, state: captured, ...(unforeseen ? { unforeseen } : {}) };
 }
 
 async function copySuspended(

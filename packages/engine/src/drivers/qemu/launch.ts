@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isVivError, VivError } from '@vivarium/model';
+import { allOver } from '../../all-over.ts';
 import { waitUntilGone } from '../../host/identity.ts';
 import type { QemuInfo } from '../../host/qemu.ts';
 import { keepsTime, rateOf } from '../../saved-states/clock-rate.ts';
@@ -64,9 +65,11 @@ async function start(
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
   try {
-    await writeJson(spec.dir, files.machine, machine);
-    await placeMemory(spec.dir, source?.dir);
-    await writeJson(spec.dir, files.launch, launchFile(spec, context, source));
+    await allOver([
+      writeJson(spec.dir, files.machine, machine),
+      placeMemory(spec.dir, source?.dir),
+      writeJson(spec.dir, files.launch, launchFile(spec, context, source)),
+    ]);
     signal?.throwIfAborted();
     shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
     source?.started();

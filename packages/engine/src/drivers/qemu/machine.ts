@@ -23,12 +23,14 @@ import type {
   VolumePlugger,
 } from '../driver.ts';
 import { sockets } from './command-line.ts';
+import { digestsBy } from './digests.ts';
 import { addLayer, topLayer, topNode } from './disk-layers.ts';
 import { mergeLayers, settleMerge } from './disk-merge.ts';
 import { readExit, recordUnobservedExit } from './exit-record.ts';
 import { placeMemory, type SavedShape } from './memory.ts';
 import { holdPorts, traffic } from './ports.ts';
 import { QmpClient } from './qmp.ts';
+import { ramAddress } from './ram.ts';
 import { removeSockets } from './record.ts';
 import { type SavingMeans, saveMachine } from './save.ts';
 import type { ShimClient } from './shim-client.ts';
@@ -72,6 +74,7 @@ export class QemuMachine
   #qmp: Promise<QmpClient>;
   #killing: Promise<ExitRecord> | undefined;
   #exit: ExitRecord | undefined;
+  #ramAddress: number | undefined;
   /** As they were set last through this handle. */
   #limits: MachineLimits | undefined;
   #released = false;
@@ -153,12 +156,10 @@ export class QemuMachine
   }
 
   save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
-    const saveable = {
-      ...this.#particulars,
-      execute: this.#execute,
-      shim: (method: string, params: object, timeoutMs: number) =>
-        this.#shim.request(method, params, timeoutMs),
-    };
+    const shim = (method: string, params: object, timeoutMs: number) =>
+      this.#shim.request(method, params, timeoutMs);
+    const digests = digestsBy(shim, this.#particulars.digests);
+    const saveable = { ...this.#particulars, execute: this.#execute, address: this.#address, shim, digests };
     return this.#watch.hold(() => saveMachine(saveable, target));
   }
 
@@ -220,6 +221,12 @@ export class QemuMachine
       if (!qmp.isOpen && !(await isAlive(this.record.vmm))) throw this.#gone(error);
       throw error;
     }
+  };
+
+  /** It is asked for once. */
+  readonly #address = async (): Promise<number> => {
+    this.#ramAddress ??= await ramAddress(this.#execute);
+    return this.#ramAddress;
   };
 
   /** A lost connection is made again: QEMU does not mind, and the VM is no less alive. */

@@ -5,7 +5,6 @@ import { stateFiles } from '../../saved-states/manifest.ts';
 import type { SaveTarget } from '../driver.ts';
 import { exists, memoryFiles, replaceLink } from './memory.ts';
 import { writeMemory } from './memory-pieces.ts';
-import { ramAddress } from './ram.ts';
 import type { Saveable } from './save.ts';
 
 /** Gigabytes onto a slow disk. Milliseconds. */
@@ -20,9 +19,12 @@ interface Range {
   bytes: number;
 }
 
-/** Memory that was copied while the guest ran, and what is left to do once it stands still. */
-interface Prepared {
-  finish(): Promise<void>;
+/** Memory of which as much was copied as can be while the guest runs, and what is left to do once it stands still. */
+export interface Prepared {
+  /** False where more has changed than was foreseen, and nothing was written: the guest had better run until {@link instead} is ready. */
+  finish(): Promise<boolean>;
+  /** All of it, where `finish` was false. */
+  instead(): Promise<Prepared>;
   /** Remembers what was saved, so that the next save may be a delta to it. */
   keep(): Promise<void>;
 }
@@ -38,39 +40,57 @@ export async function prepareMemory(machine: Saveable, target: SaveTarget): Prom
   }
 }
 
+const noOther = (): never => {
+  throw new Error('All of the memory was saved');
+};
+
 /** There is nothing that could be done before the pause, and nothing that a delta could be compared with. */
 function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepared {
   return {
-    finish: () => writeMemory(execute, path.join(dir, stateFiles.memory), shape.memoryBytes, signal),
+    finish: async () => {
+      await writeMemory(execute, path.join(dir, stateFiles.memory), shape.memoryBytes, signal);
+      return true;
+    },
+    instead: noOther,
     keep: async () => {},
   };
 }
 
-async function byShim(
-  machine: Saveable,
-  { dir, mostDeltaBytes = defaultDeltaBytes, foreseen, ready }: SaveTarget,
-): Promise<Prepared> {
-  const range = { address: await ramAddress(machine.execute), bytes: machine.shape.memoryBytes };
-  const last = path.join(machine.record.dir, memoryFiles.last);
+async function byShim(machine: Saveable, target: SaveTarget): Promise<Prepared> {
+  const { dir, mostDeltaBytes = defaultDeltaBytes, early = false, ready } = target;
+  const range = { address: await machine.address(), bytes: machine.shape.memoryBytes };
+  const base = path.join(machine.record.dir, memoryFiles.last);
   const most = Math.min(mostDeltaPages, Math.floor(mostDeltaBytes / pageBytes));
-  if (most > 0 && (await exists(last))) {
-    // Where more than half of that differ before the pause there may be too many in it.
-    const likely = Math.ceil(most / 2);
-    const differ = await machine.shim(
-      'memory_differ',
-      { ...range, base: last, most_pages: likely },
-      copyTimeoutMs,
-    );
-    if ((differ as { pages: number }).pages <= likely) {
-      const prepared = await delta(machine, dir, { range, base: last, most });
-      const { tscKhz } = machine.shape;
-      await foreseen?.({ ...(tscKhz === undefined ? {} : { tscKhz }) });
-      return prepared;
-    }
+  if (most > 0 && (await exists(base)) && (early || (await isLittle(machine, { range, base, most })))) {
+    await foresee(machine, target, base);
+    return delta(machine, dir, { range, base, most });
   }
   // What still runs would only write to what has been copied.
   await ready;
   return whole(machine, path.join(dir, stateFiles.memory), range);
+}
+
+interface Compared {
+  range: Range;
+  /** The file that is compared with. */
+  base: string;
+  /** Pages that may differ, at most. */
+  most: number;
+}
+
+async function isLittle({ shim }: Saveable, { range, base, most }: Compared): Promise<boolean> {
+  // Where more than half of that differ before the pause there may be too many in it.
+  const likely = Math.ceil(most / 2);
+  const told = await shim('memory_differ', { ...range, base, most_pages: likely }, copyTimeoutMs);
+  return (told as { pages: number }).pages <= likely;
+}
+
+/** What is to be in the directory is there, or has its name, before anybody is told to expect it. */
+async function foresee({ shape }: Saveable, { dir, foreseen }: SaveTarget, base: string): Promise<void> {
+  await link(base, path.join(dir, stateFiles.memory));
+  // QEMU writes into what is there; whoever expects the state may have it open by then.
+  await writeFile(path.join(dir, stateFiles.devices), '', { mode: 0o600 });
+  await foreseen?.(shape.tscKhz === undefined ? {} : { tscKhz: shape.tscKhz });
 }
 
 async function whole(machine: Saveable, into: string, range: Range): Promise<Prepared> {
@@ -83,37 +103,42 @@ async function whole(machine: Saveable, into: string, range: Range): Promise<Pre
   return {
     finish: async () => {
       await machine.shim('memory_update', { ...range, into }, copyTimeoutMs);
+      return true;
     },
+    instead: noOther,
     keep: () => replaceLink(into, path.join(machine.record.dir, memoryFiles.last)),
   };
 }
 
-async function delta(
-  machine: Saveable,
-  dir: string,
-  { range, base, most }: { range: Range; base: string; most: number },
-): Promise<Prepared> {
-  const into = path.join(dir, stateFiles.delta);
-  const memory = path.join(dir, stateFiles.memory);
-  await link(base, memory);
-  // QEMU writes into what is there; whoever expects the state may have it open by then.
-  await writeFile(path.join(dir, stateFiles.devices), '', { mode: 0o600 });
+function delta(machine: Saveable, dir: string, { range, base, most }: Compared): Prepared {
+  const params = { ...range, base, into: path.join(dir, stateFiles.delta), most_pages: most };
   return {
     finish: async () => {
       try {
-        const params = { ...range, base, into, most_pages: most };
         await machine.shim('memory_delta', params, copyTimeoutMs);
+        return true;
       } catch (error) {
         if (!isVivError(error, 'conflict')) throw error;
-        // The guest has written much since it was looked at: the pause is as long as a copy takes.
-        const copied = `${memory}.whole`;
-        const copy = await whole(machine, copied, range);
-        await copy.finish();
-        await rename(copied, memory);
+        return false;
       }
     },
-    keep: async () => {
-      if (!(await exists(into))) await replaceLink(memory, base);
+    instead: () => wholeInPlace(machine, dir, range),
+    keep: async () => {},
+  };
+}
+
+/** Of a directory in which there is a name for the memory already. */
+async function wholeInPlace(machine: Saveable, dir: string, range: Range): Promise<Prepared> {
+  const memory = path.join(dir, stateFiles.memory);
+  const copied = `${memory}.whole`;
+  const all = await whole(machine, copied, range);
+  return {
+    ...all,
+    finish: async () => {
+      await all.finish();
+      await rename(copied, memory);
+      return true;
     },
+    keep: () => replaceLink(memory, path.join(machine.record.dir, memoryFiles.last)),
   };
 }

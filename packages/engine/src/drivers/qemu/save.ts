@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
+import { allOver } from '../../all-over.ts';
 import { bootId } from '../../host/identity.ts';
 import { type Digests, identityOf, remembering } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
@@ -8,7 +9,7 @@ import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts
 import { fullOr } from './disk-full.ts';
 import { PauseGuard } from './guard.ts';
 import { exists, type SavedShape, volumeName } from './memory.ts';
-import { prepareMemory } from './prepare-memory.ts';
+import { type Prepared, prepareMemory } from './prepare-memory.ts';
 import { statusFrom } from './status.ts';
 import { pluggedVolumes } from './volumes.ts';
 
@@ -23,6 +24,8 @@ export interface Saveable extends SavingMeans {
   record: MachineRecord;
   shape: SavedShape;
   execute(command: string, args?: object, timeoutMs?: number): Promise<unknown>;
+  /** Of its RAM, in the VMM. */
+  address(): Promise<number>;
   shim(method: string, params: object, timeoutMs: number): Promise<unknown>;
 }
 
@@ -47,12 +50,29 @@ export async function saveMachine(
   machine: Saveable,
   target: SaveTarget,
 ): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
-  const was = statusFrom(await machine.execute('query-status'));
-  if (was !== 'running' && was !== 'paused')
-    throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
-  const memory = await prepareMemory(machine, target);
-  await target.ready;
-  target.signal?.throwIfAborted();
+  // The volumes stay what they are: whoever saves holds the machine.
+  const [was, volumes, memory] = await allOver([
+    statusBefore(machine),
+    pluggedVolumes(machine.execute),
+    prepareMemory(machine, target),
+  ]);
+  let [pauseMilliseconds, prepared] = [0, memory];
+  for (;;) {
+    await target.ready;
+    target.signal?.throwIfAborted();
+    const { manifest, milliseconds } = await inPause(machine, target, { was, volumes, memory: prepared });
+    pauseMilliseconds += milliseconds;
+    if (manifest !== undefined) return { manifest, pauseMilliseconds };
+    prepared = await prepared.instead();
+  }
+}
+
+/** No manifest: there was more to save than was prepared for, and the machine is as it was. */
+async function inPause(
+  machine: Saveable,
+  target: SaveTarget,
+  { was, volumes, memory }: { was: 'running' | 'paused'; volumes: string[]; memory: Prepared },
+): Promise<{ manifest?: SavedStateManifest; milliseconds: number }> {
   const guard = was === 'running' ? await PauseGuard.take(machine.shim) : undefined;
   let halted = was === 'running';
   const letRun = async () => {
@@ -64,14 +84,18 @@ export async function saveMachine(
     // A QEMU that answers too late stops all the same; what follows lets it run again.
     await machine.execute('stop', {}, haltTimeoutMs);
     await saveDevices(machine, target.dir);
-    await memory.finish();
+    const complete = await memory.finish();
     // Last: a layer that was put on a disk is not taken off again.
-    await target.atPause?.();
-    if (target.afterwards === 'continue') await letRun();
-    const pauseMilliseconds = performance.now() - began;
-    await unbroken(guard);
-    await memory.keep();
-    return { manifest: await describe(machine, target, was), pauseMilliseconds };
+    if (complete) await target.atPause?.();
+    if (!complete || target.afterwards === 'continue') await letRun();
+    const milliseconds = performance.now() - began;
+    if (!complete) {
+      await guard?.release();
+      return { milliseconds };
+    }
+    const described = describe(machine, target, { was, volumes });
+    const [manifest] = await Promise.all([described, unbroken(guard), memory.keep()]);
+    return { manifest, milliseconds };
   } catch (error) {
     try {
       await letRun();
@@ -83,6 +107,12 @@ export async function saveMachine(
     }
     throw error;
   }
+}
+
+async function statusBefore({ execute }: Saveable): Promise<'running' | 'paused'> {
+  const was = statusFrom(await execute('query-status'));
+  if (was === 'running' || was === 'paused') return was;
+  throw new VivError('invalid_state', `A machine that is ${was} can't be saved`);
 }
 
 /** @throws VivError where the shim has let the guest run in between: memory and disk would be of two instants. */
@@ -107,9 +137,9 @@ async function saveDevices({ execute }: Saveable, dir: string): Promise<void> {
 }
 
 async function describe(
-  { record, shape, digests, execute }: Saveable,
+  { record, shape, digests }: Saveable,
   { dir, guest }: SaveTarget,
-  was: 'running' | 'paused',
+  { was, volumes }: { was: 'running' | 'paused'; volumes: string[] },
 ): Promise<SavedStateManifest> {
   const deltaFile = path.join(dir, stateFiles.delta);
   const hasDelta = await exists(deltaFile);
@@ -118,7 +148,7 @@ async function describe(
   const [memory, state, delta] = await remembering(digests)(files);
   if (memory === undefined || state === undefined) throw new VivError('internal', 'Digests are missing');
   const found = await stat(memoryFile, { bigint: true });
-  const devices = [...shape.devices, ...(await pluggedVolumes(execute)).map(volumeName)];
+  const devices = [...shape.devices, ...volumes.map(volumeName)];
   return {
     format: 1,
     driver: 'qemu',
