@@ -3,7 +3,7 @@
 use crate::access::guest_error;
 use crate::bus::Bus;
 use crate::etc_files::{Held, Way};
-use crate::network::{Connections, Network};
+use crate::network::{Connections, Network, Seen};
 use crate::sys::Kept;
 use crate::{clock, etc_files, kmsg, sock_diag};
 use std::fs::File;
@@ -27,6 +27,8 @@ pub struct Identity {
     reset_connections: bool,
     /// There are none to be reset, as is known of a machine that stands still.
     pub unconnected: bool,
+    /// What was seen of its card while it stood still.
+    pub seen: Option<Seen>,
 }
 
 /// Bytes of entropy that the kernel is credited at most.
@@ -85,6 +87,7 @@ impl Identity {
             copy: fields.flag_if("copy")?.unwrap_or(false),
             reset_connections: fields.flag_if("resetConnections")?.unwrap_or(false),
             unconnected: false,
+            seen: None,
         })
     }
 
@@ -138,14 +141,17 @@ impl Identity {
 
     /// Whether the card, where one is wanted, needs no looking for.
     pub fn is_at_hand(&self) -> bool {
-        self.network.as_ref().is_none_or(Network::is_at_hand)
+        let at_hand = |network: &Network| network.is_at_hand(self.seen.as_ref());
+        self.network.as_ref().is_none_or(at_hand)
     }
 
     /// Brings the card up under its address. What has to be cut off is cut off while it is down.
     pub fn connect(&self, bus: &mut Bus) -> Result<(), WireError> {
-        crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
+        if self.seen.is_none() {
+            crate::network::loopback_up().map_err(|error| guest_error("lo", &error))?;
+        }
         match &self.network {
-            Some(network) => network.apply(bus, self),
+            Some(network) => network.apply(bus, self, self.seen.as_ref()),
             None => self.cut(),
         }
         .map_err(|error| guest_error("network card", &error))

@@ -42,6 +42,7 @@ mod ssh_keys;
 mod stats;
 mod sys;
 mod tar;
+mod threads;
 mod users;
 mod volumes;
 mod workload;

@@ -23,6 +23,28 @@ pub struct Network {
     mtu: Option<u16>,
 }
 
+/// Of a machine that stands still: its only card, which is up, as is the loopback.
+#[derive(Clone)]
+pub struct Seen {
+    card: Card,
+    addresses: usize,
+}
+
+impl Seen {
+    /// None where a card has to be looked for, or something to be brought up.
+    pub fn look() -> io::Result<Option<Seen>> {
+        let Some(card) = cards::known_card() else {
+            return Ok(None);
+        };
+        let interface = Interface::open(&card.name)?;
+        if !(interface.is_up()? && Interface::open("lo")?.is_up()?) {
+            return Ok(None);
+        }
+        let addresses = interface.addresses()?;
+        Ok(Some(Seen { card, addresses }))
+    }
+}
+
 /// TCP connections of the one this machine was before.
 pub trait Connections {
     /// Whether there are any that have to end.
@@ -88,18 +110,23 @@ impl Network {
     }
 
     /// Whether its card is there already.
-    pub fn is_at_hand(&self) -> bool {
-        cards::find(self.mac).is_some()
+    pub fn is_at_hand(&self, seen: Option<&Seen>) -> bool {
+        seen.is_some() || cards::find(self.mac).is_some()
     }
 
     /// Connections are cut between the old identity and the new one, while the card is down: nothing that makes the kernel say
     /// reaches the wire. A card that is what it is to be stays up where there are none.
-    pub fn apply(&self, bus: &mut Bus, connections: &impl Connections) -> io::Result<()> {
-        let card = bus.find(
-            "a network card with that hardware address",
-            PATIENCE,
-            || cards::find(self.mac),
-        )?;
+    pub fn apply(
+        &self,
+        bus: &mut Bus,
+        connections: &impl Connections,
+        seen: Option<&Seen>,
+    ) -> io::Result<()> {
+        let look = || cards::find(self.mac);
+        let card = match seen {
+            Some(seen) => seen.card.clone(),
+            None => bus.find("a network card with that hardware address", PATIENCE, look)?,
+        };
         let (blank, same, ours) = cards::known()
             .as_ref()
             .map_or((false, false, false), |known| {
@@ -111,15 +138,18 @@ impl Network {
         if same && quiet && card.mac == Some(self.mac) {
             return Ok(());
         }
+        let addresses = seen.map_or_else(|| interface.addresses(), |seen| Ok(seen.addresses));
         // With the only address of a card goes every route that an earlier identity has through it.
-        let live = quiet && (blank || (ours && interface.addresses()? == 1));
+        let live = quiet && (blank || (ours && addresses? == 1));
         if !(live && self.set_hardware(&interface, &card).is_ok()) {
             // Else it is taken down for that.
             interface.set_up(false)?;
             connections.cut()?;
             self.set_hardware(&interface, &card)?;
+            interface.set_up(true)?;
+        } else if seen.is_none() {
+            interface.set_up(true)?;
         }
-        interface.set_up(true)?;
         interface.set_address(libc::SIOCSIFADDR, self.address)?;
         interface.set_address(libc::SIOCSIFNETMASK, netmask(self.prefix))?;
         interface.default_route(self.gateway)?;

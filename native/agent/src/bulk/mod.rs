@@ -11,11 +11,11 @@ mod requests;
 mod tunnel;
 
 use crate::access::Targets;
-use crate::kmsg;
 use crate::link::{Incoming, Link};
 use crate::out_queue::Flushed;
 use crate::poll::{Poll, EDGE, READ, WRITE};
 use crate::sys;
+use crate::{kmsg, threads};
 use inbox::Inbox;
 use outbox::{Outbox, Piece};
 pub use reports::{HostLeft, Report, Teller};
@@ -94,9 +94,7 @@ pub fn start(port: OwnedFd, targets: Targets) -> Option<HostLeft> {
         wake: Arc::clone(&bulk.wake),
         sender: bulk.sender.clone(),
     };
-    std::thread::Builder::new()
-        .stack_size(256 * 1024)
-        .spawn(move || bulk.run())
+    threads::start(256 * 1024, move || bulk.run())
         .inspect_err(|error| kmsg::fail(&format!("the bulk port has no thread: {error}")))
         .ok()?;
     Some(host_left)

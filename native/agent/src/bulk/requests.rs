@@ -2,6 +2,7 @@ use super::{copy_in, copy_out, Bulk, Inbox, Outbox, Piece, Report, Stream, Telle
 use crate::access::guest_error;
 use crate::control::Writing;
 use crate::link::parse_request;
+use crate::threads;
 use std::sync::Arc;
 use viv_protocol::{Code, Fields, Kind, ReceiveWindow, Value, WireError};
 
@@ -110,8 +111,7 @@ impl Bulk {
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), WireError> {
-    let started = std::thread::Builder::new().stack_size(STACK).spawn(work);
-    started
+    threads::start(STACK, work)
         .map(drop)
         .map_err(|error| guest_error("a thread", &error))
 }

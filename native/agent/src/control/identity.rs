@@ -69,6 +69,7 @@ impl Agent {
         let still = self.take_stillness();
         let mut identity = Identity::read(fields)?;
         identity.unconnected = still.as_ref().is_some_and(|still| still.unconnected);
+        identity.seen = still.as_ref().and_then(|still| still.card.clone());
         let clock_source = identity.choose_clock();
         identity.seed()?;
         let root = self.configured.as_ref().map(|_| MERGED_ROOT);

@@ -6,7 +6,7 @@ use super::stillness::Stillness;
 use super::Agent;
 use crate::access::guest_error;
 use crate::fs::watch::Told;
-use crate::sys;
+use crate::{sys, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -72,9 +72,7 @@ impl Workers {
         }
         drop(queue);
         let workers = Arc::clone(self);
-        let spawned = std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || workers.work());
+        let spawned = threads::start(STACK, move || workers.work());
         spawned.map(drop).or_else(|error| {
             // Nobody else adds jobs: the last one is this, unless a thread has come to take it.
             self.lock().jobs.pop_back().map_or(Ok(()), |_| Err(error))

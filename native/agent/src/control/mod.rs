@@ -28,6 +28,7 @@ use crate::ports::Ports;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spawn::Spawner;
+use crate::threads;
 use crate::volumes::Volumes;
 use crate::workload::{Prepared, Workload};
 use errands::Errand;
@@ -145,7 +146,7 @@ pub fn run(ports: Ports) -> ! {
                     targets,
                     bulk,
                 };
-                prefer_this_thread();
+                threads::prefer_this();
                 Agent::assemble(parts, ports.control, ports.log).run();
             }
             Err(error) => {
@@ -293,12 +294,6 @@ impl Agent {
             }
         }
     }
-}
-
-/// Answers come before everything else that runs here. Workloads get the usual priority back when they are spawned.
-fn prefer_this_thread() {
-    // SAFETY: no pointers; 0 is this thread alone.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
 }
 
 /// SIGCHLD as something to be read. Blocked before any other thread begins, so that all of them block it.

@@ -4,6 +4,7 @@
 use super::{Agent, Timer};
 use crate::configure::MERGED_ROOT;
 use crate::etc_files::Held;
+use crate::network::Seen;
 use crate::{generation, hooks, kmsg, sock_diag, ssh_keys};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -36,6 +37,7 @@ impl Drop for Writing {
 pub(super) struct Stillness {
     /// The files that an identity is written to, open.
     pub files: Held,
+    pub card: Option<Seen>,
     /// No TCP socket has a peer outside of this machine, or can get one.
     pub unconnected: bool,
     /// Whether the image has SSH host keys.
@@ -64,6 +66,7 @@ impl Stillness {
         }
         Ok(Some(Stillness {
             files: Held::open(MERGED_ROOT)?,
+            card: Seen::look()?,
             unconnected: sock_diag::unconnected()?,
             host_keys: ssh_keys::any(root)?,
             hooks: hooks::list(root)?,
@@ -127,6 +130,7 @@ mod tests {
     fn stillness() -> Stillness {
         Stillness {
             files: Held::default(),
+            card: None,
             unconnected: true,
             host_keys: false,
             hooks: Vec::new(),

@@ -5,7 +5,7 @@ mod changes;
 mod tree;
 
 use crate::access::{guest_error, path_error};
-use crate::sys;
+use crate::{sys, threads};
 use changes::Changes;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -49,13 +49,11 @@ impl Watch {
             stop: Arc::clone(&stop),
             ready: Arc::clone(&ready),
         };
-        std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || {
-                if let Err(told) = run(&root, &path, recursive, &tell, &signals) {
-                    tell(told);
-                }
-            })?;
+        threads::start(STACK, move || {
+            if let Err(told) = run(&root, &path, recursive, &tell, &signals) {
+                tell(told);
+            }
+        })?;
         Ok(Watch {
             stop,
             ready,

@@ -6,6 +6,7 @@ use super::{parse_mac, Network};
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+#[derive(Clone)]
 pub struct Card {
     pub name: String,
     pub mac: Option<[u8; 6]>,
@@ -54,7 +55,7 @@ pub fn remember(name: &str) {
     });
 }
 
-fn known_card() -> Option<Card> {
+pub fn known_card() -> Option<Card> {
     let mut known = known();
     let name = known.as_ref()?.name.clone();
     match Interface::open(&name).and_then(|interface| interface.mac()) {

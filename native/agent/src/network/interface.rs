@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// Addresses of the whole machine that are looked at: more than one are one too many.
 const MOST_ADDRESSES: usize = 16;
 
+const UP: libc::c_short = libc::IFF_UP as libc::c_short;
+
 pub struct Interface {
     socket: Arc<File>,
     request: libc::ifreq,
@@ -49,15 +51,23 @@ impl Interface {
         Ok(request)
     }
 
-    pub fn set_up(&self, up: bool) -> io::Result<()> {
-        let mut request = self.ask(libc::SIOCGIFFLAGS, self.request)?;
+    fn flags(&self) -> io::Result<(libc::ifreq, libc::c_short)> {
+        let request = self.ask(libc::SIOCGIFFLAGS, self.request)?;
         // SAFETY: the answer to this request is the flags.
         let flags = unsafe { request.ifr_ifru.ifru_flags };
-        let bit = libc::IFF_UP as libc::c_short;
-        if (flags & bit != 0) == up {
+        Ok((request, flags))
+    }
+
+    pub fn is_up(&self) -> io::Result<bool> {
+        Ok(self.flags()?.1 & UP != 0)
+    }
+
+    pub fn set_up(&self, up: bool) -> io::Result<()> {
+        let (mut request, flags) = self.flags()?;
+        if (flags & UP != 0) == up {
             return Ok(());
         }
-        request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
+        request.ifr_ifru.ifru_flags = if up { flags | UP } else { flags & !UP };
         self.ask(libc::SIOCSIFFLAGS, request).map(|_| ())
     }
 

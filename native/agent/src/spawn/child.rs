@@ -1,7 +1,7 @@
 //! What the new process does before it becomes another program. It shares the agent's memory, and the agent's thread waits.
 
 use super::{Failure, Place, Plan, Program};
-use crate::{root_mounts, sys};
+use crate::{root_mounts, sys, threads};
 use std::ffi::{c_char, c_void, CStr, CString};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -100,6 +100,7 @@ impl<'p, 'a> Child<'p, 'a> {
             libc::umask(0o022);
             libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         }
+        threads::step_back();
     }
 
     fn change_directory(&self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Mount namespaces: what is mounted where in each, and how a mount gets in and out of one that lives already.
 
-use crate::sys;
+use crate::{sys, threads};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -8,7 +8,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+
+/// Bytes: no file system is walked.
+const STACK: usize = 256 * 1024;
 
 /// Of linux/mount.h.
 const OPEN_TREE_CLONE: libc::c_uint = 1;
@@ -98,7 +100,7 @@ impl Space {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let mount = Arc::clone(&self.mount);
-        let entered = thread::Builder::new().spawn(move || {
+        let entered = threads::start(STACK, move || {
             // SAFETY: no pointers.
             sys::check(unsafe { libc::unshare(libc::CLONE_FS) })?;
             sys::set_namespace(mount.as_raw_fd(), libc::CLONE_NEWNS)?;
