@@ -51,6 +51,8 @@ export function checkForkOptions({ count = 1, name, state }: ForkOptions, was: F
 interface Making {
   call: MarkedCall;
   snapshotId?: string;
+  /** Called by each copy once it needs nothing of the origin any more. Not by one that loads nothing, or fails. */
+  loaded?: () => void;
 }
 
 /** Whether the first copy can be made ready while the source, which runs, is still being saved. */
@@ -110,11 +112,11 @@ function makeNumbered(
   context: Context,
   origin: Origin,
   options: ForkOptions,
-  { call, snapshotId, number }: Making & { number: number },
+  { call, snapshotId, loaded, number }: Making & { number: number },
 ): Promise<Instance> {
   const { state = origin.was } = options;
   const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
-  return makeCopy(context, origin, record, { state, call });
+  return makeCopy(context, origin, record, { state, call, loaded });
 }
 
 /** Has a copy be gone. One that is gone already is no failure. */
@@ -169,7 +171,7 @@ async function makeCopy(
   context: Context,
   origin: Origin,
   { record, number }: { record: InstanceRecord; number: number },
-  { state, call }: { state: ForkState; call: CallOptions },
+  { state, call, loaded }: { state: ForkState; call: CallOptions; loaded: (() => void) | undefined },
 ): Promise<Instance> {
   const copy = new Instance(record, context.dir, context.events);
   order.set(copy, number);
@@ -182,7 +184,7 @@ async function makeCopy(
     await context.door.run(
       copy,
       { action: 'create', deadlineMs: deadlines.create, signal: call.signal, onProgress: call.onProgress },
-      (operation) => bringAbout(context, copy, operation, origin, state),
+      (operation) => bringAbout(context, copy, operation, origin, { state, loaded }),
     );
   } catch (error) {
     copy.gone = true;
@@ -207,7 +209,7 @@ async function bringAbout(
   copy: Instance,
   operation: Operation,
   origin: Origin,
-  state: ForkState,
+  { state, loaded }: { state: ForkState; loaded: (() => void) | undefined },
 ): Promise<void> {
   const { id, name, spec } = copy.record;
   let told = false;
@@ -235,6 +237,7 @@ async function bringAbout(
   copy.enter('Restoring');
   await resurrect(context, copy, operation, origin.state, {
     state,
+    loaded,
     frozen: origin.frozen,
     identity: { copy: true, resetConnections: true },
   });

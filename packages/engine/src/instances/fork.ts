@@ -16,6 +16,29 @@ import { type Origin, type TakeOptions, takeOrigin } from './origin.ts';
 export const capturesDir = (context: Pick<Context, 'dir'>): string =>
   path.join(path.dirname(context.dir), 'captures');
 
+/** What copies are made from: removed as soon as the last of them has loaded it. */
+class Instant {
+  readonly #dir: string;
+  #wanted: number;
+  #removed: Promise<void> | undefined;
+
+  constructor(dir: string, wanted: number) {
+    this.#dir = dir;
+    this.#wanted = wanted;
+  }
+
+  used(): void {
+    this.#wanted -= 1;
+    // Whoever removes it hears of it.
+    if (this.#wanted === 0) this.remove().catch(() => undefined);
+  }
+
+  remove(): Promise<void> {
+    this.#removed ??= rm(this.#dir, { recursive: true, force: true });
+    return this.#removed;
+  }
+}
+
 /** Copies of one instant. The source is held only for as long as it takes to save that. */
 export async function forkInstance(
   context: Context,
@@ -24,9 +47,11 @@ export async function forkInstance(
 ): Promise<Instance[]> {
   const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
   const dir = path.join(capturesDir(context), createId());
+  const instant = new Instant(dir, options.count ?? 1);
+  const making = { call, loaded: () => instant.used() };
   let first: Promise<Instance> | undefined;
   const begin = (origin: Origin) => {
-    first = makeFirst(context, origin, options, { call });
+    first = makeFirst(context, origin, options, making);
     return first;
   };
   try {
@@ -37,13 +62,13 @@ export async function forkInstance(
       await first?.catch(() => undefined);
       first = undefined;
     }
-    return await makeCopies(context, origin, options, { call, first });
+    return await makeCopies(context, origin, options, { ...making, first });
   } catch (error) {
     const copy = await first?.catch(() => undefined);
     if (copy !== undefined) await unmake(context, copy);
     throw error;
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await instant.remove();
     void flattenSoon(context, source);
   }
 }

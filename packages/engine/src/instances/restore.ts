@@ -42,6 +42,8 @@ export interface Resurrection {
   state: 'running' | 'paused';
   /** Whether its workloads were frozen before the save. Those of one that was not run as soon as its vCPUs do. */
   frozen: boolean;
+  /** Called once nothing of what was saved is read any more. */
+  loaded?: (() => void) | undefined;
   identity: Pick<RestoredIdentity, 'copy' | 'resetConnections'>;
 }
 
@@ -54,7 +56,7 @@ export async function resurrect(
   instance: Instance,
   operation: Operation,
   saved: SavedState | ExpectedState,
-  { state, frozen, identity }: Resurrection,
+  { state, frozen, loaded, identity }: Resurrection,
 ): Promise<void> {
   // Paused without its agent: there is nobody to tell, and nothing may run.
   const asleep = state === 'paused' && !frozen;
@@ -64,6 +66,7 @@ export async function resurrect(
     fromMemory: true,
     holdPorts: true,
   });
+  loaded?.();
   if (asleep) {
     await letThrough(instance, machine);
     instance.leave();
