@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
 import { simulatedParts } from '../parts.ts';
 import type { EngineVm } from '../vm.ts';
@@ -119,6 +119,31 @@ describe('a fork', () => {
     assert.ok(made);
     await goesOn(made, 1);
     assert.deepEqual(copied, [true, false, false]);
+    await settled(house);
+  });
+
+  it('has the disk of its source as it is until the pause, which waits for that', async () => {
+    const { disks } = await simulatedParts();
+    const order: string[] = [];
+    const slow: RootDisks = {
+      ...disks,
+      copy: async (from, to, options) => {
+        // Longer than a save waits for the VMM of a copy.
+        if (options?.prepared) await delay(200);
+        await disks.copy(from, to, options);
+        order.push(options?.prepared ? 'copied' : 'kept');
+      },
+      commitLayer: async (dir) => {
+        order.push('new top');
+        await disks.commitLayer(dir);
+      },
+    };
+    await using house = await House.open('daemon', { disks: slow });
+    const source = await countingVm(house);
+    const [copy] = await source.fork();
+    assert.ok(copy);
+    await goesOn(copy, 1);
+    assert.deepEqual(order, ['copied', 'new top', 'kept']);
     await settled(house);
   });
 
