@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 const ALL: &str = "/sys/fs/cgroup/viv";
 
-/// Share of the CPU for all workloads together; each thread of the agent has 100.
+/// Share of the CPU for all workloads together; each thread of the agent has 100, but for the one that answers the host (threads.rs).
 const CPU_WEIGHT: &str = "500";
 
 /// The cgroup of one workload: everything of it, execs included.

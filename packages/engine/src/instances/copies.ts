@@ -52,7 +52,7 @@ interface Making {
   call: MarkedCall;
   snapshotId?: string;
   /** Called by each copy once it needs nothing of the origin any more. Not by one that loads nothing, or fails. */
-  loaded?: () => void;
+  loaded?: (number: number) => void;
 }
 
 /** Whether the first copy can be made ready while the source, which runs, is still being saved. */
@@ -116,7 +116,7 @@ function makeNumbered(
 ): Promise<Instance> {
   const { state = origin.was } = options;
   const record = copyRecord(context, origin, options, number, { snapshotId, request: call.request });
-  return makeCopy(context, origin, record, { state, call, loaded });
+  return makeCopy(context, origin, record, { state, call, loaded: () => loaded?.(number) });
 }
 
 /** Has a copy be gone. One that is gone already is no failure. */
@@ -171,7 +171,7 @@ async function makeCopy(
   context: Context,
   origin: Origin,
   { record, number }: { record: InstanceRecord; number: number },
-  { state, call, loaded }: { state: ForkState; call: CallOptions; loaded: (() => void) | undefined },
+  { state, call, loaded }: { state: ForkState; call: CallOptions; loaded: () => void },
 ): Promise<Instance> {
   const copy = new Instance(record, context.dir, context.events);
   order.set(copy, number);
@@ -209,7 +209,7 @@ async function bringAbout(
   copy: Instance,
   operation: Operation,
   origin: Origin,
-  { state, loaded }: { state: ForkState; loaded: (() => void) | undefined },
+  { state, loaded }: { state: ForkState; loaded: () => void },
 ): Promise<void> {
   const { id, name, spec } = copy.record;
   let told = false;

@@ -59,8 +59,8 @@ export class Foresight {
     const state = { ...known, dir, state: this.#state.promise, started: () => starting.resolve() };
     const disk = { dir: this.#instance.dir, prepared, copied: () => copied.resolve() };
     this.#begin({ ...this.#origin, disk, state }).then(over, (error: unknown) => {
-      // What is still written can't be shared on this file system. Once it stands still it can be copied.
-      this.#refused = isVivError(error, 'not_supported');
+      // What is still written can't be shared on this file system, and can be copied later; or there was too much to save for its patience.
+      this.#refused = isVivError(error, 'not_supported', 'timeout');
       over();
     });
     await copied.promise;

@@ -16,21 +16,26 @@ import { type Origin, type TakeOptions, takeOrigin } from './origin.ts';
 export const capturesDir = (context: Pick<Context, 'dir'>): string =>
   path.join(path.dirname(context.dir), 'captures');
 
-/** What copies are made from: removed as soon as the last of them has loaded it. */
+/** What copies are made from: removed as soon as it is whole and all of them have loaded it. */
 class Instant {
   readonly #dir: string;
-  #wanted: number;
+  /** Copies by their numbers, and 0: whoever makes it. */
+  readonly #users: Set<number>;
   #removed: Promise<void> | undefined;
 
-  constructor(dir: string, wanted: number) {
+  constructor(dir: string, copies: number) {
     this.#dir = dir;
-    this.#wanted = wanted;
+    this.#users = new Set(Array.from({ length: copies + 1 }, (_, number) => number));
   }
 
-  used(): void {
-    this.#wanted -= 1;
-    // Whoever removes it hears of it.
-    if (this.#wanted === 0) this.remove().catch(() => undefined);
+  used(by: number): void {
+    this.#users.delete(by);
+    // Whoever removes it in the end hears of it.
+    if (this.#users.size === 0) this.remove().catch(() => undefined);
+  }
+
+  usedAgain(by: number): void {
+    this.#users.add(by);
   }
 
   remove(): Promise<void> {
@@ -48,7 +53,7 @@ export async function forkInstance(
   const call = { signal: options.signal, onProgress: options.onProgress, request: options.request };
   const dir = path.join(capturesDir(context), createId());
   const instant = new Instant(dir, options.count ?? 1);
-  const making = { call, loaded: () => instant.used() };
+  const making = { call, loaded: (number: number) => instant.used(number) };
   let first: Promise<Instance> | undefined;
   const begin = (origin: Origin) => {
     first = makeFirst(context, origin, options, making);
@@ -61,7 +66,9 @@ export async function forkInstance(
       // Whatever it failed with, it is made again like the others.
       await first?.catch(() => undefined);
       first = undefined;
+      instant.usedAgain(1);
     }
+    instant.used(0);
     return await makeCopies(context, origin, options, { ...making, first });
   } catch (error) {
     const copy = await first?.catch(() => undefined);

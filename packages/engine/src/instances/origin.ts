@@ -15,7 +15,7 @@ import { letWorkloadsRun, standStill } from './standstill.ts';
 
 /** An instant of an instance, in a directory of its own: what forks and snapshots are made from. */
 export interface Origin {
-  /** Has all of it, but for what is still expected of its memory. */
+  /** Has all of it, but for what is still expected: of its memory, and then the disk. */
   dir: string;
   /** Of the source, as it was. */
   record: InstanceRecord;

@@ -43,7 +43,7 @@ export interface Resurrection {
   /** Whether its workloads were frozen before the save. Those of one that was not run as soon as its vCPUs do. */
   frozen: boolean;
   /** Called once nothing of what was saved is read any more. */
-  loaded?: (() => void) | undefined;
+  loaded?: () => void;
   identity: Pick<RestoredIdentity, 'copy' | 'resetConnections'>;
 }
 

@@ -75,6 +75,7 @@ export class QemuMachine
   #killing: Promise<ExitRecord> | undefined;
   #exit: ExitRecord | undefined;
   #ramAddress: number | undefined;
+  readonly #reach = { proven: false };
   /** As they were set last through this handle. */
   #limits: MachineLimits | undefined;
   #released = false;
@@ -159,7 +160,12 @@ export class QemuMachine
     const shim = (method: string, params: object, timeoutMs: number) =>
       this.#shim.request(method, params, timeoutMs);
     const digests = digestsBy(shim, this.#particulars.digests);
-    const saveable = { ...this.#particulars, execute: this.#execute, address: this.#address, shim, digests };
+    const { execute, address, reach } = {
+      execute: this.#execute,
+      address: this.#address,
+      reach: this.#reach,
+    };
+    const saveable = { ...this.#particulars, execute, address, reach, shim, digests };
     return this.#watch.hold(() => saveMachine(saveable, target));
   }
 

@@ -57,7 +57,9 @@ function byVmm({ execute, shape }: Saveable, { dir, signal }: SaveTarget): Prepa
 }
 
 async function byShim(machine: Saveable, target: SaveTarget): Promise<Prepared> {
-  const { dir, mostDeltaBytes = defaultDeltaBytes, early = false, ready } = target;
+  const { dir, mostDeltaBytes = defaultDeltaBytes, ready } = target;
+  // In the pause it is too late to find that the host does not let the shim look.
+  const early = target.early === true && machine.reach.proven;
   const range = { address: await machine.address(), bytes: machine.shape.memoryBytes };
   const base = path.join(machine.record.dir, memoryFiles.last);
   const most = Math.min(mostDeltaPages, Math.floor(mostDeltaBytes / pageBytes));
@@ -78,10 +80,11 @@ interface Compared {
   most: number;
 }
 
-async function isLittle({ shim }: Saveable, { range, base, most }: Compared): Promise<boolean> {
+async function isLittle({ shim, reach }: Saveable, { range, base, most }: Compared): Promise<boolean> {
   // Where more than half of that differ before the pause there may be too many in it.
   const likely = Math.ceil(most / 2);
   const told = await shim('memory_differ', { ...range, base, most_pages: likely }, copyTimeoutMs);
+  reach.proven = true;
   return (told as { pages: number }).pages <= likely;
 }
 
@@ -100,6 +103,7 @@ async function whole(machine: Saveable, into: string, range: Range): Promise<Pre
     { ...range, into, ...((await exists(base)) ? { base } : {}) },
     copyTimeoutMs,
   );
+  machine.reach.proven = true;
   return {
     finish: async () => {
       await machine.shim('memory_update', { ...range, into }, copyTimeoutMs);

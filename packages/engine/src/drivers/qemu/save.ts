@@ -26,6 +26,8 @@ export interface Saveable extends SavingMeans {
   execute(command: string, args?: object, timeoutMs?: number): Promise<unknown>;
   /** Of its RAM, in the VMM. */
   address(): Promise<number>;
+  /** Whether the shim was let look into its memory before. */
+  reach: { proven: boolean };
   shim(method: string, params: object, timeoutMs: number): Promise<unknown>;
 }
 
@@ -94,7 +96,8 @@ async function inPause(
       return { milliseconds };
     }
     const described = describe(machine, target, { was, volumes });
-    const [manifest] = await Promise.all([described, unbroken(guard), memory.keep()]);
+    const kept = unbroken(guard).then(() => memory.keep());
+    const [manifest] = await allOver([described, kept]);
     return { manifest, milliseconds };
   } catch (error) {
     try {

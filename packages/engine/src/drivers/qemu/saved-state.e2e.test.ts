@@ -151,7 +151,7 @@ describe('a QEMU machine that is saved', () => {
     await mkdir(dir);
     const script = `
       const use = (file) => import(new URL(file, ${JSON.stringify(import.meta.url)}).href);
-      const { stat } = await import('node:fs/promises');
+      const { mkdir, stat } = await import('node:fs/promises');
       const { QemuDriver } = await use('./driver.ts');
       const { ShimClient } = await use('./shim-client.ts');
       const { writeManifest } = await use('../../saved-states/manifest.ts');
@@ -175,6 +175,10 @@ describe('a QEMU machine that is saved', () => {
       await machine.kill();
       const restored = await driver.launch(${JSON.stringify(copy)}, undefined, state);
       await ping(restored);
+      const again = ${JSON.stringify(path.join(real.home, 'unprivileged-again'))};
+      await mkdir(again);
+      const early = { ...target, dir: again, early: true, foreseen: async () => { throw new Error('foreseen'); } };
+      await restored.save(early);
       await restored.kill();
       console.log(JSON.stringify({ refused, mode: mode & 0o777 }));`;
     const node = [process.execPath, '--input-type=module', '-e', script];
