@@ -54,6 +54,9 @@ describe('the transcript of the README, with a real VM', () => {
     ];
     assert.equal(await viv.ok(...words), 'web\n');
     port = Number(await viv.ok('inspect', '-f', '{{.ports.0.hostPort}}', 'web'));
+    // Its process has been started by now. When it listens is its own affair.
+    const listening = 'until wget -q -O /dev/null http://127.0.0.1/passwd; do :; done';
+    await viv.ok('exec', 'web', '--', 'sh', '-c', listening);
     const answer = await fetch(`http://127.0.0.1:${port}/passwd`);
     assert.match(await answer.text(), /^root:/);
   });
