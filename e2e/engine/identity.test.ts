@@ -139,6 +139,16 @@ describe('an identity told to a real guest as to a copy', () => {
     await until('another tick', async () => (await ticks()) > ticksBefore);
   });
 
+  test('is told by the one thread of a real-time class; all else that the agent begins has the usual one', async () => {
+    const cut = "/r/bin/busybox cut -d ' ' -f 41";
+    const script = `${cut} /proc/1/task/*/stat | /r/bin/busybox grep -c 1; ${cut} /proc/self/stat`;
+    const argv = ['/r/bin/busybox', 'sh', '-c', script];
+    const spec = { execId: 'classes', target: 'vm', argv, env: {}, stdin: false };
+    let told = '';
+    for await (const { data } of (await guest.exec(spec)).output) told += Buffer.from(data).toString();
+    assert.equal(told, '1\n0\n');
+  });
+
   test('has changed the names, in the kernel and in the files of the image', async () => {
     const seen = await exec('hostname; cat /etc/hostname /etc/machine-id; grep -c copy /etc/hosts');
     assert.equal(seen, `copy\ncopy\n${identity.machineId}\n1\n`);

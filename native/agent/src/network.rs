@@ -138,9 +138,9 @@ impl Network {
         if same && quiet && card.mac == Some(self.mac) {
             return Ok(());
         }
-        let addresses = seen.map_or_else(|| interface.addresses(), |seen| Ok(seen.addresses));
+        let addresses = || seen.map_or_else(|| interface.addresses(), |seen| Ok(seen.addresses));
         // With the only address of a card goes every route that an earlier identity has through it.
-        let live = quiet && (blank || (ours && addresses? == 1));
+        let live = quiet && (blank || (ours && addresses()? == 1));
         if !(live && self.set_hardware(&interface, &card).is_ok()) {
             // Else it is taken down for that.
             interface.set_up(false)?;

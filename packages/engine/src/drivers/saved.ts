@@ -72,7 +72,7 @@ export interface SaveTarget {
 export interface MachineSaver {
   /**
    * Writes `memory`, `devices` and, where it is worth it, `delta` into the directory, and answers the manifest, which the caller
-   * writes. A failed save leaves the machine as it was; what it wrote is the caller's to remove.
+   * writes, and how long the vCPUs stood still, both times where there were two pauses. A failed save leaves the machine as it was; what it wrote is the caller's to remove.
    */
   save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }>;
 }

@@ -1,4 +1,5 @@
 import { type OperationInfo, type Progress, type ProgressListener, VivError } from '@vivarium/model';
+import { allOver } from '../all-over.ts';
 import { Reverter, type Undo } from './reverter.ts';
 import type { Tracked } from './tracked.ts';
 
@@ -88,8 +89,7 @@ export class Operation {
 
   /** Resolves once all of that has ended. @throws what the first of it has failed with. */
   async allDone(): Promise<void> {
-    await Promise.allSettled(this.#meanwhile);
-    await Promise.all(this.#meanwhile);
+    await allOver(this.#meanwhile);
   }
 
   progress(progress: Progress): void {

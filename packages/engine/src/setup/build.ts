@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { allOver } from '../all-over.ts';
 import type { AssetFile, Assets } from '../host/assets.ts';
 import { buildBusyboxImage } from './busybox.ts';
 import type { Checklist, StepHandle } from './checklist.ts';
@@ -58,8 +59,7 @@ export async function buildAssets(options: BuildOptions): Promise<Assets> {
     checklist.step('Image busybox', (step) => buildBusyboxImage(dir, step)),
   ] as const;
   // All come to their end, so that a failure leaves no program running behind it.
-  await Promise.allSettled(work);
-  const [kernel, native, busybox] = await Promise.all(work);
+  const [kernel, native, busybox] = await allOver(work);
   return await checklist.step('Initramfs', async () => {
     const initramfs = await buildInitramfs(dir, native.agent, kernel);
     const asset = async (file: string): Promise<AssetFile> => ({

@@ -159,13 +159,14 @@ export class QemuMachine
   save(target: SaveTarget): Promise<{ manifest: SavedStateManifest; pauseMilliseconds: number }> {
     const shim = (method: string, params: object, timeoutMs: number) =>
       this.#shim.request(method, params, timeoutMs);
-    const digests = digestsBy(shim, this.#particulars.digests);
-    const { execute, address, reach } = {
+    const saveable = {
+      ...this.#particulars,
       execute: this.#execute,
       address: this.#address,
       reach: this.#reach,
+      shim,
+      digests: digestsBy(shim, this.#particulars.digests),
     };
-    const saveable = { ...this.#particulars, execute, address, reach, shim, digests };
     return this.#watch.hold(() => saveMachine(saveable, target));
   }
 
