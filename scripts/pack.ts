@@ -1,6 +1,7 @@
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { loadAssets } from '../packages/engine/src/host/assets.ts';
+import { nativeFiles } from '../packages/engine/src/setup/build.ts';
 import { run } from '../packages/engine/src/setup/command.ts';
 import { systemPath } from './setup/system-path.ts';
 
@@ -81,8 +82,9 @@ async function addNative(staged: string): Promise<void> {
   const dir = path.join(staged, 'native', process.arch);
   await mkdir(dir, { recursive: true });
   for (const [name, asset] of [
-    ['viv-agent', assets.agent],
-    ['viv-shim', assets.shim],
+    [nativeFiles.agent, assets.agent],
+    [nativeFiles.shim, assets.shim],
+    [nativeFiles.zygote, assets.zygote],
   ] as const) {
     await copyFile(asset.path, path.join(dir, name));
     await chmod(path.join(dir, name), 0o755);

@@ -5,7 +5,7 @@ import { qemuParts } from '../../packages/engine/src/parts.ts';
 
 const home = process.argv[2];
 if (home === undefined) throw new Error('no data directory');
-const parts = await qemuParts(home);
+const parts = await qemuParts(home, { 'vmm.zygote': 'on' });
 const reached = Promise.withResolvers<void>();
 const newLayer = async () => {
   reached.resolve();

@@ -1,12 +1,15 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { NativeBinaries } from '../../packages/engine/src/setup/build.ts';
+import { type NativeBinaries, nativeBinaries, nativeFiles } from '../../packages/engine/src/setup/build.ts';
 import type { StepHandle } from '../../packages/engine/src/setup/checklist.ts';
 import { run, SetupError } from '../../packages/engine/src/setup/command.ts';
 import { fileDigest, keyed } from '../../packages/engine/src/setup/keyed.ts';
 import { findToolchain, requiredRust } from './rust.ts';
 
-const binaries = ['viv-agent', 'viv-shim'] as const;
+/** Linked statically: one runs in any guest, the other on any host. */
+const programs = ['viv-agent', 'viv-shim'] as const;
+/** Loaded into QEMU, beside the C library that is there. */
+const library = 'viv-zygote';
 const targets: Partial<Record<NodeJS.Architecture, string>> = {
   x64: 'x86_64-unknown-linux-gnu',
   arm64: 'aarch64-unknown-linux-gnu',
@@ -24,7 +27,7 @@ async function sources(dir: string): Promise<[string, string][]> {
   );
 }
 
-/** The Rust programs, statically linked, built where their sources, or the compiler, have changed. */
+/** The Rust programs, built where their sources, or the compiler, have changed. */
 export async function buildNative(root: string, dir: string, step: StepHandle): Promise<NativeBinaries> {
   const native = path.join(root, 'native');
   const target = targets[process.arch];
@@ -40,22 +43,25 @@ export async function buildNative(root: string, dir: string, step: StepHandle): 
   const built = await keyed(dir, 'native', inputs, async (into) => {
     const targetDir = path.join(root, '.viv/target');
     const argv = [toolchain.cargo, 'build', '--release', '--locked', '--target', target];
-    await run([...argv, ...binaries.flatMap((name) => ['--package', name])], {
-      cwd: native,
-      env: {
-        PATH: `${toolchain.dir}${path.delimiter}${process.env.PATH}`,
-        CARGO_TARGET_DIR: targetDir,
-        RUSTFLAGS: '-C target-feature=+crt-static',
-      },
-      log: (chunk) => {
-        step.log(chunk);
-        const crate = /Compiling (\S+)/.exec(chunk.toString())?.[1];
-        if (crate) step.note(`compiling ${crate}`);
-      },
-    });
-    for (const name of binaries)
+    const build = (packages: readonly string[], flags: string) =>
+      run([...argv, ...packages.flatMap((name) => ['--package', name])], {
+        cwd: native,
+        env: {
+          PATH: `${toolchain.dir}${path.delimiter}${process.env.PATH}`,
+          CARGO_TARGET_DIR: targetDir,
+          RUSTFLAGS: flags,
+        },
+        log: (chunk) => {
+          step.log(chunk);
+          const crate = /Compiling (\S+)/.exec(chunk.toString())?.[1];
+          if (crate) step.note(`compiling ${crate}`);
+        },
+      });
+    await build(programs, '-C target-feature=+crt-static');
+    await build([library], '-C target-feature=-crt-static');
+    for (const name of Object.values(nativeFiles))
       await copyFile(path.join(targetDir, target, 'release', name), path.join(into, name));
   });
   step.note(toolchain.version.split(' ').slice(0, 2).join(' '));
-  return { agent: path.join(built, 'viv-agent'), shim: path.join(built, 'viv-shim'), version };
+  return nativeBinaries(built, version);
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -17,8 +17,6 @@ use std::time::Duration;
 
 /// Whoever holds the ports of a directory without a VMM listens here.
 pub const SOCKET: &str = "wake.sock";
-/// The kernel passes 253 descriptors at once.
-const MOST: usize = 253;
 /// The holder answers at once or never.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -36,7 +34,7 @@ pub struct Holding {
 
 /// Leaves the ports to a process of their own. Its socket is there when this returns.
 pub fn leave(ports: &[Port], hold_ms: u64) -> io::Result<()> {
-    if ports.is_empty() || ports.len() > MOST {
+    if ports.is_empty() || ports.len() > viv_unix::MOST {
         return Ok(());
     }
     let _ = std::fs::remove_file(SOCKET);
@@ -94,7 +92,7 @@ fn receive(stream: &UnixStream) -> io::Result<Vec<Port>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     (&*stream).write_all(b"{\"id\":1,\"method\":\"take\"}\n")?;
     let mut text = vec![0u8; MAX_LINE];
-    let (read, fds) = receive_message(stream, &mut text)?;
+    let (read, fds) = viv_unix::receive(stream, &mut text)?;
     let answer: Value = serde_json::from_slice(&text[..read])?;
     let published: Vec<Published> = serde_json::from_value(answer["result"]["ports"].clone())?;
     Ok(published
@@ -115,75 +113,10 @@ pub fn give(to: &UnixStream, request: u64, ports: &[Port]) -> Result<(), Failure
         json!({"id": request, "result": {"ports": published}})
     );
     let fds: Vec<RawFd> = ports.iter().map(|port| port.listener.as_raw_fd()).collect();
-    send_message(to, line.as_bytes(), &fds).map_err(|error| Failure::io(SOCKET, &error))
-}
-
-/// Room for a control message with so many descriptors, aligned as the kernel wants it.
-fn control_room(count: usize) -> Vec<u64> {
-    // SAFETY: arithmetic only.
-    let bytes = unsafe { libc::CMSG_SPACE((count * std::mem::size_of::<RawFd>()) as u32) } as usize;
-    vec![0; bytes.div_ceil(8)]
-}
-
-fn send_message(to: &UnixStream, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
-    let mut room = control_room(fds.len());
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
-    // SAFETY: the header and what it points to live until the call is over; the room is large enough for its one message.
-    let sent = unsafe {
-        let mut header: libc::msghdr = std::mem::zeroed();
-        header.msg_iov = &mut vector;
-        header.msg_iovlen = 1;
-        let length = std::mem::size_of_val(fds) as u32;
-        header.msg_control = room.as_mut_ptr().cast();
-        header.msg_controllen = libc::CMSG_SPACE(length) as _;
-        let message = libc::CMSG_FIRSTHDR(&header);
-        (*message).cmsg_level = libc::SOL_SOCKET;
-        (*message).cmsg_type = libc::SCM_RIGHTS;
-        (*message).cmsg_len = libc::CMSG_LEN(length) as _;
-        std::ptr::copy_nonoverlapping(fds.as_ptr(), libc::CMSG_DATA(message).cast(), fds.len());
-        libc::sendmsg(to.as_raw_fd(), &header, libc::MSG_NOSIGNAL)
-    };
-    if sent == bytes.len() as isize {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-fn receive_message(from: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut room = control_room(MOST);
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
-    let mut fds = Vec::new();
-    // SAFETY: as above; every descriptor that arrives is owned from here on.
-    unsafe {
-        let mut header: libc::msghdr = std::mem::zeroed();
-        header.msg_iov = &mut vector;
-        header.msg_iovlen = 1;
-        header.msg_control = room.as_mut_ptr().cast();
-        header.msg_controllen = (room.len() * 8) as _;
-        let read = libc::recvmsg(from.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC);
-        if read < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mut message = libc::CMSG_FIRSTHDR(&header);
-        while !message.is_null() {
-            if (*message).cmsg_level == libc::SOL_SOCKET && (*message).cmsg_type == libc::SCM_RIGHTS
-            {
-                let data = libc::CMSG_DATA(message).cast::<RawFd>();
-                let bytes = (*message).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                for index in 0..bytes / std::mem::size_of::<RawFd>() {
-                    fds.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
-                }
-            }
-            message = libc::CMSG_NXTHDR(&header, message);
-        }
-        Ok((read as usize, fds))
+    match viv_unix::send(to, line.as_bytes(), &fds) {
+        Ok(sent) if sent == line.len() => Ok(()),
+        Ok(_) => Err(Failure::new("vmm_failed", "not all of an answer was sent")),
+        Err(error) => Err(Failure::io(SOCKET, &error)),
     }
 }
 

@@ -49,7 +49,7 @@ pub fn main(dir: &Path, holding: &OsStr) -> Result<(), Failure> {
         .map_err(|error| invalid(format!("what to hold: {error}")))?;
     let fresh = holding.inherited.is_none();
     if fresh {
-        descriptors::sanitise()?;
+        descriptors::sanitise(false)?;
     }
     std::env::set_current_dir(dir).map_err(|e| Failure::io(&dir.display().to_string(), &e))?;
     let (ports, listener) = match &holding.inherited {
@@ -65,7 +65,7 @@ pub fn main(dir: &Path, holding: &OsStr) -> Result<(), Failure> {
     let inode = inode().ok_or_else(|| invalid(format!("{SOCKET} is not there")))?;
     if fresh {
         println!("{}", json!({"ok": true}));
-        descriptors::close_stdout();
+        descriptors::let_go_of_launcher(false);
     }
     Holder {
         ports,

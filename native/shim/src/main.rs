@@ -7,6 +7,7 @@ mod bucket;
 mod console;
 mod control;
 mod descriptors;
+mod embryo;
 mod ending;
 mod failure;
 mod files;
@@ -29,8 +30,9 @@ mod vmm;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
             return hold::exit_code(hold::main(Path::new(dir), holding));
         }
     }
-    if let Err(failure) = descriptors::sanitise() {
+    let embryo = embryo::Embryo::inherited();
+    if let Err(failure) = descriptors::sanitise(embryo.is_some()) {
         say(&failure.announcement());
         return ExitCode::FAILURE;
     }
@@ -48,11 +51,12 @@ fn main() -> ExitCode {
             say(&tsc::line());
             return ExitCode::SUCCESS;
         }
+        [word, qemu, room] if word == "zygote" => return become_zygote(qemu, room),
         [dir] if dir != "digest" => dir,
         [word, files @ ..] if word == "digest" && !files.is_empty() => return digest(files),
         _ => {
             eprintln!(
-                "usage: viv-shim DIR | viv-shim hold DIR HOLDING | viv-shim digest FILE... | viv-shim tsc"
+                "usage: viv-shim DIR | viv-shim hold DIR HOLDING | viv-shim digest FILE... | viv-shim tsc | viv-shim zygote QEMU ROOM"
             );
             return ExitCode::from(2);
         }
@@ -61,10 +65,10 @@ fn main() -> ExitCode {
         println!("viv-shim {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    match start::start(Path::new(dir)) {
+    match start::start(Path::new(dir), embryo) {
         Ok(started) => {
             say(&started.announcement);
-            descriptors::close_stdout();
+            descriptors::let_go_of_launcher(started.detached);
             started.supervisor.run()
         }
         Err(failure) => {
@@ -72,6 +76,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// With nothing open that whoever started us had: its VMMs would have it for as long as they live. What makes a zygote of it is in the
+/// environment (docs/zygote.md).
+fn become_zygote(qemu: &OsString, room: &OsString) -> ExitCode {
+    descriptors::leave_reserved();
+    let error = Command::new(qemu).arg(room).exec();
+    eprintln!("viv-shim: {}: {error}", qemu.to_string_lossy());
+    ExitCode::FAILURE
 }
 
 fn digest(files: &[OsString]) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::control::Control;
+use crate::embryo::Embryo;
 use crate::failure::Failure;
 use crate::files::{self, remove_if_there, write_whole};
 use crate::guard::Guard;
@@ -28,10 +29,12 @@ pub struct Started {
     pub supervisor: Supervisor,
     /// The line the launcher waits for.
     pub announcement: Value,
+    /// From the launcher.
+    pub detached: bool,
 }
 
 /// Changes into the directory: everything after that is relative, since socket addresses hold 107 bytes only.
-pub fn start(dir: &Path) -> Result<Started, Failure> {
+pub fn start(dir: &Path, embryo: Option<Embryo>) -> Result<Started, Failure> {
     std::env::set_current_dir(dir).map_err(|e| Failure::io(&dir.display().to_string(), &e))?;
     let lock = take_lock()?;
     let failed = |what: &'static str| move |error: io::Error| Failure::io(what, &error);
@@ -40,7 +43,7 @@ pub fn start(dir: &Path) -> Result<Started, Failure> {
     let signals = block_signals().map_err(failed("signalfd"))?;
     let logs = open_logs(&launch).map_err(failed("logs"))?;
     let ports = ports::take_or_bind(&launch.ports)?;
-    let started = with_sockets(&launch, lock, signals, logs, ports);
+    let started = with_sockets(&launch, embryo, lock, signals, logs, ports);
     if started.is_err() {
         for name in [CONTROL_SOCKET, CONSOLE_SOCKET, RECORD] {
             let _ = remove_if_there(name);
@@ -51,6 +54,7 @@ pub fn start(dir: &Path) -> Result<Started, Failure> {
 
 fn with_sockets(
     launch: &Launch,
+    embryo: Option<Embryo>,
     lock: File,
     signals: OwnedFd,
     logs: Logs,
@@ -67,7 +71,7 @@ fn with_sockets(
         "launched_at": files::now(),
     });
     write_whole(RECORD, &record).map_err(|e| Failure::io(RECORD, &e))?;
-    let Vmm { identity, streams } = vmm::spawn(launch)?;
+    let Vmm { identity, streams } = vmm::start(launch, embryo)?;
     record["vmm"] = json!(identity);
     if let Err(error) = write_whole(RECORD, &record) {
         vmm::kill_group(identity.pid);
@@ -98,6 +102,7 @@ fn with_sockets(
     Ok(Started {
         supervisor,
         announcement,
+        detached: launch.detached,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The VMM as a child process: spawning it and telling how it ended.
 
 use crate::descriptors::{CONSOLE, INCOMING, LOG};
+use crate::embryo::Embryo;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::launch::Launch;
@@ -29,7 +30,8 @@ pub struct Vmm {
     pub streams: Streams,
 }
 
-pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
+/// Makes the embryo the VMM, or starts one where there is none.
+pub fn start(launch: &Launch, embryo: Option<Embryo>) -> Result<Vmm, Failure> {
     let failed = |what: &'static str| move |error: io::Error| Failure::io(what, &error);
     let (console, vmm_console) = UnixStream::pair().map_err(failed("socketpair"))?;
     let (log, vmm_log) = UnixStream::pair().map_err(failed("socketpair"))?;
@@ -40,29 +42,18 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
         .iter()
         .map(|argument| with_descriptors(argument))
         .collect();
-
-    let mut command = Command::new(&argv[0]);
-    command
-        .args(&argv[1..])
-        .env_clear()
-        .envs(&launch.env)
-        .stdin(Stdio::null());
-    command.stderr(Stdio::from(vmm_output.try_clone().map_err(failed("dup"))?));
-    command.stdout(Stdio::from(vmm_output));
-    let mut places = vec![
-        (vmm_console.as_raw_fd(), CONSOLE),
-        (vmm_log.as_raw_fd(), LOG),
-    ];
-    places.extend(incoming.as_ref().map(|file| (file.as_raw_fd(), INCOMING)));
-    let parent = std::process::id() as i32;
-    // SAFETY: only async-signal-safe calls between fork and exec. All other descriptors are close-on-exec.
-    unsafe {
-        command.pre_exec(move || become_vmm(parent, &places));
-    }
-    let child = command
-        .spawn()
-        .map_err(|error| not_started(&argv[0], &error))?;
-    let pid = child.id() as i32;
+    let mut numbered = vec![vmm_console.as_raw_fd(), vmm_log.as_raw_fd()];
+    numbered.extend(incoming.as_ref().map(AsRawFd::as_raw_fd));
+    let pid = match embryo {
+        Some(embryo) => {
+            let pid = embryo.pid;
+            embryo
+                .order(&argv, launch, vmm_output.as_raw_fd(), &numbered)
+                .map_err(failed("the VMM that was to be"))?;
+            pid
+        }
+        None => spawn(&argv, launch, vmm_output, &numbered)?,
+    };
     let identity = Identity::of(pid).map_err(|error| {
         kill_group(pid);
         Failure::io("/proc of the VMM", &error)
@@ -75,6 +66,33 @@ pub fn spawn(launch: &Launch) -> Result<Vmm, Failure> {
             output,
         },
     })
+}
+
+fn spawn(
+    argv: &[String],
+    launch: &Launch,
+    output: OwnedFd,
+    numbered: &[RawFd],
+) -> Result<i32, Failure> {
+    let mut command = Command::new(&argv[0]);
+    command
+        .args(&argv[1..])
+        .env_clear()
+        .envs(&launch.env)
+        .stdin(Stdio::null());
+    let copy = output.try_clone().map_err(|e| Failure::io("dup", &e))?;
+    command.stderr(Stdio::from(copy));
+    command.stdout(Stdio::from(output));
+    let places: Vec<(RawFd, RawFd)> = numbered.iter().copied().zip(CONSOLE..=INCOMING).collect();
+    let parent = std::process::id() as i32;
+    // SAFETY: only async-signal-safe calls between fork and exec. All other descriptors are close-on-exec.
+    unsafe {
+        command.pre_exec(move || become_vmm(parent, &places));
+    }
+    let child = command
+        .spawn()
+        .map_err(|error| not_started(&argv[0], &error))?;
+    Ok(child.id() as i32)
 }
 
 /// In the child: a session of its own, gone when the shim is, no signal blocked, and its descriptors where it looks for them.

@@ -43,13 +43,19 @@ export async function takeGround(options: EngineOptions, undo: AsyncDisposableSt
   undo.use(DataDirLock.acquire(home, { ...identity, program, since: new Date().toISOString() }));
   const database = undo.use(openDatabase(home, { rebuild: options.rebuild }));
   const events = undo.use(new EventLog(database.events));
-  const parts = await partsOf(options.driver ?? 'qemu', home);
+  const parts = await partsOf(options.driver ?? 'qemu', home, config);
+  const attendance = parts.driver.attend?.(home);
+  if (attendance !== undefined) undo.use(attendance);
   await parts.images.recover();
   const journal = new Journal(database.records, undefined, undo.use(keepReserve(home)));
   return { home, embedded, program, config, parts, database, events, journal };
 }
 
-async function partsOf(driver: NonNullable<EngineOptions['driver']>, home: string): Promise<Parts> {
-  if (driver === 'qemu') return qemuParts(home);
+async function partsOf(
+  driver: NonNullable<EngineOptions['driver']>,
+  home: string,
+  config: Config,
+): Promise<Parts> {
+  if (driver === 'qemu') return qemuParts(home, config);
   return driver === 'simulated' ? simulatedParts() : driver;
 }

@@ -55,11 +55,15 @@ export interface Parts {
 }
 
 /** Real VMs. @throws VivError `assets_missing`. */
-export async function qemuParts(home: string): Promise<Parts> {
+export async function qemuParts(home: string, config: Pick<Config, 'vmm.zygote'>): Promise<Parts> {
   const assets = await loadAssets();
   const bases = path.join(home, 'disks');
   return {
-    driver: new QemuDriver({ shimPath: assets.shim.path, cacheDir: path.join(assetsDir(), 'probe') }),
+    driver: new QemuDriver({
+      shimPath: assets.shim.path,
+      ...(config['vmm.zygote'] === 'on' ? { zygotePath: assets.zygote.path } : {}),
+      cacheDir: path.join(assetsDir(), 'probe'),
+    }),
     images: await createImageStore({ dir: path.join(home, 'images'), builtin: assets.images }),
     disks: {
       path: rootDiskPath,

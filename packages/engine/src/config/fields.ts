@@ -83,6 +83,11 @@ export const fields = {
   'resources.perInstance.cpus': field(count, 0, 'vCPUs a VM may have at most. 0: what the driver can do.'),
   'resources.perInstance.memory': field(size, 0, 'Memory a VM may have at most. 0: that of the host.'),
   'resources.perInstance.disk': field(size, 0, 'The largest root disk. 0: 16TB.'),
+  'vmm.zygote': field(
+    choice('on', 'off'),
+    'on',
+    'Whether VMMs are forks of one that stands ready (docs/zygote.md), which makes them start faster and share memory, and gives them all one layout of it.',
+  ),
   'standby.idleTimeout': field(
     duration,
     300_000,

@@ -255,6 +255,11 @@ export interface DiskGrower {
 export interface Driver {
   readonly name: string;
   capabilities(): Capabilities;
+  /**
+   * Optional: what it keeps running beside its machines while an engine is open, until that is disposed of; what has to lie on disk for that
+   * lies in `dir`. Nothing depends on it but how fast machines start.
+   */
+  attend?(dir: string): AsyncDisposable;
   /** What runs the machines, down to its build: what one saved another one may not understand. */
   build(boot: MachineSpec['boot']): Promise<string>;
   /** Whether a guest that was saved keeps time here by itself, or as well as one that is booted here; else it has to be told ({@link MachineRecord.clockSource}). */

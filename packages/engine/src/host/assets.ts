@@ -19,6 +19,8 @@ export interface Assets {
   initramfs: AssetFile;
   agent: AssetFile & { version: string };
   shim: AssetFile & { version: string };
+  /** Loaded into the QEMU that others are made of: docs/zygote.md. */
+  zygote: AssetFile & { version: string };
   /** Images that are there without a registry, by normalised reference: OCI archives. */
   images: Record<string, AssetFile>;
 }
@@ -40,6 +42,7 @@ export async function loadAssets(dir = assetsDir()): Promise<Assets> {
   let assets: Assets;
   try {
     assets = JSON.parse(await readFile(file, 'utf8')) as Assets;
+    if (assets.zygote === undefined) throw new Error('They are of an older version');
   } catch (cause) {
     throw new VivError('assets_missing', `No kernel, agent and initramfs at ${dir}`, {
       hint: 'Run `viv setup`.',
@@ -53,6 +56,7 @@ export async function loadAssets(dir = assetsDir()): Promise<Assets> {
     initramfs: absolute(assets.initramfs),
     agent: absolute(assets.agent),
     shim: absolute(assets.shim),
+    zygote: absolute(assets.zygote),
     images: Object.fromEntries(Object.entries(assets.images).map(([name, file]) => [name, absolute(file)])),
   };
 }

@@ -39,7 +39,15 @@ describe('the checks of this host', () => {
     await writeFile(path.join(assets, 'a'), 'as built');
     const digest = `sha256:${createHash('sha256').update('as built').digest('hex')}`;
     const asset = { path: 'a', digest, version: '1' };
-    const all = { format: 1, kernel: asset, initramfs: asset, agent: asset, shim: asset, images: {} };
+    const all = {
+      format: 1,
+      kernel: asset,
+      initramfs: asset,
+      agent: asset,
+      shim: asset,
+      zygote: asset,
+      images: {},
+    };
     await writeFile(path.join(assets, 'assets.json'), JSON.stringify(all));
     assert.equal((await checkAssets(assets)).status, 'ok');
     await writeFile(path.join(assets, 'a'), 'changed');

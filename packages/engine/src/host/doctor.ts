@@ -6,6 +6,7 @@ import { checkAssets } from './checks/assets.ts';
 import { checkCgroups, checkDiskSpace, checkMemory } from './checks/capacity.ts';
 import { checkNode, checkQemu, toolChecks } from './checks/programs.ts';
 import { checkSavedMemory } from './checks/saved-memory.ts';
+import { checkZygote } from './checks/zygote.ts';
 
 export type HostCheck = DoctorReport['checks'][number];
 
@@ -38,6 +39,7 @@ export async function hostChecks(options: HostCheckOptions): Promise<HostCheck[]
     ['memory', () => checkMemory()],
     ['cgroups', () => checkCgroups()],
     ['saved memory', () => checkSavedMemory(options.home)],
+    ['zygote', () => checkZygote({ assets, qemuPath: options.qemuPath })],
   ];
   return Promise.all(checks.map(([name, check]) => guarded(name, check)));
 }

@@ -58,14 +58,19 @@ export async function waitUntilGone(identity: ProcessIdentity, timeoutMs: number
   return true;
 }
 
-/** SIGKILL to exactly this process, never to a successor of its pid. True once it is gone. */
-export async function killProcess(identity: ProcessIdentity, timeoutMs = 5_000): Promise<boolean> {
-  if (!(await isAlive(identity))) return true;
+/** To exactly this process, never to a successor of its pid. One that has ended hears nothing. */
+export async function signalProcess(identity: ProcessIdentity, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  if (!(await isAlive(identity))) return;
   try {
-    process.kill(identity.pid, 'SIGKILL');
+    process.kill(identity.pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
+}
+
+/** Has exactly this process be killed. True once it is gone. */
+export async function killProcess(identity: ProcessIdentity, timeoutMs = 5_000): Promise<boolean> {
+  await signalProcess(identity, 'SIGKILL');
   return waitUntilGone(identity, timeoutMs);
 }
 

@@ -8,11 +8,20 @@ import { buildInitramfs } from './initramfs.ts';
 import { provideKernel } from './kernel.ts';
 import { fileDigest, prune } from './keyed.ts';
 
-/** Where the two native programs are, and which version they are. */
-export interface NativeBinaries {
-  agent: string;
-  shim: string;
-  version: string;
+/** What is written in Rust, as it is called where it was built, shipped and copied to. */
+export const nativeFiles = { agent: 'viv-agent', shim: 'viv-shim', zygote: 'libviv_zygote.so' } as const;
+
+/** Where all of {@link nativeFiles} are, and which version they are. */
+export type NativeBinaries = Record<keyof typeof nativeFiles | 'version', string>;
+
+export function nativeBinaries(dir: string, version: string): NativeBinaries {
+  const { agent, shim, zygote } = nativeFiles;
+  return {
+    agent: path.join(dir, agent),
+    shim: path.join(dir, shim),
+    zygote: path.join(dir, zygote),
+    version,
+  };
 }
 
 export interface BuildOptions {
@@ -72,6 +81,7 @@ export async function buildAssets(options: BuildOptions): Promise<Assets> {
       initramfs: await asset(initramfs),
       agent: { ...(await asset(native.agent)), version: native.version },
       shim: { ...(await asset(native.shim)), version: native.version },
+      zygote: { ...(await asset(native.zygote)), version: native.version },
       images: { [busyboxReference]: await asset(busybox.archive) },
     };
     const temporary = path.join(dir, '.tmp-assets.json');
@@ -82,6 +92,7 @@ export async function buildAssets(options: BuildOptions): Promise<Assets> {
       initramfs,
       native.agent,
       native.shim,
+      native.zygote,
       busybox.archive,
       busybox.program,
     ]);

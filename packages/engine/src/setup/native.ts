@@ -1,15 +1,15 @@
 import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { NativeBinaries } from './build.ts';
+import { type NativeBinaries, nativeBinaries, nativeFiles } from './build.ts';
 import { SetupError } from './command.ts';
 import { fileDigest, keyed } from './keyed.ts';
 
 /** `native/<arch>` of this package: what `npm pack` ships. A checkout has no such directory and builds its own. */
 const shipped = path.join(import.meta.dirname, '../../native', process.arch);
 
-const binaries = ['viv-agent', 'viv-shim'] as const;
+const binaries = Object.values(nativeFiles);
 
-/** The agent and the shim that came with the published package, copied to `dir`: an update may take the originals away. */
+/** What came with the published package, copied to `dir`: an update may take the originals away. */
 export async function shippedBinaries(dir: string): Promise<NativeBinaries> {
   const inputs: string[] = [];
   for (const name of binaries) {
@@ -27,9 +27,5 @@ export async function shippedBinaries(dir: string): Promise<NativeBinaries> {
     for (const name of binaries) await copyFile(path.join(shipped, name), path.join(into, name));
   });
   const manifest = JSON.parse(await readFile(path.join(import.meta.dirname, '../../package.json'), 'utf8'));
-  return {
-    agent: path.join(copied, 'viv-agent'),
-    shim: path.join(copied, 'viv-shim'),
-    version: String(manifest.version),
-  };
+  return nativeBinaries(copied, String(manifest.version));
 }

@@ -21,13 +21,17 @@ import { shimDigests } from './digests.ts';
 import { launch } from './launch.ts';
 import { dormantPorts } from './ports.ts';
 import type { ReadMemory } from './save.ts';
+import { SpawnedShim, type StartedShim } from './shim-process.ts';
 import { checkSpec, maxCpus } from './spec.ts';
+import { Zygotes } from './zygotes.ts';
 
 export interface QemuDriverOptions {
   /** The `viv-shim` binary. */
   shimPath: string;
   /** Name or path of QEMU. Default `qemu-system-x86_64` on the search path. */
   qemuPath?: string;
+  /** `libviv_zygote.so`, from which on QEMU need not be started anew for each machine while somebody {@link QemuDriver.attend}s. Default: it is. */
+  zygotePath?: string;
   /** What runs the vCPUs. Default: KVM where it has been proved to work with the kernel of the first launch, else TCG. */
   accelerator?: Accelerator;
   /**
@@ -39,12 +43,18 @@ export interface QemuDriverOptions {
   readMemory?: ReadMemory;
 }
 
+export interface Attendance extends AsyncDisposable {
+  /** Once all is there that lets machines start faster. @throws VivError `vmm_missing`, `not_supported`. */
+  ready: Promise<void>;
+}
+
 /** Machines that are QEMU processes, each below a shim of its own. */
 export class QemuDriver implements Driver {
   readonly name = 'qemu';
   readonly #options: QemuDriverOptions;
   #probe: Promise<AcceleratorVerdict> | undefined;
   #tscKhz: Promise<number | undefined> | undefined;
+  #zygotes: Zygotes | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
@@ -79,6 +89,18 @@ export class QemuDriver implements Driver {
     return present === undefined || keepsTime(manifest.tscKhz, present);
   }
 
+  attend(dir: string): Attendance {
+    const { shimPath, zygotePath, qemuPath } = this.#options;
+    if (zygotePath === undefined)
+      return { ready: Promise.resolve(), [Symbol.asyncDispose]: async () => undefined };
+    const zygotes = new Zygotes({ shimPath, library: zygotePath, dir });
+    this.#zygotes = zygotes;
+    const ready = findQemu(qemuPath).then((qemu) => zygotes.begin(qemu));
+    // Where there is no QEMU the first launch says so, and where there can be no zygote `viv doctor`.
+    ready.catch(() => undefined);
+    return { ready, [Symbol.asyncDispose]: () => zygotes[Symbol.asyncDispose]() };
+  }
+
   async launch(
     spec: MachineSpec,
     signal?: AbortSignal,
@@ -96,8 +118,20 @@ export class QemuDriver implements Driver {
     const accelerator = await this.#accelerator(qemu, spec.boot);
     const tscKhz = accelerator === 'tcg' ? await this.#counterKhz() : undefined;
     cancelled();
-    const context = { shimPath, qemu, accelerator, readMemory: this.#readMemory, tscKhz };
-    return launch(spec, context, { signal, from, onReachable });
+    const start = (): Promise<StartedShim> => this.#startShim(qemu, spec, signal);
+    const context = { shimPath, start, qemu, accelerator, readMemory: this.#readMemory, tscKhz };
+    const machine = await launch(spec, context, { signal, from, onReachable });
+    this.#zygotes?.watch(machine.exited);
+    return machine;
+  }
+
+  async #startShim(
+    qemu: QemuInfo,
+    { dir, detached }: MachineSpec,
+    signal?: AbortSignal,
+  ): Promise<StartedShim> {
+    const forked = await this.#zygotes?.shim(qemu, dir, detached, signal);
+    return forked ?? SpawnedShim.spawn(this.#options.shimPath, dir, detached);
   }
 
   adopt(dir: string): Promise<Machine | ExitRecord | undefined> {

@@ -17,11 +17,13 @@ import { files, type MachineFile, machineRecord, removeSockets, writeJson } from
 import { checkFits } from './restore.ts';
 import type { ReadMemory } from './save.ts';
 import { ShimClient } from './shim-client.ts';
-import { ShimProcess } from './shim-process.ts';
+import type { StartedShim } from './shim-process.ts';
 import { RestoreSource, Unmet } from './source.ts';
 
 export interface LaunchContext {
   shimPath: string;
+  /** Has the shim of this machine be there. @throws the signal's reason. */
+  start(): Promise<StartedShim>;
   qemu: QemuInfo;
   accelerator: Accelerator;
   readMemory: ReadMemory;
@@ -61,7 +63,7 @@ async function start(
   const machine = machineFile(spec, context, from);
   const digests = shimDigests(context.shimPath);
   const source = from && (await RestoreSource.of(from, (state) => checkFits(state, spec, machine, digests)));
-  let shim: ShimProcess | undefined;
+  let shim: StartedShim | undefined;
   let vmm: ProcessIdentity | undefined;
   let client: ShimClient | undefined;
   try {
@@ -71,7 +73,7 @@ async function start(
       writeJson(spec.dir, files.launch, launchFile(spec, context, source)),
     ]);
     signal?.throwIfAborted();
-    shim = ShimProcess.spawn(context.shimPath, spec.dir, spec.detached);
+    shim = await context.start();
     source?.started();
     const announced = await shim.announcement(signal);
     vmm = announced.vmm;

@@ -14,6 +14,9 @@ export class RealMachines implements ConformanceContext {
   readonly driver: QemuDriver;
   readonly bootTimeoutMs = 60_000;
   readonly home: string;
+  /** Where what the driver keeps running has its files. */
+  readonly #attended: string;
+  #attendance: AsyncDisposable | undefined;
   readonly assets: Assets;
   readonly counter = [
     ...['/bin/busybox', 'sh', '-c'],
@@ -22,21 +25,34 @@ export class RealMachines implements ConformanceContext {
   #withShell: Promise<string> | undefined;
   #count = 0;
 
-  private constructor(home: string, assets: Assets) {
+  private constructor(home: string, attended: string, assets: Assets) {
     this.home = home;
+    this.#attended = attended;
     this.assets = assets;
     this.driver = this.restarted();
   }
 
+  /** The machines of its {@link driver} are made of a zygote, those of {@link restarted} ones are not. */
   static async open(): Promise<RealMachines> {
-    return new RealMachines(await mkdtemp(path.join(tmpdir(), 'viv-qemu-')), await loadAssets());
+    const [home, attended] = await Promise.all([temporary(), temporary()]);
+    const machines = new RealMachines(home, attended, await loadAssets());
+    const attendance = machines.driver.attend(attended);
+    machines.#attendance = attendance;
+    await attendance.ready;
+    return machines;
   }
 
   readonly connectGuest = connectGuest;
 
   /** Always TCG: the same on every host. */
   restarted(options: Partial<QemuDriverOptions> = {}): QemuDriver {
-    return new QemuDriver({ shimPath: this.assets.shim.path, accelerator: 'tcg', ...options });
+    const { shim, zygote } = this.assets;
+    return new QemuDriver({
+      shimPath: shim.path,
+      zygotePath: zygote.path,
+      accelerator: 'tcg',
+      ...options,
+    });
   }
 
   async volume(): Promise<Omit<DiskSpec, 'serial' | 'unit'>> {
@@ -97,7 +113,8 @@ export class RealMachines implements ConformanceContext {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.home, { recursive: true, force: true });
+    await this.#attendance?.[Symbol.asyncDispose]();
+    for (const dir of [this.home, this.#attended]) await rm(dir, { recursive: true, force: true });
   }
 
   async #processes(): Promise<string[]> {
@@ -118,3 +135,5 @@ export class RealMachines implements ConformanceContext {
       .map((entry) => path.join(entry.parentPath, entry.name));
   }
 }
+
+const temporary = () => mkdtemp(path.join(tmpdir(), 'viv-qemu-'));

@@ -6,9 +6,9 @@ import type { HostCheck } from '../doctor.ts';
 
 /** Reads every file that set-up has built, and compares it with the digest it was recorded with. */
 export async function checkAssets(dir: string): Promise<HostCheck> {
-  const { kernel, initramfs, agent, shim, images } = await loadAssets(dir);
+  const { kernel, initramfs, agent, shim, zygote, images } = await loadAssets(dir);
   const files: [string, AssetFile][] = [
-    ...Object.entries({ kernel, initramfs, agent, shim }),
+    ...Object.entries({ kernel, initramfs, agent, shim, zygote }),
     ...Object.entries(images),
   ];
   const problems = await Promise.all(files.map(([what, file]) => problemWith(what, file)));

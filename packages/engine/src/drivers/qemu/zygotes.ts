@@ -1,0 +1,114 @@
+import { open, realpath } from 'node:fs/promises';
+import { VivError } from '@vivarium/model';
+import type { QemuInfo } from '../../host/qemu.ts';
+import type { ExitRecord } from '../driver.ts';
+import type { StartedShim } from './shim-process.ts';
+import { Zygote, type ZygoteOptions } from './zygote.ts';
+
+/** A VMM that ended by one of these may have been attacked, and whoever did may know more of its memory the next time. */
+const crashes: readonly (string | undefined)[] = [
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGILL',
+  'SIGABRT',
+  'SIGSYS',
+  'SIGTRAP',
+];
+
+interface Kept {
+  qemu: QemuInfo;
+  /** Rejects where there can be none. */
+  starting: Promise<Zygote>;
+  /** Once it is there, and as long as it is. */
+  zygote?: Zygote;
+}
+
+/** The zygote of the QEMU at hand, while there is one: whoever starts a VMM without it waits for nothing, and has one be there the next time. */
+export class Zygotes implements AsyncDisposable {
+  readonly #options: Omit<ZygoteOptions, 'qemuPath'>;
+  #kept: Kept | undefined;
+  #closed = false;
+
+  constructor(options: Omit<ZygoteOptions, 'qemuPath'>) {
+    this.#options = options;
+  }
+
+  /** Resolves once there is one. @throws VivError `not_supported` where this QEMU can have none, and why. */
+  async begin(qemu: QemuInfo): Promise<void> {
+    if (this.#kept?.qemu !== qemu && !this.#closed) this.#keep(qemu);
+    await this.#kept?.starting;
+  }
+
+  /** Undefined where one has to be spawned. @throws the signal's reason. */
+  async shim(
+    qemu: QemuInfo,
+    dir: string,
+    detached: boolean,
+    signal?: AbortSignal,
+  ): Promise<StartedShim | undefined> {
+    const kept = this.#kept;
+    if (kept?.qemu === qemu && kept.zygote !== undefined) return kept.zygote.shim(dir, detached, signal);
+    // Why there can be none is told to whoever asks with begin().
+    this.begin(qemu).catch(() => undefined);
+    return undefined;
+  }
+
+  /** The VMMs of a zygote have one layout of their memory. After a crash the next ones get another. */
+  watch(exited: Promise<ExitRecord>): void {
+    const kept = this.#kept;
+    const look = async ({ signal }: ExitRecord) => {
+      if (!crashes.includes(signal) || this.#kept !== kept || kept === undefined) return;
+      await kept.zygote?.[Symbol.asyncDispose]();
+    };
+    // One that nobody saw end tells nothing.
+    exited.then(look).catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    const kept = this.#kept;
+    this.#kept = undefined;
+    const zygote = await kept?.starting.catch(() => undefined);
+    await zygote?.[Symbol.asyncDispose]();
+  }
+
+  #keep(qemu: QemuInfo): void {
+    const former = this.#kept;
+    const kept: Kept = { qemu, starting: this.#start(qemu, former) };
+    this.#kept = kept;
+    const forget = () => {
+      if (this.#kept === kept) this.#kept = undefined;
+    };
+    kept.starting.then(
+      (zygote) => {
+        kept.zygote = zygote;
+        void zygote.ended.then(forget);
+      },
+      // It is not tried again with this QEMU.
+      () => undefined,
+    );
+  }
+
+  async #start(qemu: QemuInfo, former: Kept | undefined): Promise<Zygote> {
+    await (await former?.starting.catch(() => undefined))?.[Symbol.asyncDispose]();
+    try {
+      const qemuPath = await realpath(qemu.path);
+      if (!(await isElf(qemuPath))) throw new Error('it is a script');
+      return await Zygote.start({ ...this.#options, qemuPath });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new VivError('not_supported', `No zygote can be made of ${qemu.path}: ${why}`, { cause });
+    }
+  }
+}
+
+/** What a script starts could not be told from what it is meant to start. */
+async function isElf(file: string): Promise<boolean> {
+  const handle = await open(file);
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    return buffer.toString('latin1') === '\x7fELF';
+  } finally {
+    await handle.close();
+  }
+}
