@@ -35,7 +35,7 @@ export class RawMachine implements AsyncDisposable {
     await using devices = from && (await open(from.devices));
     const args = qemuArguments(
       { ...spec, dir, instanceId: 'floor' },
-      { accelerator: 'tcg', machine: 'pc-q35-7.2' },
+      { accelerator: 'tcg', machine: 'pc-q35-7.2', virtio: 'legacy' },
       from && 'at-start',
     );
     const plain = args

@@ -1,7 +1,14 @@
 import type { Duplex } from 'node:stream';
-import type { ExpectedState, MachineSaver, SavedState } from './saved.ts';
+import type { ExpectedState, Inherited, MachineSaver, SavedState } from './saved.ts';
 
-export type { ExpectedState, MachineSaver, SavedState, SavedStateManifest, SaveTarget } from './saved.ts';
+export type {
+  ExpectedState,
+  Inherited,
+  MachineSaver,
+  SavedState,
+  SavedStateManifest,
+  SaveTarget,
+} from './saved.ts';
 
 /** Who a process is. A pid alone is never enough: pids are reused. */
 export interface ProcessIdentity {
@@ -303,6 +310,19 @@ export interface DormantSpec {
   detached: boolean;
   /** Milliseconds. */
   holdMs: number;
+}
+
+export function inheritedFrom(from: SavedState | ExpectedState): Inherited {
+  const { tscKhz, virtio } = isExpected(from) ? from : from.manifest;
+  return inherited({ tscKhz, virtio });
+}
+
+/** Only what is known. */
+export function inherited({
+  tscKhz,
+  virtio,
+}: { [Name in keyof Inherited]: Inherited[Name] | undefined }): Inherited {
+  return { ...(tscKhz === undefined ? {} : { tscKhz }), ...(virtio === undefined ? {} : { virtio }) };
 }
 
 export function isExpected(from: SavedState | ExpectedState | undefined): from is ExpectedState {

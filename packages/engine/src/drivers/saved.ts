@@ -20,7 +20,12 @@ export interface SavedStateManifest {
    * where it is not known, and with an accelerator that sees to it itself.
    */
   tscKhz?: number;
+  /** How the guest speaks to its virtio devices: as in versions before 1.0. Not there: as in 1.0, or with nobody. */
+  virtio?: 'legacy';
 }
+
+/** What a machine that goes on from a state has from the one that was saved, and can't have otherwise. */
+export type Inherited = Pick<SavedStateManifest, 'tscKhz' | 'virtio'>;
 
 /** A directory that holds a complete one. */
 export interface SavedState {
@@ -29,13 +34,11 @@ export interface SavedState {
 }
 
 /** One that is still being saved: a machine can be made ready for it meanwhile ({@link SaveTarget.foreseen}). */
-export interface ExpectedState {
+export interface ExpectedState extends Inherited {
   /** Has `memory`, which the state will stand on as a rule, and `devices`, which is written yet. `memory` may be replaced, by a rename. */
   dir: string;
   /** Rejects where it is not to come. */
   state: Promise<SavedState>;
-  /** As it will be in its manifest. */
-  tscKhz?: number;
   /** Called once the VMM is starting: from then on little is done for it in this process. */
   started?: () => void;
 }
@@ -59,7 +62,7 @@ export interface SaveTarget {
    * Called at most once, before the vCPUs stop, where little has to be saved: what is to be in `dir` is an {@link ExpectedState} from now on.
    * When it throws the save fails.
    */
-  foreseen?: (known: Pick<ExpectedState, 'tscKhz'>) => Promise<void>;
+  foreseen?: (known: Inherited) => Promise<void>;
   /**
    * Bytes of memory that may be kept as a difference from what was saved before, at most 32 MiB. Little is written then, and each
    * machine restored from it gets so much memory of its own. 0: never. Default 4 MiB.

@@ -2,7 +2,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import {
-  type ExpectedState,
+  type Inherited,
   isDiskLayerer,
   isMachineSaver,
   type Machine,
@@ -47,7 +47,7 @@ export interface CaptureOptions {
   /** As in {@link SaveTarget}. */
   early?: boolean;
   /** As in {@link SaveTarget}. Not of one that is to last. */
-  foreseen?: (known: Pick<ExpectedState, 'tscKhz'>, disk: ForeseenDisk) => Promise<void>;
+  foreseen?: (known: Inherited, disk: ForeseenDisk) => Promise<void>;
 }
 
 /** `prepared`: there is a new top, and what is written still will be below it. Else the present one will do. */

@@ -1,5 +1,3 @@
-import { type ExpectedState, isExpected, type SavedState } from '../drivers/driver.ts';
-
 /**
  * Parts per million by which two rates may differ and still be the same. Measuring is right to 50, and what a kernel takes for the time
  * itself to some tens; processors that count differently do so by thousands. What is left, 17 seconds a day at most, is within the 500
@@ -11,9 +9,4 @@ const mostApart = 200;
 export function keepsTime(taken: number | undefined, present: number | undefined): boolean {
   if (taken === undefined || present === undefined) return false;
   return Math.abs(taken - present) * 1e6 <= mostApart * present;
-}
-
-/** The rate that a guest which goes on from there has taken for granted (kHz). */
-export function rateOf(from: SavedState | ExpectedState): number | undefined {
-  return isExpected(from) ? from.tscKhz : from.manifest.tscKhz;
 }

@@ -33,6 +33,7 @@ const required: Readonly<Record<string, (value: unknown) => boolean>> = {
   'devices.bytes': isCount,
   'devices.digest': isText,
   tscKhz: (value) => value === undefined || isCount(value),
+  virtio: (value) => value === undefined || value === 'legacy',
   delta: (value) => value === undefined || (isCount(at(value, 'bytes')) && isText(at(value, 'digest'))),
 };
 

@@ -5,7 +5,7 @@ import type { ErrorCode } from '@vivarium/model';
 import type { Guest, GuestExecConnection } from '../../guest/guest.ts';
 import { readSavedState, writeManifest } from '../../saved-states/manifest.ts';
 import {
-  type ExpectedState,
+  type Inherited,
   isMachineSaver,
   type Machine,
   type MachineSaver,
@@ -68,7 +68,7 @@ export async function saved(
     ready,
     foreseen,
   }: Pick<Partial<SaveTarget>, 'afterwards' | 'atPause' | 'ready'> & {
-    foreseen?: (dir: string, known: Pick<ExpectedState, 'tscKhz'>) => void;
+    foreseen?: (dir: string, known: Inherited) => void;
   } = {},
 ): Promise<Kept> {
   assert(isMachineSaver(machine));

@@ -48,6 +48,13 @@ describe('the command line of QEMU', () => {
     assert.match(valuesOf(qemuArguments(spec({ cpus: 2 }), tcg), '-accel')[0] ?? '', /thread=multi/);
   });
 
+  test('has devices of virtio 1.0, or only such as were before', () => {
+    const globals = (args: string[]) => valuesOf(args, '-global');
+    assert.deepEqual(globals(qemuArguments(spec(), tcg)), []);
+    const legacy = { ...tcg, virtio: 'legacy' } as const;
+    assert.deepEqual(globals(qemuArguments(spec(), legacy)), ['virtio-pci.disable-modern=on']);
+  });
+
   test('has the kernel of a guest of ours go by the time stamp counter under TCG, and only there', () => {
     const appended = (args: string[]) => valuesOf(args, '-append')[0];
     assert.equal(appended(qemuArguments(spec(), tcg)), 'console=ttyS0 tsc=reliable');

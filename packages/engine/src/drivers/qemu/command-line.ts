@@ -59,25 +59,28 @@ export const volumeBus = 'volumes';
 /** Id of a volume's device. */
 export const volumeDevice = (serial: string): string => `volume-${serial}`;
 
-/** What of the host a command line depends on. */
-export interface HostFacts {
+/** What a command line depends on beside the machine: the host, and what it goes on from. */
+export interface Surroundings {
   accelerator: Accelerator;
   machine: string;
-  /** Rate of its time stamp counter, where it is known. */
-  tscKhz?: number;
+  /** Rate of the host's time stamp counter, where it is known. */
+  tscKhz?: number | undefined;
+  /** {@link SavedStateManifest.virtio} */
+  virtio?: 'legacy' | undefined;
 }
 
 /**
  * The arguments that follow the program's name. `{fd:console}`, `{fd:log}` and, for one that is `restored`, `{fd:incoming}`
  * are filled in by the shim. The machine is always the same for the same spec: nothing here depends on the host but the
- * accelerator, and how fast its time stamp counter is.
+ * accelerator, and how fast its time stamp counter is; and on what it goes on from, how it speaks to its devices.
  */
-export function qemuArguments(spec: MachineSpec, host: HostFacts, restored?: Incoming): string[] {
+export function qemuArguments(spec: MachineSpec, host: Surroundings, restored?: Incoming): string[] {
   return [
     ...['-name', `vivarium-${spec.instanceId}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...machineArguments(spec, host),
+    ...(host.virtio === 'legacy' ? ['-global', 'virtio-pci.disable-modern=on'] : []),
     ...memoryArguments(spec, restored !== undefined),
     // What is restored is let go by QEMU itself, once it has the device state: the last of it.
     ...(spec.run ? [] : ['-S']),
@@ -101,7 +104,7 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts, restored?: Inc
   ];
 }
 
-function machineArguments(spec: MachineSpec, host: HostFacts): string[] {
+function machineArguments(spec: MachineSpec, host: Surroundings): string[] {
   const { accelerator, machine } = host;
   const threads = spec.cpus > 1 ? 'multi' : 'single';
   const accel = accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads},tb-size=${translationCacheMiB}`;
@@ -131,7 +134,7 @@ function memoryArguments(spec: MachineSpec, restored: boolean): string[] {
   ];
 }
 
-function bootArguments({ boot, guest }: MachineSpec, host: HostFacts): string[] {
+function bootArguments({ boot, guest }: MachineSpec, host: Surroundings): string[] {
   if (boot.kind === 'firmware') return ['-boot', 'order=c,menu=off,strict=off'];
   const own = guest === 'agent' ? cmdlineFor(host) : '';
   return ['-kernel', boot.kernel, '-initrd', boot.initramfs, '-append', `${boot.cmdline} ${own}`.trim()];
@@ -145,7 +148,7 @@ function bootArguments({ boot, guest }: MachineSpec, host: HostFacts): string[] 
  * counter was disturbed (a second later it refines that against the ACPI timer, by at most 1 %). What the watch was good for, a saved machine that goes on where the
  * counter has another rate, is seen from outside: {@link clockSourceFor}.
  */
-export function cmdlineFor({ accelerator, tscKhz }: Omit<HostFacts, 'machine'>): string {
+export function cmdlineFor({ accelerator, tscKhz }: Pick<Surroundings, 'accelerator' | 'tscKhz'>): string {
   if (accelerator !== 'tcg') return '';
   return tscKhz === undefined ? 'tsc=reliable' : `tsc=reliable tsc_early_khz=${tscKhz}`;
 }

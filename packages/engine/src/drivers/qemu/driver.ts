@@ -79,7 +79,7 @@ export class QemuDriver implements Driver {
     const qemu = await findQemu(this.#options.qemuPath);
     const accelerator = await this.#accelerator(qemu, boot);
     const { mtimeMs, size } = await stat(qemu.path);
-    const own = [accelerator, cpuModel(accelerator), cmdlineFor({ accelerator })];
+    const own = [accelerator, cpuModel(accelerator), cmdlineFor({ accelerator }), 'virtio legacy'];
     return ['qemu', qemu.version, qemu.machine, mtimeMs, size, ...own].join(' ');
   }
 

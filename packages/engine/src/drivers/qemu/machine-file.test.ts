@@ -53,6 +53,17 @@ describe('what a machine remembers of the time stamp counter', () => {
     assert.deepEqual(made({ accelerator: 'kvm' }, {}), [undefined, undefined]);
   });
 
+  test('and of how its guest speaks to its devices is what it goes on from, and the smaller of the two where that is nothing', () => {
+    const virtio = (guest: MachineSpec['guest'], from?: Pick<SavedStateManifest, 'virtio'>) =>
+      machineFile(
+        { ...spec, guest } as MachineSpec,
+        { qemu, accelerator: 'tcg', tscKhz: undefined },
+        from && ({ manifest: from as SavedStateManifest } as SavedState),
+      ).shape.virtio;
+    assert.deepEqual([virtio('agent'), virtio('none')], ['legacy', undefined]);
+    assert.deepEqual([virtio('agent', { virtio: 'legacy' }), virtio('agent', {})], ['legacy', undefined]);
+  });
+
   test('is found again by whoever adopts it', () => {
     const file = machineFile(spec as MachineSpec, { qemu, accelerator: 'tcg', tscKhz: undefined });
     const process = { pid: 1, startTime: 1, bootId: 'b' };

@@ -1,7 +1,7 @@
 import { access, chmod, constants, link, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineSpec, SavedStateManifest } from '../driver.ts';
+import type { Inherited, MachineSpec, SavedStateManifest } from '../driver.ts';
 
 /**
  * Names that a machine's directory gives to memory files. `base`: what QEMU has mapped below what the guest has written
@@ -10,13 +10,11 @@ import type { MachineSpec, SavedStateManifest } from '../driver.ts';
 export const memoryFiles = { base: 'memory.base', last: 'memory.last' } as const;
 
 /** Of a machine, as it is written into the manifest of a saved state. */
-export interface SavedShape {
+export interface SavedShape extends Inherited {
   cpus: number;
   memoryBytes: number;
   devices: string[];
   cpu: string;
-  /** {@link SavedStateManifest.tscKhz} */
-  tscKhz?: number;
   boot: SavedStateManifest['boot'];
 }
 

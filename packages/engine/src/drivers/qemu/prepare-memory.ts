@@ -2,7 +2,7 @@ import { link, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isVivError } from '@vivarium/model';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { SaveTarget } from '../driver.ts';
+import { inherited, type SaveTarget } from '../driver.ts';
 import { exists, memoryFiles, replaceLink } from './memory.ts';
 import { writeMemory } from './memory-pieces.ts';
 import type { Saveable } from './save.ts';
@@ -93,7 +93,7 @@ async function foresee({ shape }: Saveable, { dir, foreseen }: SaveTarget, base:
   await link(base, path.join(dir, stateFiles.memory));
   // QEMU writes into what is there; whoever expects the state may have it open by then.
   await writeFile(path.join(dir, stateFiles.devices), '', { mode: 0o600 });
-  await foreseen?.(shape.tscKhz === undefined ? {} : { tscKhz: shape.tscKhz });
+  await foreseen?.(inherited(shape));
 }
 
 async function whole(machine: Saveable, into: string, range: Range): Promise<Prepared> {

@@ -9,7 +9,7 @@ import { volumeName } from './memory.ts';
 import { ramAddress } from './ram.ts';
 import type { MachineFile } from './record.ts';
 
-/** QEMU reads 120 KB of device state; a loaded host may take its time. Milliseconds. */
+/** QEMU reads 35 KB of device state; a loaded host may take its time. Milliseconds. */
 const loadTimeoutMs = 30_000;
 const applyTimeoutMs = 60_000;
 

@@ -5,7 +5,7 @@ import { allOver } from '../../all-over.ts';
 import { bootId } from '../../host/identity.ts';
 import { type Digests, identityOf, remembering } from '../../saved-states/check.ts';
 import { stateFiles } from '../../saved-states/manifest.ts';
-import type { MachineRecord, SavedStateManifest, SaveTarget } from '../driver.ts';
+import { inherited, type MachineRecord, type SavedStateManifest, type SaveTarget } from '../driver.ts';
 import { fullOr } from './disk-full.ts';
 import { PauseGuard } from './guard.ts';
 import { exists, type SavedShape, volumeName } from './memory.ts';
@@ -41,7 +41,7 @@ export type ReadMemory = 'shim' | 'vmm';
 const haltTimeoutMs = 60_000;
 /** Of the device state: 2 ms as a rule; QEMU may wait for a disk before. */
 const devicesTimeoutMs = 60_000;
-/** 120 KB as a rule. */
+/** 35 KB as a rule. */
 const mostDeviceBytes = 2 ** 20;
 
 /**
@@ -175,7 +175,7 @@ async function describe(
     },
     ...(delta === undefined ? {} : { delta: { pages: deltaPages(delta.bytes), ...pick(delta) } }),
     devices: pick(state),
-    ...(shape.tscKhz === undefined ? {} : { tscKhz: shape.tscKhz }),
+    ...inherited(shape),
   };
 }
 

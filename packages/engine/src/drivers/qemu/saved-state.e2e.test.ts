@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -13,6 +13,7 @@ import {
   type Channel,
   type DiskSpec,
   type Driver,
+  inheritedFrom,
   isMachineSaver,
   type Machine,
   type MachineSpec,
@@ -95,6 +96,42 @@ describe('a QEMU machine that is saved', () => {
     await ping(await launch(await real.spec({ disks: [layers] }), driver, await save(copy)));
   });
 
+  /** QEMU with devices as its machines had them before they were made to have less to save. */
+  const asBefore = async (): Promise<string> => {
+    const file = path.join(real.home, 'qemu-as-before');
+    const { path: qemu } = await findQemu();
+    const text = `#!/bin/sh
+n=$#
+while [ "$n" -gt 0 ]; do
+  a=$1; shift
+  [ "$a" = virtio-pci.disable-modern=on ] && a=virtio-pci.disable-modern=off
+  set -- "$@" "$a"
+  n=$((n - 1))
+done
+exec '${qemu}' "$@"
+`;
+    await writeFile(file, text, { mode: 0o755 });
+    return file;
+  };
+
+  test('by a version that had other devices goes on with those, and so does what is saved of it again', async () => {
+    const before = real.restarted({ qemuPath: await asBefore() });
+    const { dir, manifest } = await save(await launch(await real.spec({ disks: [layers] }), before));
+    assert.equal(manifest.virtio, 'legacy');
+    const told = { dir, manifest: { ...manifest, virtio: undefined } } as unknown as SavedState;
+    const copy = await launch(await real.spec({ disks: [layers] }), real.driver, told);
+    await ping(copy);
+    const again = await save(copy);
+    assert.equal(again.manifest.virtio, undefined);
+    assert(again.manifest.devices.bytes > 100_000);
+    await ping(await launch(await real.spec({ disks: [layers] }), real.driver, again));
+    await assert.rejects(launch(await real.spec({ disks: [layers] }), real.driver, { dir, manifest }), {
+      code: 'saved_state_mismatch',
+    });
+    const now = await save(await launch(await real.spec({ disks: [layers] })));
+    assert(now.manifest.devices.bytes < 40_000);
+  });
+
   test('is greeted before it runs, and answers to that once it does', async () => {
     const source = await launch(await real.spec({ disks: [layers] }));
     await ping(source);
@@ -102,7 +139,8 @@ describe('a QEMU machine that is saved', () => {
     // Differs little from the one before.
     const state = await save(source);
     const order: string[] = [];
-    for (const from of [state, { dir: state.dir, state: Promise.resolve(state) }]) {
+    const expected = { ...inheritedFrom(state), dir: state.dir, state: Promise.resolve(state) };
+    for (const from of [state, expected]) {
       let greeted: Promise<Guest> | undefined;
       const greet = ({ open }: Pick<Machine, 'open'>) => {
         const opened = (channel: Channel) => {

@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { VivError } from '@vivarium/model';
-import { keepsTime, rateOf } from '../../saved-states/clock-rate.ts';
-import type { DiskSpec, ExitRecord, ExpectedState, MachineSpec, SavedState } from '../driver.ts';
+import { keepsTime } from '../../saved-states/clock-rate.ts';
+import {
+  type DiskSpec,
+  type ExitRecord,
+  type ExpectedState,
+  inheritedFrom,
+  type MachineSpec,
+  type SavedState,
+} from '../driver.ts';
 import { Faults } from './faults.ts';
 import { SimulatedGuest, type SimulatedGuestOptions } from './guest/index.ts';
 import type { Hardware, MakeGuest } from './hardware.ts';
@@ -58,7 +65,7 @@ export class SimulatedHost {
       });
     }
     for (const disk of spec.disks) if (disk.unit !== undefined) this.lockVolume(disk);
-    const tscKhz = from ? rateOf(from) : this.tscKhz;
+    const tscKhz = from ? inheritedFrom(from).tscKhz : this.tscKhz;
     const ports = this.ports.bind(spec.publish, spec);
     const identity = () => ({
       pid: this.#nextPid,

@@ -5,7 +5,14 @@ import { VivError } from '@vivarium/model';
 import { bootId } from '../../host/identity.ts';
 import { checkFiles, type Digests, identityOf } from '../../saved-states/check.ts';
 import { mismatch, stateFiles } from '../../saved-states/manifest.ts';
-import type { DiskSpec, MachineSpec, SavedState, SavedStateManifest, SaveTarget } from '../driver.ts';
+import {
+  type DiskSpec,
+  inherited,
+  type MachineSpec,
+  type SavedState,
+  type SavedStateManifest,
+  type SaveTarget,
+} from '../driver.ts';
 import type { FaultPointName } from './faults.ts';
 import type { SimulatedVmm } from './vmm.ts';
 
@@ -24,7 +31,7 @@ export async function saveMachine(
   await meet('save.memory');
   await writeFile(file(stateFiles.memory), memoryFile(vmm), { mode: 0o600 });
   await writeFile(file(stateFiles.devices), '', { mode: 0o600 });
-  await target.foreseen?.({ ...(vmm.tscKhz === undefined ? {} : { tscKhz: vmm.tscKhz }) });
+  await target.foreseen?.(inherited({ tscKhz: vmm.tscKhz, virtio: undefined }));
   await target.ready;
   target.signal?.throwIfAborted();
   const began = performance.now();
