@@ -26,7 +26,7 @@ export interface ForkOptions {
 
 /** A state of an instance that was kept under a name: immutable, and independent of its source. */
 export interface SnapshotInfo {
-  /** CUID2, 24 characters. */
+  /** 24 lower-case letters and digits, as a CUID2 has them. */
   id: string;
   /** Unique for its source. */
   name: string;

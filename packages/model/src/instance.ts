@@ -113,7 +113,7 @@ export interface OperationInfo {
 
 /** Everything known about an instance; the same shape from the engine and from the SDK. */
 export interface InstanceInfo extends ServiceInfo {
-  /** CUID2, 24 characters. */
+  /** 24 lower-case letters and digits, as a CUID2 has them. */
   id: string;
   name: string;
   state: State;

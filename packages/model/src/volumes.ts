@@ -34,7 +34,7 @@ export interface VolumeAttachment {
 
 /** A disk that outlives instances. The same shape from the engine and from the SDK. */
 export interface VolumeInfo {
-  /** CUID2, or what was asked for. */
+  /** 24 lower-case letters and digits, or what was asked for. */
   id: string;
   /** As instance names; unique among volumes. */
   name: string;
@@ -58,7 +58,7 @@ export interface CreateVolumeOptions {
   name?: string;
   /** Bytes, or a string with a unit: 64 MiB to 16 TiB, rounded up to whole MiB. Sparse: an empty one takes next to no room. */
   size: number | string;
-  /** `^[a-z0-9][a-z0-9_-]*$`, 3 to 64 characters. Default: a CUID2. */
+  /** `^[a-z0-9][a-z0-9_-]*$`, 3 to 64 characters. Default: 24 lower-case letters and digits. */
   id?: string;
   /** At most 50. */
   tags?: Record<string, string>;

@@ -10,6 +10,9 @@ import { type Qcow2Header, readQcow2Header } from './qcow2.ts';
  */
 export const rootNames = { top: 'root.qcow2', next: 'root.next.qcow2', base: 'root.base.raw' } as const;
 
+/** Of all of them, and of whatever is half made. */
+export const rootPrefix = 'root.';
+
 const layerName = /^root\.[0-9a-f]{12}\.qcow2$/;
 /** A VMM would run out of open files before; only a loop is longer. */
 const longestChain = 1000;

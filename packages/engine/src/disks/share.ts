@@ -1,7 +1,7 @@
-import { chmod, rename, rm } from 'node:fs/promises';
+import { chmod, link, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
-import { inode, newLayerName, rootNames } from './chain.ts';
+import { inode, newLayerName, rootNames, rootPrefix } from './chain.ts';
 import { below, nameTop, type Overlay, selfContained, tidy } from './layers.ts';
 import { isSealed, linkFile } from './links.ts';
 import { writeEmptyQcow2 } from './qcow2.ts';
@@ -27,14 +27,16 @@ export async function shareLayers(
   const sealed = await isSealed(top);
   const own = sealed || options.top === 'prepared' ? [await nameTop(fromDir)] : [];
   const shared = [...own, ...chain.layers.slice(1).map((layer) => layer.name)];
-  if (chain.base !== undefined) await shareBase(path.join(fromDir, chain.base), toDir);
+  const isFresh = !(await readdir(toDir)).some((name) => name.startsWith(rootPrefix));
+  if (chain.base !== undefined) await shareBase(path.join(fromDir, chain.base), toDir, isFresh);
   const written = sealed ? undefined : own[0];
   for (const name of shared.reverse())
     await linkFile(path.join(fromDir, name), path.join(toDir, name), { copy: name !== written });
-  await rm(path.join(toDir, rootNames.next), { force: true });
+  if (!isFresh) await rm(path.join(toDir, rootNames.next), { force: true });
   const placed = path.join(toDir, rootNames.top);
   const made = options.top === 'share' ? own[0] : await freshTop(toDir, below(chain, own[0]));
   if (made === undefined) throw new VivError('internal', `The top of ${fromDir} has no name of its own`);
+  if (isFresh) return link(path.join(toDir, made), placed);
   await rm(`${placed}.new`, { force: true }); // of one that was killed here
   await linkFile(path.join(toDir, made), `${placed}.new`);
   await rename(`${placed}.new`, placed);
@@ -53,8 +55,9 @@ async function freshTop(dir: string, overlay: Overlay): Promise<string> {
 }
 
 /** A base of a disk that was never finished makes way. */
-async function shareBase(base: string, toDir: string): Promise<void> {
+async function shareBase(base: string, toDir: string, isFresh: boolean): Promise<void> {
   const to = path.join(toDir, path.basename(base));
+  if (isFresh) return linkFile(base, to);
   const [ours, theirs, disk] = await Promise.all([base, to, path.join(toDir, rootNames.top)].map(inode));
   if (theirs !== undefined && ours !== theirs && disk === undefined) await rm(to);
   await linkFile(base, to);

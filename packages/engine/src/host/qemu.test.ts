@@ -46,6 +46,17 @@ describe('QEMU on this host', () => {
     assert.deepEqual(await findQemu(file), { path: file, version: '10.0.2', machine: 'pc-q35-7.2' });
   });
 
+  test('is looked for again once it has gone, and asked again once it has changed', async () => {
+    const file = await script('coming', qemu('9.0.0'));
+    assert.equal((await findQemu(file)).version, '9.0.0');
+    await script('coming', qemu('10.0.1'));
+    assert.equal((await findQemu(file)).version, '10.0.1');
+    await rm(file);
+    await assert.rejects(findQemu(file), { code: 'vmm_missing', message: /is not installed/ });
+    await script('coming', qemu('9.0.0'));
+    assert.equal((await findQemu(file)).version, '9.0.0');
+  });
+
   test('without the tried machine gives its newest q35, by number', () => {
     assert.equal(chooseMachine('pc-q35-9.1  a\npc-q35-10.0  a\npc-i440fx-11.0  a\n'), 'pc-q35-10.0');
     assert.equal(chooseMachine('microvm  a\n'), undefined);

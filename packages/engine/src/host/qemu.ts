@@ -63,6 +63,8 @@ export function chooseMachine(machineHelp: string): string | undefined {
 
 /** Answers of binaries asked before, by path, modification time and size. */
 const asked = new Map<string, Promise<QemuInfo>>();
+/** Where programs were found, by name and search path: looking along that costs a call for each directory, at every start. */
+const located = new Map<string, string>();
 
 /**
  * Finds QEMU and what it is. Asked once per binary and process: the two runs cost about 80 ms.
@@ -70,9 +72,7 @@ const asked = new Map<string, Promise<QemuInfo>>();
  * @throws VivError `vmm_missing` where there is none, it can't be run, or it is older than 7.2.
  */
 export async function findQemu(name = 'qemu-system-x86_64'): Promise<QemuInfo> {
-  const file = await findProgram(name);
-  if (!file) throw new VivError('vmm_missing', `${name} is not installed`, { hint: installHint });
-  const { mtimeMs, size } = await stat(file);
+  const { file, mtimeMs, size } = await locate(name);
   const key = `${file} ${mtimeMs} ${size}`;
   let answer = asked.get(key);
   if (!answer) {
@@ -81,6 +81,23 @@ export async function findQemu(name = 'qemu-system-x86_64'): Promise<QemuInfo> {
     answer.catch(() => asked.delete(key));
   }
   return answer;
+}
+
+/** One that was found stays the one, until it is gone. */
+async function locate(name: string): Promise<{ file: string; mtimeMs: number; size: number }> {
+  const key = `${name}\n${process.env.PATH}`;
+  const before = located.get(key);
+  if (before !== undefined) {
+    try {
+      return { file: before, ...(await stat(before)) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  const file = await findProgram(name);
+  if (!file) throw new VivError('vmm_missing', `${name} is not installed`, { hint: installHint });
+  located.set(key, file);
+  return { file, ...(await stat(file)) };
 }
 
 async function ask(file: string): Promise<QemuInfo> {

@@ -1,6 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { createId } from '@paralleldrive/cuid2';
 import {
   type CallOptions,
   type ForkOptions,
@@ -9,6 +8,7 @@ import {
   numbered,
   VivError,
 } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { refuseWithAutoRemove } from '../service/options.ts';

@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { createId } from '@paralleldrive/cuid2';
 import type { CallOptions, CreateOptions } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import { digestPrefix, normalizeReference } from '../images/reference.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { expiryOf } from '../service/options.ts';

@@ -1,6 +1,6 @@
-import { createId } from '@paralleldrive/cuid2';
 import { type ExecOffsets, type ExecOptions, type TerminalSize, VivError } from '@vivarium/model';
 import type { Guest, GuestExecConnection } from '../guest/guest.ts';
+import { createId } from '../ids.ts';
 import { invalidState } from './actions.ts';
 import type { Instance } from './instance.ts';
 import { LastingExec } from './lasting-exec.ts';

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { createId } from '@paralleldrive/cuid2';
 import { operationAllowed } from '@vivarium/lifecycle';
 import { type ForkOptions, type ForkState, VivError } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import type { MarkedCall } from '../requests/request.ts';
 import { expectSaveable } from '../volumes/in-use.ts';
 import { deadlines, invalidState } from './actions.ts';

@@ -1,5 +1,5 @@
-import { createId } from '@paralleldrive/cuid2';
 import { type SessionInfo, VivError } from '@vivarium/model';
+import { createId } from '../ids.ts';
 
 /** Sessions with a colon in their id are the engine's own: nobody can have one started by such an id. */
 const mark = ':';

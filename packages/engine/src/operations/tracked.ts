@@ -1,5 +1,4 @@
 import type { Context as Surroundings } from '@opentelemetry/api';
-import { createId } from '@paralleldrive/cuid2';
 import {
   type EventResource,
   hasEnded,
@@ -9,6 +8,7 @@ import {
   type Progress,
   type VivError,
 } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import { type Outcome, stateOf } from '../store/journal.ts';
 import { OperationSpan } from './tracing.ts';
 

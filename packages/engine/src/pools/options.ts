@@ -1,5 +1,5 @@
-import { createId } from '@paralleldrive/cuid2';
 import { type PoolOptions, type PoolStage, VivError } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import type { Context } from '../instances/context.ts';
 import { hostOf, referenceOf } from '../instances/create.ts';
 import { checkName } from '../instances/names.ts';

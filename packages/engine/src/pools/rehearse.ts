@@ -1,5 +1,5 @@
-import { createId } from '@paralleldrive/cuid2';
 import type { Guest } from '../guest/guest.ts';
+import { createId } from '../ids.ts';
 
 /** The agent's own program, which every guest has, however small its image: it prints its word and ends. */
 const program = ['/proc/self/exe', '--nothing', 'ready'];

@@ -1,4 +1,3 @@
-import { createId } from '@paralleldrive/cuid2';
 import {
   type AskOptions,
   refuseAborted,
@@ -7,6 +6,7 @@ import {
   VivError,
   type VmSnapshotSchedule,
 } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import { changeRecord } from '../instances/change-record.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';

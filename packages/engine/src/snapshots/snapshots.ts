@@ -1,4 +1,3 @@
-import { createId } from '@paralleldrive/cuid2';
 import { operationAllowed } from '@vivarium/lifecycle';
 import {
   type ActionResult,
@@ -10,6 +9,7 @@ import {
   type SnapshotOptions,
   VivError,
 } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import { deadlines, invalidState } from '../instances/actions.ts';
 import type { Context } from '../instances/context.ts';
 import { checkForkOptions, makeCopies } from '../instances/copies.ts';

@@ -1,4 +1,4 @@
-import { createId } from '@paralleldrive/cuid2';
+import { createId } from '../ids.ts';
 import type { Database } from './database.ts';
 import { storeError } from './database.ts';
 import type { Journal } from './journal.ts';

@@ -1,7 +1,7 @@
-import { createId } from '@paralleldrive/cuid2';
 import { mostVolumes, VivError, type VolumeMode, type VolumeMount } from '@vivarium/model';
 import type { VolumeDisk } from '../drivers/driver.ts';
 import type { GuestVolume } from '../guest/guest.ts';
+import { createId } from '../ids.ts';
 import type { Context } from '../instances/context.ts';
 import type { Instance } from '../instances/instance.ts';
 import { type AttachmentRecord, serialOf } from './record.ts';

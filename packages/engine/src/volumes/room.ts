@@ -1,6 +1,5 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { createId } from '@paralleldrive/cuid2';
 import {
   type CopyVolumeOptions,
   type CreateVolumeOptions,
@@ -9,6 +8,7 @@ import {
   VivError,
   type VolumeInfo,
 } from '@vivarium/model';
+import { createId } from '../ids.ts';
 import { syncDirectory } from '../images/durable.ts';
 import type { Context } from '../instances/context.ts';
 import { checkName, inventName } from '../instances/names.ts';

@@ -1,9 +1,9 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { createId } from '@paralleldrive/cuid2';
 import { VivError } from '@vivarium/model';
 import type { Machine } from '../drivers/driver.ts';
 import type { Guest } from '../guest/guest.ts';
+import { createId } from '../ids.ts';
 import type { Context } from '../instances/context.ts';
 import { bootSpec } from '../instances/machine-spec.ts';
 import type { Volume } from './volume.ts';
