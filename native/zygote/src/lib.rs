@@ -65,6 +65,7 @@ unsafe extern "C" fn stand_still(
     _environment: *mut *mut c_char,
 ) -> c_int {
     let title = title::Title::of(argc, argv);
+    trim::not_yet();
     classes::make();
     match serve::until_ordered(&title) {
         Ok(order) => embryo::become_vmm(order, &title, QEMU_MAIN.get().copied()),

@@ -36,9 +36,13 @@ pub unsafe extern "C" fn malloc_trim(pad: usize) -> c_int {
 
 const NAME: &CStr = c"malloc_trim";
 
-/// From now on, for a while.
-pub fn later() {
+/// From now on, here and in what is made of this process.
+pub fn not_yet() {
     STARTING.store(true, Ordering::Relaxed);
+}
+
+/// In a while.
+pub fn later() {
     let wait = || {
         std::thread::sleep(AFTER);
         STARTING.store(false, Ordering::Relaxed);
