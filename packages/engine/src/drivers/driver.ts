@@ -313,7 +313,7 @@ export interface DormantSpec {
 }
 
 export function inheritedFrom(from: SavedState | ExpectedState): Inherited {
-  const { tscKhz, virtio } = isExpected(from) ? from : from.manifest;
+  const { tscKhz, virtio } = isExpected(from) ? from.inherited : from.manifest;
   return inherited({ tscKhz, virtio });
 }
 

@@ -34,11 +34,13 @@ export interface SavedState {
 }
 
 /** One that is still being saved: a machine can be made ready for it meanwhile ({@link SaveTarget.foreseen}). */
-export interface ExpectedState extends Inherited {
+export interface ExpectedState {
   /** Has `memory`, which the state will stand on as a rule, and `devices`, which is written yet. `memory` may be replaced, by a rename. */
   dir: string;
   /** Rejects where it is not to come. */
   state: Promise<SavedState>;
+  /** As it will be in its manifest. */
+  inherited: Inherited;
   /** Called once the VMM is starting: from then on little is done for it in this process. */
   started?: () => void;
 }

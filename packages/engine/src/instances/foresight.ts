@@ -56,7 +56,7 @@ export class Foresight {
       starting.resolve();
     };
     const { dir } = this.#origin;
-    const state = { ...known, dir, state: this.#state.promise, started: () => starting.resolve() };
+    const state = { inherited: known, dir, state: this.#state.promise, started: () => starting.resolve() };
     const disk = { dir: this.#instance.dir, prepared, copied: () => copied.resolve() };
     this.#begin({ ...this.#origin, disk, state }).then(over, (error: unknown) => {
       // What is still written can't be shared on this file system, and can be copied later; or there was too much to save for its patience.

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { VivError } from '@vivarium/model';
-import type { Machine, MachineSpec, SavedState } from '../driver.ts';
+import {
+  type ExpectedState,
+  inheritedFrom,
+  type Machine,
+  type MachineSpec,
+  type SavedState,
+} from '../driver.ts';
 import { type Bench, until } from './bench.ts';
 import { counting, goesOn, type Kept, refused, saved } from './counting.ts';
 
@@ -48,16 +54,16 @@ export function expectingTests(bench: Bench): void {
     const other = await counting(bench);
     await goesOn(await bench.connect(other), 1);
     await using second = await saved(other);
-    const differing = await bench.restore({ dir: first.dir, state: soon(second) });
+    const differing = await bench.restore(expected(first, soon(second)));
     await goesOn(await bench.connect(differing), 2);
-    const whole = await bench.restore({ dir: first.dir, state: soon(first) });
+    const whole = await bench.restore(expected(first, soon(first)));
     await goesOn(await bench.connect(whole), 1);
   });
 
   test('a state that does not come is why there is no machine, and nothing is left of it', async () => {
     await using state = await ofOneThatEnded(bench);
     const coming = Promise.withResolvers<SavedState>();
-    const launch = bench.restore({ dir: state.dir, state: coming.promise });
+    const launch = bench.restore(expected(state, coming.promise));
     const gone = refused(bench, () => launch, 'disk_full');
     await begun(bench);
     coming.reject(new VivError('disk_full', 'no room for it'));
@@ -66,20 +72,27 @@ export function expectingTests(bench: Bench): void {
 
   test('a state that comes and does not fit is refused, and nothing is left of it', async () => {
     await using state = await ofOneThatEnded(bench);
-    const expected = { dir: state.dir, state: soon(state) };
-    await refused(bench, () => bench.restore(expected, { cpus: 2 }), 'saved_state_mismatch');
+    const expecting = expected(state, soon(state));
+    await refused(bench, () => bench.restore(expecting, { cpus: 2 }), 'saved_state_mismatch');
   });
 
   test('one that is cancelled while it waits leaves nothing', async () => {
     await using state = await ofOneThatEnded(bench);
     const cancel = new AbortController();
-    const expected = { dir: state.dir, state: new Promise<SavedState>(() => undefined) };
-    const gone = refused(bench, () => bench.restore(expected, {}, cancel.signal), 'cancelled');
+    const expecting = expected(state, new Promise(() => undefined));
+    const gone = refused(bench, () => bench.restore(expecting, {}, cancel.signal), 'cancelled');
     await begun(bench);
     cancel.abort();
     await gone;
   });
 }
+
+/** What lies there, before it is known to be whole. */
+const expected = (there: SavedState, state: Promise<SavedState>): ExpectedState => ({
+  dir: there.dir,
+  inherited: inheritedFrom(there),
+  state,
+});
 
 const soon = (state: SavedState): Promise<SavedState> => turn({ dir: state.dir, manifest: state.manifest });
 
@@ -105,7 +118,7 @@ async function expecting(
   let launch: Promise<Machine> | undefined;
   const saving = saved(machine, {
     foreseen: (dir, known) => {
-      launch = bench.restore({ ...known, dir, state: coming.promise }, overrides);
+      launch = bench.restore({ inherited: known, dir, state: coming.promise }, overrides);
       // Of a save that fails, that is what is told.
       launch.catch(() => undefined);
     },

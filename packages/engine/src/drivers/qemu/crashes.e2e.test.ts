@@ -8,6 +8,7 @@ import { isAlive, waitUntilGone } from '../../host/identity.ts';
 import { isMachine, withCode, within } from '../conformance/bench.ts';
 import {
   type ExitRecord,
+  inheritedFrom,
   isMachineSaver,
   type Machine,
   type MachineStatus,
@@ -96,11 +97,12 @@ describe('a QEMU machine', () => {
     const dir = path.join(real.home, 'saved');
     await mkdir(dir);
     const guest = { generation: 1, hostname: 'waits', machineId: '0'.repeat(32) };
-    await saved.save({ dir, guest, afterwards: 'stay' });
+    const { manifest } = await saved.save({ dir, guest, afterwards: 'stay' });
     await saved.kill();
     const spec = await real.spec();
+    const inherited = inheritedFrom({ dir, manifest });
     const never = new Promise<SavedState>(() => undefined);
-    const waiting = real.driver.launch(spec, undefined, { dir, state: never });
+    const waiting = real.driver.launch(spec, undefined, { dir, inherited, state: never });
     const vmm = async () => (await readShimFile(spec.dir))?.vmm;
     while ((await vmm()) === undefined) await turn();
     process.kill((await vmm())?.pid ?? 0, 'SIGKILL');

@@ -22,6 +22,7 @@ import { writeManifest } from '../../saved-states/manifest.ts';
 import { isMachine, withCode } from '../conformance/bench.ts';
 import {
   type DiskSpec,
+  type Inherited,
   isDiskGrower,
   isDiskLayerer,
   isDiskMerger,
@@ -304,9 +305,9 @@ describe('a root disk of a running QEMU machine', () => {
       const disks = [{ ...image.disk, serial: 'layers' }, root] as DiskSpec[];
       const state = Promise.withResolvers<SavedState>();
       let launch: Promise<Machine> | undefined;
-      const foreseen = async () => {
+      const foreseen = async (inherited: Inherited) => {
         const dir = path.join(real.home, String(round));
-        launch = real.driver.launch({ ...copy, disks }, undefined, { dir, state: state.promise });
+        launch = real.driver.launch({ ...copy, disks }, undefined, { dir, state: state.promise, inherited });
         const opened = async () => {
           const vmm = (await readShimFile(copy.dir))?.vmm;
           return (

@@ -139,7 +139,7 @@ exec '${qemu}' "$@"
     // Differs little from the one before.
     const state = await save(source);
     const order: string[] = [];
-    const expected = { ...inheritedFrom(state), dir: state.dir, state: Promise.resolve(state) };
+    const expected = { inherited: inheritedFrom(state), dir: state.dir, state: Promise.resolve(state) };
     for (const from of [state, expected]) {
       let greeted: Promise<Guest> | undefined;
       const greet = ({ open }: Pick<Machine, 'open'>) => {
