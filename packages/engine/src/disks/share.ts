@@ -1,4 +1,4 @@
-import { chmod, link, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { VivError } from '@vivarium/model';
 import { inode, newLayerName, rootNames, rootPrefix } from './chain.ts';
@@ -36,7 +36,7 @@ export async function shareLayers(
   const placed = path.join(toDir, rootNames.top);
   const made = options.top === 'share' ? own[0] : await freshTop(toDir, below(chain, own[0]));
   if (made === undefined) throw new VivError('internal', `The top of ${fromDir} has no name of its own`);
-  if (isFresh) return link(path.join(toDir, made), placed);
+  if (isFresh) return linkFile(path.join(toDir, made), placed);
   await rm(`${placed}.new`, { force: true }); // of one that was killed here
   await linkFile(path.join(toDir, made), `${placed}.new`);
   await rename(`${placed}.new`, placed);

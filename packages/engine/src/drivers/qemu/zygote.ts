@@ -126,11 +126,13 @@ class ForkedShim implements StartedShim {
   /** Its first line says who it is. @throws Error where none comes. */
   static async over(socket: Socket, dir: string, detached: boolean, stop: AbortSignal): Promise<ForkedShim> {
     const lines = new LineReader(socket);
-    socket.write(`${dir}\n`);
     const { pid, start_time: startTime } = JSON.parse(await lines.next(stop)) as Record<string, unknown>;
     if (typeof pid !== 'number' || typeof startTime !== 'number')
       throw new Error('It does not say who it is');
-    return new ForkedShim(socket, lines, { pid, startTime, bootId: await bootId() }, detached);
+    const shim = new ForkedShim(socket, lines, { pid, startTime, bootId: await bootId() }, detached);
+    // Last: without it there is no shim, and with it there is somebody who can end that.
+    socket.write(`${dir}\n`);
+    return shim;
   }
 
   announcement(signal?: AbortSignal): Promise<ShimFile> {
