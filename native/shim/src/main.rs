@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match start::start(Path::new(dir), embryo) {
         Ok(started) => {
             say(&started.announcement);
-            descriptors::let_go_of_launcher(started.detached);
+            descriptors::let_go_of_launcher(!started.supervisor.watch_stdin);
             started.supervisor.run()
         }
         Err(failure) => {

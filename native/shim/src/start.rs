@@ -29,8 +29,6 @@ pub struct Started {
     pub supervisor: Supervisor,
     /// The line the launcher waits for.
     pub announcement: Value,
-    /// From the launcher.
-    pub detached: bool,
 }
 
 /// Changes into the directory: everything after that is relative, since socket addresses hold 107 bytes only.
@@ -102,7 +100,6 @@ fn with_sockets(
     Ok(Started {
         supervisor,
         announcement,
-        detached: launch.detached,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Open descriptors on their way between processes, through a unix socket.
+//! What shim and zygote have in common: open descriptors on their way through unix sockets, and who a process is.
 
 use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
@@ -66,7 +66,7 @@ pub fn receive(from: &impl AsRawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<
 }
 
 /// A call that answers how much it did, or less than nothing; one that was interrupted is made again.
-pub fn counted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+fn counted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     loop {
         match usize::try_from(call()) {
             Ok(count) => return Ok(count),
@@ -78,6 +78,13 @@ pub fn counted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
             }
         }
     }
+}
+
+/// Field 22 of a process's `stat`, clock ticks after boot. The name in field 2 may hold spaces and brackets; the fields after its last bracket are
+/// counted.
+pub fn start_time(stat: &str) -> Option<u64> {
+    let rest = &stat[stat.rfind(')')? + 1..];
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// In whole words: the kernel's headers are aligned to them.
@@ -123,5 +130,12 @@ mod tests {
         drop(to);
         let (read, descriptors) = receive(&from, &mut [0; 8]).unwrap();
         assert_eq!((read, descriptors.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_hostile_process_name_does_not_shift_the_fields() {
+        let fields: Vec<String> = (4..=30).map(|n| n.to_string()).collect();
+        let stat = format!("77 (a) S 1 (b) ) S {}", fields.join(" "));
+        assert_eq!(start_time(&stat), Some(22));
     }
 }

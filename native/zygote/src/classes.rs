@@ -8,9 +8,8 @@ type GetList = unsafe extern "C" fn(*const c_char, bool) -> *mut c_void;
 /// `MODULE_INIT_QOM` of QEMU's `module_init_type`.
 const QOM: c_int = 3;
 
-/// QEMU makes the classes of all its 1,500 types when it looks for its machine type: no argument has a part in that but `-nodefaults` and others that
-/// come later. It exports what does it, for the sake of its modules, and makes none twice. A fifth of what is left of a start, and 2 MB. Where it does
-/// not export it, each makes its own.
+/// QEMU makes the classes of all its types when it looks for its machine type; no argument has a part in that. It exports what does it, for the
+/// sake of its modules, and makes none twice. A fifth of what is left of a start, and 2 MB. Where it does not export it, each makes its own.
 ///
 /// # Safety
 ///

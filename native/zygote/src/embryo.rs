@@ -45,14 +45,15 @@ pub fn become_vmm(order: Order, title: &Title, main: Option<Main>) -> ! {
         // SAFETY: nothing of this process is anybody's.
         unsafe { libc::_exit(1) }
     };
+    // SAFETY: no function returns any more that was entered before.
+    unsafe { new_canary() };
     trim::later();
     title.set(arguments.iter().map(CString::as_c_str));
     let argc = arguments.len() as c_int;
     let argv = as_c(arguments);
-    // SAFETY: the lists end with a null and live for as long as the process. No function returns any more that was entered before.
+    // SAFETY: the lists end with a null and live for as long as the process.
     unsafe {
         environ = as_c(environment);
-        new_canary();
         libc::exit(main(argc, argv, environ))
     }
 }

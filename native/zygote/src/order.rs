@@ -2,9 +2,10 @@
 //! all of them, each with a NUL. With the first byte come the descriptors.
 
 use std::ffi::{CStr, CString};
-use std::io;
+use std::io::{self, Read};
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 /// More than any command line has.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -26,14 +27,14 @@ pub struct Descriptors {
     pub numbered: Vec<OwnedFd>,
 }
 
-/// Undefined where nobody gives one any more.
-pub fn receive(from: &OwnedFd) -> io::Result<Option<Order>> {
+/// None where nobody gives one any more.
+pub fn receive(mut from: &UnixStream) -> io::Result<Option<Order>> {
     let mut bytes = [0u8; HEAD];
     let (read, descriptors) = viv_unix::receive(from, &mut bytes)?;
     if read == 0 {
         return Ok(None);
     }
-    read_exact(from, &mut bytes[read..])?;
+    from.read_exact(&mut bytes[read..])?;
     let [length, arguments, environment] = [0, 4, 8].map(|at| {
         let number = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
         u32::from_le_bytes(number) as usize
@@ -43,7 +44,7 @@ pub fn receive(from: &OwnedFd) -> io::Result<Option<Order>> {
         .filter(|length| *length <= MOST_BYTES)
         .ok_or_else(|| invalid("its length"))?;
     let mut text = vec![0u8; strings];
-    read_exact(from, &mut text)?;
+    from.read_exact(&mut text)?;
     let (arguments, environment) = parse(&text, arguments, environment)?;
     let mut descriptors = descriptors.into_iter();
     let (Some(directory), Some(output)) = (descriptors.next(), descriptors.next()) else {
@@ -84,25 +85,10 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("an order: {what}"))
 }
 
-fn read_exact(from: &OwnedFd, mut into: &mut [u8]) -> io::Result<()> {
-    while !into.is_empty() {
-        // SAFETY: writes into a buffer of that length.
-        let read = viv_unix::counted(|| unsafe {
-            libc::read(from.as_raw_fd(), into.as_mut_ptr().cast(), into.len())
-        })?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        into = &mut into[read..];
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::os::unix::net::UnixStream;
 
     fn order(length: u32, arguments: u32, environment: u32, text: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -117,7 +103,7 @@ mod tests {
         let (mut to, from) = UnixStream::pair().unwrap();
         to.write_all(bytes).unwrap();
         drop(to);
-        receive(&from.into())
+        receive(&from)
     }
 
     #[test]

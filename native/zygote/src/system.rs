@@ -41,33 +41,18 @@ pub fn put(from: &impl AsRawFd, to: RawFd) -> io::Result<()> {
     }
 }
 
-pub fn child_signals(handler: libc::sighandler_t) {
+/// `handler`: of the two that are none.
+pub fn signal(number: libc::c_int, handler: libc::sighandler_t) {
     // SAFETY: no handler of ours is ever called.
     unsafe {
-        libc::signal(libc::SIGCHLD, handler);
+        libc::signal(number, handler);
     }
-}
-
-/// Whole, or the failure.
-pub fn write_all(to: &impl AsRawFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        // SAFETY: reads from a buffer of that length. MSG_NOSIGNAL: whoever was to read it may be gone.
-        let written = viv_unix::counted(|| unsafe {
-            let (fd, flags) = (to.as_raw_fd(), libc::MSG_NOSIGNAL);
-            libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags)
-        })?;
-        bytes = &bytes[written..];
-    }
-    Ok(())
 }
 
 /// Field 22 of `/proc/self/stat`: clock ticks after boot.
 pub fn own_start_time() -> io::Result<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let field = fields.split_ascii_whitespace().nth(19);
-    field
-        .and_then(|field| field.parse().ok())
+    viv_unix::start_time(&stat)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/self/stat"))
 }
 

@@ -1,8 +1,8 @@
 //! Memory that a VMM gives back to the kernel: not while it starts, when it is about to need it again.
 //!
 //! QEMU calls `malloc_trim` whenever its thread for deferred frees has nothing to do: some 260 `madvise` in the first 50 ms, each with the
-//! allocator's lock held, and every page of them a fault later. Without them ten copies are there 12 % sooner, with 7 MB more each; so they are
-//! made up for once.
+//! allocator's lock held, and every page of them a fault later. Without them ten copies are there 4 to 12 % sooner, with 7 MB more each; so they
+//! are made up for once.
 
 use std::ffi::{c_int, CStr};
 use std::sync::atomic::{AtomicBool, Ordering};
