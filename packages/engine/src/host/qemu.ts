@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -63,8 +64,10 @@ export function chooseMachine(machineHelp: string): string | undefined {
 
 /** Answers of binaries asked before, by path, modification time and size. */
 const asked = new Map<string, Promise<QemuInfo>>();
-/** Where programs were found, by name and search path: looking along that costs a call for each directory, at every start. */
-const located = new Map<string, string>();
+/** Where programs were found, by name and search path, and until when that is believed: looking along it costs a call for each directory. */
+const located = new Map<string, { file: string; until: number }>();
+/** Milliseconds: ten forks look once, and what is installed meanwhile is found soon. */
+const believedFor = 5_000;
 
 /**
  * Finds QEMU and what it is. Asked once per binary and process: the two runs cost about 80 ms.
@@ -72,7 +75,8 @@ const located = new Map<string, string>();
  * @throws VivError `vmm_missing` where there is none, it can't be run, or it is older than 7.2.
  */
 export async function findQemu(name = 'qemu-system-x86_64'): Promise<QemuInfo> {
-  const { file, mtimeMs, size } = await locate(name);
+  const file = await locate(name);
+  const { mtimeMs, size } = await stat(file);
   const key = `${file} ${mtimeMs} ${size}`;
   let answer = asked.get(key);
   if (!answer) {
@@ -83,21 +87,14 @@ export async function findQemu(name = 'qemu-system-x86_64'): Promise<QemuInfo> {
   return answer;
 }
 
-/** One that was found stays the one, until it is gone. */
-async function locate(name: string): Promise<{ file: string; mtimeMs: number; size: number }> {
+async function locate(name: string): Promise<string> {
   const key = `${name}\n${process.env.PATH}`;
-  const before = located.get(key);
-  if (before !== undefined) {
-    try {
-      return { file: before, ...(await stat(before)) };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
+  const known = located.get(key);
+  if (known !== undefined && performance.now() < known.until && existsSync(known.file)) return known.file;
   const file = await findProgram(name);
   if (!file) throw new VivError('vmm_missing', `${name} is not installed`, { hint: installHint });
-  located.set(key, file);
-  return { file, ...(await stat(file)) };
+  located.set(key, { file, until: performance.now() + believedFor });
+  return file;
 }
 
 async function ask(file: string): Promise<QemuInfo> {
