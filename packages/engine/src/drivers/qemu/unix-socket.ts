@@ -66,6 +66,8 @@ function connected(socket: Socket, signal?: AbortSignal): Promise<Socket> {
     });
     socket.once('connect', () => {
       settle();
+      // One that is lost before its owner listens is heard of by 'close'.
+      socket.on('error', () => undefined);
       resolve(socket);
     });
   });

@@ -29,19 +29,25 @@ export interface ZygoteOptions {
 
 /**
  * A QEMU that was given no command line and stands at the beginning of its `main` (docs/zygote.md). What is made of it needs neither be loaded
- * nor linked, and shares with it what that has written: a start costs 15 ms and 5 MB less.
+ * nor linked, and shares with it what that has written.
  */
 export class Zygote implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #dir: string;
   readonly ended: Promise<void>;
+  #over = false;
+  #disposed: Promise<void> | undefined;
 
   private constructor(child: ChildProcess, dir: string) {
     this.#child = child;
     this.#dir = dir;
     this.ended = new Promise((resolve) => {
-      child.once('exit', () => resolve());
-      child.once('error', () => resolve());
+      const end = () => {
+        this.#over = true;
+        resolve();
+      };
+      child.once('exit', end);
+      child.once('error', end);
     });
   }
 
@@ -74,12 +80,8 @@ export class Zygote implements AsyncDisposable {
     return zygote;
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
   /**
-   * A shim with a VMM-to-be below it. Undefined, and the zygote ended, where it does not answer: nothing has been started then.
+   * A shim with a VMM-to-be below it. Undefined, and the zygote on its way out, where it does not answer: nothing has been started then.
    *
    * @throws the signal's reason.
    */
@@ -90,22 +92,33 @@ export class Zygote implements AsyncDisposable {
       socket = await connectUnix(this.#dir, zygoteSocket, stop);
       return await ForkedShim.over(socket, dir, detached, stop);
     } catch {
-      // Closed before it was told who is there: it ends by itself.
+      // It was not told where to begin: it ends by itself.
       socket?.destroy();
       signal?.throwIfAborted();
-      await this[Symbol.asyncDispose]();
+      // Not waited for, and whether its socket could be removed is of no interest: the next one does that too.
+      this[Symbol.asyncDispose]().catch(() => undefined);
       return undefined;
     }
   }
 
   /** VMMs that were made of it live on. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.ref();
-    this.#child.kill('SIGKILL');
-    await this.ended;
-    this.#child.stdin?.destroy();
-    this.#child.stdout?.destroy();
-    await rm(path.join(this.#dir, zygoteSocket), { force: true });
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed ??= this.#end();
+    return this.#disposed;
+  }
+
+  async #end(): Promise<void> {
+    // While it lives: afterwards the socket there may be a successor's.
+    const removed = this.#over ? undefined : rm(path.join(this.#dir, zygoteSocket), { force: true });
+    try {
+      await removed;
+    } finally {
+      this.#child.ref();
+      this.#child.kill('SIGKILL');
+      await this.ended;
+      this.#child.stdin?.destroy();
+      this.#child.stdout?.destroy();
+    }
   }
 }
 
