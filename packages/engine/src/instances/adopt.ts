@@ -36,7 +36,7 @@ export async function recoverInstance(
   } catch (thrown) {
     const error = VivError.from(thrown);
     instance.latch(error);
-    finish(context, instance, unfinished, 'failed', error);
+    await finish(context, instance, unfinished, 'failed', error);
   }
   await letThrough(instance);
   await removeAfterExit(context, instance);
@@ -102,7 +102,7 @@ async function takeUp(
   await settleVolumes(context, instance);
   // The database is the truth; what lies beside the disks may be from before or after it.
   if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);
-  finish(context, instance, unfinished, outcomeOf(action, instance));
+  await finish(context, instance, unfinished, outcomeOf(action, instance));
 }
 
 /** Operations that save a guest, which stands still meanwhile. */
@@ -116,15 +116,15 @@ function outcomeOf(action: string | undefined, instance: Instance): Outcome {
     : 'done';
 }
 
-function finish(
+async function finish(
   context: Context,
   instance: Instance,
   unfinished: JournalEntry | undefined,
   outcome: Outcome,
   error?: VivError,
-): void {
+): Promise<void> {
   if (unfinished === undefined) return;
-  const record = instance.gone ? undefined : instance.record;
-  context.journal.end(unfinished.id, instance.id, outcome, record, error?.toJSON());
+  const left = instance.gone ? undefined : instance;
+  await context.journal.end(unfinished.id, instance.id, outcome, left, error?.toJSON());
   instance.emit('recovered', { operation: unfinished.id, action: unfinished.action, outcome });
 }

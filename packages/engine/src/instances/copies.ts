@@ -229,10 +229,13 @@ async function bringAbout(
   disk?.copied();
   copy.change({ phase: 'made' });
   if (state === 'suspended' && origin.state !== undefined) await keepSuspended(copy, origin);
-  operation.meanwhile(writeRecord(copy.dir, copy.record));
   told = true;
   copy.emit('created', { image: spec.image, forkedFrom: copy.record.forkedFrom });
-  if (origin.state === undefined || state === 'stopped' || state === 'suspended') return;
+  if (origin.state === undefined || state === 'stopped' || state === 'suspended') {
+    // What is launched writes it then.
+    operation.meanwhile(writeRecord(copy.dir, copy.record));
+    return;
+  }
   using _room = await context.admission.reserve(copy);
   copy.enter('Restoring');
   await resurrect(context, copy, operation, origin.state, {

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type {
   AutoStandbyPolicy,
@@ -155,9 +155,8 @@ export async function writeRecord(dir: string, record: InstanceRecord): Promise<
 }
 
 async function writeAlone(dir: string, record: InstanceRecord): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
   const temporary = path.join(dir, `.${fileName}.${process.pid}`);
-  const file = await open(temporary, 'w', 0o600);
+  const file = await openIn(dir, temporary);
   try {
     await file.writeFile(`${JSON.stringify(record, null, 2)}\n`);
     await file.sync();
@@ -165,6 +164,17 @@ async function writeAlone(dir: string, record: InstanceRecord): Promise<void> {
     await file.close();
   }
   await rename(temporary, path.join(dir, fileName));
+}
+
+/** The directory is there, as a rule. */
+async function openIn(dir: string, file: string): Promise<FileHandle> {
+  try {
+    return await open(file, 'w', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    return open(file, 'w', 0o600);
+  }
 }
 
 /** Undefined where there is none, or where it is no record of this format. */
