@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -156,12 +166,13 @@ describe('a zygote', () => {
     assert.equal((await first.kill()).signal, 'SIGKILL');
   });
 
-  test('that does not answer is given up, and the VM starts without it', async () => {
+  test('that does not answer is given up and replaced, and the VM starts without it', async () => {
     const { driver, pid } = await attended();
     process.kill(pid, 'SIGSTOP');
     const machine = await launch(driver);
     assert.equal(await machine.status(), 'running');
     assert.equal(await readIdentity(pid), undefined);
+    await eventually('another one', async () => (await zygotes()).length === 1 || undefined);
   });
 
   test('ends with the driver, whose VMs it leaves alone', async () => {
@@ -246,6 +257,18 @@ describe('a zygote', () => {
     assert(found && isMachine(found));
     machines.push(found);
     assert.deepEqual([found.record, await found.status()], [JSON.parse(stdout), 'running']);
+  });
+
+  test('is made whatever the path of its library has in it', async () => {
+    const library = path.join(dir, 'a blank: and a colon', 'libviv_zygote.so');
+    await mkdir(path.dirname(library));
+    await copyFile(real.assets.zygote.path, library);
+    const driver = real.restarted({ zygotePath: library });
+    const attendance = driver.attend(dir);
+    ends.push(attendance);
+    await attendance.ready;
+    assert(await madeOf(await zygote(), await launch(driver)));
+    assert.deepEqual((await readdir(dir)).sort(), ['a blank: and a colon', zygoteSocket]);
   });
 
   test('can be made of no script, which says so and is no hindrance', async () => {

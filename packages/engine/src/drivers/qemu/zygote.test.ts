@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import type { QemuInfo } from '../../host/qemu.ts';
 import { Zygote, zygoteSocket } from './zygote.ts';
+import { Zygotes } from './zygotes.ts';
 
 /** What the child of a zygote says first. It is long gone. */
 const who = '{"pid":4194304,"start_time":1}\n';
@@ -74,5 +76,40 @@ describe('a shim that is asked of a zygote', () => {
     assert.equal(await asked, undefined);
     assert.equal(await told, '');
     await zygote.ended;
+  });
+});
+
+describe('a zygote that there could not be', () => {
+  let dir: string;
+  let zygotes: Zygotes;
+  const qemu = { path: process.execPath } as QemuInfo;
+  beforeEach(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'viv-asks-'));
+  });
+  afterEach(async () => {
+    await zygotes[Symbol.asyncDispose]();
+    await rm(dir, { recursive: true });
+  });
+
+  /** Ends at once, but not the second time. */
+  const failingOnce = async (options: { retryAfterMs?: number } = {}): Promise<void> => {
+    const shimPath = path.join(dir, 'stand-in');
+    const script = 'if mkdir tried; then exit 1; fi 2>/dev/null\necho ready\nexec sleep 60\n';
+    await writeFile(shimPath, `#!/bin/sh\n${script}`);
+    await chmod(shimPath, 0o755);
+    zygotes = new Zygotes({ shimPath, library: '/none', dir, ...options });
+    await assert.rejects(zygotes.begin(qemu), /ended instead of standing still/);
+  };
+
+  test('is tried again by a start after a while', async () => {
+    await failingOnce({ retryAfterMs: 0 });
+    assert.equal(await zygotes.shim(qemu, dir, false), undefined);
+    await zygotes.begin(qemu);
+  });
+
+  test('is not tried again before', async () => {
+    await failingOnce();
+    assert.equal(await zygotes.shim(qemu, dir, false), undefined);
+    await assert.rejects(zygotes.begin(qemu), /ended instead of standing still/);
   });
 });

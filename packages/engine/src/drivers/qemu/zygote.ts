@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import path from 'node:path';
 import { bootId, killProcess, signalProcess, waitUntilGone } from '../../host/identity.ts';
@@ -10,6 +10,9 @@ import { announced, LineReader, type StartedShim } from './shim-process.ts';
 import { connectUnix } from './unix-socket.ts';
 
 export const zygoteSocket = 'zygote.sock';
+
+/** `LD_PRELOAD` is cut at blanks and colons, which a path may have: the library is found by this name where it is started. */
+const libraryName = 'zygote.so';
 
 /** It is there in 25 ms, and answers in 2. */
 const readyTimeoutMs = 10_000;
@@ -53,13 +56,16 @@ export class Zygote implements AsyncDisposable {
 
   /** @throws Error where it can't be had: another QEMU may not start, or not stand still. */
   static async start({ qemuPath, shimPath, library, dir }: ZygoteOptions): Promise<Zygote> {
+    const named = path.join(dir, libraryName);
+    await rm(named, { force: true });
+    await symlink(path.resolve(library), named);
     // Through the shim, which closes what we have inherited, and keeps the VMM's numbers free from what a library opens.
     const child = spawn(shimPath, ['zygote', qemuPath, ' '.repeat(titleBytes)], {
       cwd: dir,
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         LC_ALL: 'C',
-        LD_PRELOAD: library,
+        LD_PRELOAD: `./${libraryName}`,
         VIV_ZYGOTE: qemuPath,
         VIV_ZYGOTE_SHIM: shimPath,
       },
@@ -74,6 +80,8 @@ export class Zygote implements AsyncDisposable {
     } catch (error) {
       await zygote[Symbol.asyncDispose]();
       throw error;
+    } finally {
+      await rm(named, { force: true });
     }
     child.unref();
     for (const pipe of [child.stdin, child.stdout]) (pipe as unknown as Socket).unref();

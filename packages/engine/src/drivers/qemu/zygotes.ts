@@ -15,27 +15,41 @@ const crashes: readonly (string | undefined)[] = [
   'SIGTRAP',
 ];
 
+/** Milliseconds after which it is tried again where there could be none: the host may have been too busy, or short of memory. */
+const retryAfterMs = 60_000;
+
+interface ZygotesOptions extends Omit<ZygoteOptions, 'qemuPath'> {
+  /** For tests. */
+  retryAfterMs?: number;
+}
+
 interface Kept {
   qemu: QemuInfo;
   /** Rejects where there can be none. */
   starting: Promise<Zygote>;
   /** Once it is there, and as long as it is. */
   zygote?: Zygote;
+  /** Milliseconds of {@link performance.now}: when it turned out that there is none. */
+  failedAt?: number;
 }
 
 /** The zygote of the QEMU at hand, while there is one: whoever starts a VMM without it waits for nothing, and has one be there the next time. */
 export class Zygotes implements AsyncDisposable {
   readonly #options: Omit<ZygoteOptions, 'qemuPath'>;
+  readonly #retryAfterMs: number;
   #kept: Kept | undefined;
   #closed = false;
 
-  constructor(options: Omit<ZygoteOptions, 'qemuPath'>) {
+  constructor({ retryAfterMs: after = retryAfterMs, ...options }: ZygotesOptions) {
     this.#options = options;
+    this.#retryAfterMs = after;
   }
 
   /** Resolves once there is one. @throws VivError `not_supported` where this QEMU can have none, and why. */
   async begin(qemu: QemuInfo): Promise<void> {
-    if (this.#kept?.qemu !== qemu && !this.#closed) this.#keep(qemu);
+    const { failedAt = Number.POSITIVE_INFINITY } = this.#kept ?? {};
+    const mayBeTried = this.#kept?.qemu !== qemu || performance.now() - failedAt >= this.#retryAfterMs;
+    if (mayBeTried && !this.#closed) this.#keep(qemu);
     await this.#kept?.starting;
   }
 
@@ -47,7 +61,12 @@ export class Zygotes implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<StartedShim | undefined> {
     const kept = this.#kept;
-    if (kept?.qemu === qemu && kept.zygote !== undefined) return kept.zygote.shim(dir, detached, signal);
+    if (kept?.qemu === qemu && kept.zygote !== undefined) {
+      const shim = await kept.zygote.shim(dir, detached, signal);
+      // It is on its way out; that it has ended may not have been heard of yet.
+      if (shim === undefined && this.#kept === kept) this.#keep(qemu);
+      return shim;
+    }
     // Why there can be none is told to whoever asks with begin().
     this.begin(qemu).catch(() => undefined);
     return undefined;
@@ -84,8 +103,9 @@ export class Zygotes implements AsyncDisposable {
         kept.zygote = zygote;
         void zygote.ended.then(forget);
       },
-      // It is not tried again with this QEMU.
-      () => undefined,
+      () => {
+        kept.failedAt = performance.now();
+      },
     );
   }
 
