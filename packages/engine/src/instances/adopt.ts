@@ -36,7 +36,7 @@ export async function recoverInstance(
   } catch (thrown) {
     const error = VivError.from(thrown);
     instance.latch(error);
-    await finish(context, instance, unfinished, 'failed', error);
+    finish(context, instance, unfinished, 'failed', error);
   }
   await letThrough(instance);
   await removeAfterExit(context, instance);
@@ -102,7 +102,7 @@ async function takeUp(
   await settleVolumes(context, instance);
   // The database is the truth; what lies beside the disks may be from before or after it.
   if (unfinished !== undefined && !instance.gone) await writeRecord(instance.dir, instance.record);
-  await finish(context, instance, unfinished, outcomeOf(action, instance));
+  finish(context, instance, unfinished, outcomeOf(action, instance));
 }
 
 /** Operations that save a guest, which stands still meanwhile. */
@@ -116,15 +116,15 @@ function outcomeOf(action: string | undefined, instance: Instance): Outcome {
     : 'done';
 }
 
-async function finish(
+function finish(
   context: Context,
   instance: Instance,
   unfinished: JournalEntry | undefined,
   outcome: Outcome,
   error?: VivError,
-): Promise<void> {
+): void {
   if (unfinished === undefined) return;
-  const left = instance.gone ? undefined : instance;
-  await context.journal.end(unfinished.id, instance.id, outcome, left, error?.toJSON());
+  const record = instance.gone ? undefined : instance.record;
+  context.journal.end(unfinished.id, instance.id, outcome, record, error?.toJSON());
   instance.emit('recovered', { operation: unfinished.id, action: unfinished.action, outcome });
 }

@@ -130,7 +130,7 @@ export class OperationDoor {
     try {
       const { id, action, startedAt, tracked } = operation;
       const parent = tracked.parent?.id;
-      await this.#journal.begin({ id, instanceId: instance.id, action, startedAt, parent }, instance);
+      this.#journal.begin({ id, instanceId: instance.id, action, startedAt, parent }, instance.record);
       instance.operationChanged(operation, 'begun');
       return await this.#carryOut(instance, operation, body);
     } finally {
@@ -145,12 +145,10 @@ export class OperationDoor {
     body: (operation: Operation) => Promise<T>,
   ): Promise<T> {
     try {
-      // Its beginning was being written: somebody may have come before it.
-      operation.signal.throwIfAborted();
       const result = await body(operation);
       await operation.allDone();
       // Only what is on disk is done: where that can't be written, the steps are taken back as well.
-      const at = await this.#write(instance, operation, 'done');
+      const at = this.#write(instance, operation, 'done');
       operation.reverter.disarm();
       this.#ended(instance, operation, { outcome: 'done', at });
       return result;
@@ -165,7 +163,7 @@ export class OperationDoor {
       const outcome = failures.length === 0 ? 'undone' : 'failed';
       let at: string | undefined;
       try {
-        at = await this.#write(instance, operation, outcome, error);
+        at = this.#write(instance, operation, outcome, error);
       } catch (cause) {
         // It stays open in the journal, and whoever opens the data directory next looks where the instance really is.
         if (!this.#dead)
@@ -181,9 +179,9 @@ export class OperationDoor {
     this.#ledger.ended(operation.tracked, end);
   }
 
-  #write(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): Promise<string> {
-    const left = instance.gone ? undefined : instance;
-    return this.#journal.end(operation.id, instance.id, outcome, left, error?.toJSON());
+  #write(instance: Holdable, operation: Operation, outcome: Outcome, error?: VivError): string {
+    const record = instance.gone ? undefined : instance.record;
+    return this.#journal.end(operation.id, instance.id, outcome, record, error?.toJSON());
   }
 }
 

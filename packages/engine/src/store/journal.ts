@@ -40,22 +40,13 @@ const relieving: ReadonlySet<string> = new Set(['stop', 'delete']);
 /** Operations between two clearings-out of the journal. */
 const forgetEvery = 1000;
 
-/** Beginnings and ends of operations that are written together: a transaction costs a sync, however much is in it. */
-interface Entry {
-  write: () => void;
-  mayUseReserve: boolean;
-  written: () => void;
-  failed: (error: unknown) => void;
-}
-
-/** Records and the operations on them. What was written is on disk when a call returns, or resolves. */
+/** Records and the operations on them. Each call is one transaction; what it wrote is on disk when it returns. */
 export class Journal {
   readonly #database: DatabaseSync;
   readonly #statements;
   readonly #keep: number;
   readonly #reserve: Reserve;
   #ended = 0;
-  #entries: Entry[] = [];
 
   /**
    * `keep`: how many operations that have ended are held. Default 10,000. `reserve`: room on the disk that is given up where
@@ -116,41 +107,10 @@ export class Journal {
     return this.#statements.all.all().map((row) => JSON.parse(row.record as string) as InstanceRecord);
   }
 
-  /** Writes it with whatever else is to be written in this turn of the event loop. */
-  #together(write: () => void, mayUseReserve: boolean): Promise<void> {
-    return new Promise((written, failed) => {
-      this.#entries.push({ write, mayUseReserve, written, failed });
-      if (this.#entries.length === 1) queueMicrotask(() => this.#commit());
-    });
-  }
-
-  #commit(): void {
-    const entries = this.#entries.splice(0);
-    if (entries.length > 1) {
-      try {
-        this.#attempt(() => {
-          for (const { write } of entries) write();
-        });
-        for (const { written } of entries) written();
-        return;
-      } catch {
-        // None is written, and each is tried by itself: the disk may have room for some, and an error is of one.
-      }
-    }
-    for (const { write, mayUseReserve, written, failed } of entries) {
-      try {
-        this.transaction(write, mayUseReserve);
-        written();
-      } catch (error) {
-        failed(error);
-      }
-    }
-  }
-
-  /** The intent, with the record as it is to be looked at should this process die now. @throws VivError `disk_full`. */
-  begin(entry: JournalEntry, of: { readonly record: InstanceRecord }): Promise<void> {
-    return this.#together(() => {
-      this.#put(of.record);
+  /** The intent, with the record as it is to be looked at should this process die now. */
+  begin(entry: JournalEntry, record: InstanceRecord): void {
+    this.transaction(() => {
+      this.#statements.put.run(record.id, record.name, JSON.stringify(record));
       // One at a time: an earlier one whose end could not be written is over.
       this.#statements.close.run(entry.startedAt, entry.instanceId);
       const { id, instanceId, action, startedAt, parent } = entry;
@@ -158,24 +118,20 @@ export class Journal {
     }, relieving.has(entry.action));
   }
 
-  #put(record: InstanceRecord): void {
-    this.#statements.put.run(record.id, record.name, JSON.stringify(record));
-  }
-
-  /** The end, and its time. `of` undefined: the instance is gone with it. @throws VivError `disk_full`. */
-  async end(
+  /** The end, and its time. `record` undefined: the instance is gone with it. */
+  end(
     id: string,
     instanceId: string,
     outcome: Outcome,
-    of: { readonly record: InstanceRecord } | undefined,
+    record: InstanceRecord | undefined,
     error?: ErrorRecord,
-  ): Promise<string> {
+  ): string {
     const at = new Date().toISOString();
-    await this.#together(() => {
-      if (of === undefined) this.#statements.drop.run(instanceId);
-      else this.#put(of.record);
+    this.transaction(() => {
+      if (record === undefined) this.#statements.drop.run(instanceId);
+      else this.#statements.put.run(record.id, record.name, JSON.stringify(record));
       this.#statements.end.run(at, outcome, error === undefined ? null : JSON.stringify(error), id);
-    }, true);
+    });
     this.#ended += 1;
     if (this.#ended % forgetEvery === 0) this.#statements.forget.run(this.#keep);
     return at;
@@ -183,7 +139,9 @@ export class Journal {
 
   /** A change that no operation made: an exit that was observed, a record that was found. */
   save(record: InstanceRecord): void {
-    this.transaction(() => this.#put(record));
+    this.transaction(() => {
+      this.#statements.put.run(record.id, record.name, JSON.stringify(record));
+    });
   }
 
   /**

@@ -11,12 +11,6 @@ import { DataDirLock } from './lock.ts';
 import { type InstanceRecord, readRecord, writeRecord } from './record.ts';
 
 const record = (id: string, name = id) => ({ format: 1, id, name, phase: 'made' }) as InstanceRecord;
-const intent = (id: string, instanceId: string, action = 'start') => ({
-  id,
-  instanceId,
-  action,
-  startedAt: '2026',
-});
 
 let home: string;
 beforeEach(() => {
@@ -71,67 +65,31 @@ describe('the journal', () => {
     assert.deepEqual(new Journal(again.records).records(), [record('a')]);
   });
 
-  it('keeps an intent until its end, and the record with it', async () => {
+  it('keeps an intent until its end, and the record with it', () => {
     using database = openDatabase(home);
     const journal = new Journal(database.records);
-    await journal.begin(intent('o1', 'a'), { record: record('a') });
-    await journal.begin(intent('o2', 'b', 'delete'), { record: record('b') });
+    journal.begin({ id: 'o1', instanceId: 'a', action: 'start', startedAt: '2026' }, record('a'));
+    journal.begin({ id: 'o2', instanceId: 'b', action: 'delete', startedAt: '2026' }, record('b'));
     assert.deepEqual(
       journal.unfinished().map(({ id }) => id),
       ['o1', 'o2'],
     );
-    const left = { record: { ...record('a'), generation: 4 } };
-    await journal.end('o1', 'a', 'undone', left, { code: 'timeout', message: 'late' });
-    await journal.end('o2', 'b', 'done', undefined);
+    journal.end('o1', 'a', 'undone', { ...record('a'), generation: 4 }, { code: 'timeout', message: 'late' });
+    journal.end('o2', 'b', 'done', undefined);
     assert.deepEqual(journal.unfinished(), []);
     assert.deepEqual(journal.records(), [{ ...record('a'), generation: 4 }]);
     assert.deepEqual(journal.find('o1')?.error, { code: 'timeout', message: 'late' });
   });
 
-  it('writes what begins and ends in one turn at once, each as it is by then, and refuses only what can not be written', async () => {
-    using database = openDatabase(home);
-    const journal = new Journal(database.records);
-    let commits = 0;
-    const { exec } = database.records;
-    database.records.exec = (sql) => {
-      if (sql === 'COMMIT') commits += 1;
-      exec.call(database.records, sql);
-    };
-    const late = { record: record('a') };
-    const begun = [
-      journal.begin(intent('o1', 'a'), late),
-      journal.begin(intent('o2', 'b'), { record: record('b') }),
-    ];
-    late.record = { ...late.record, generation: 7 };
-    await Promise.all(begun);
-    assert.equal(commits, 1);
-    assert.deepEqual(journal.records(), [{ ...record('a'), generation: 7 }, record('b')]);
-
-    const settled = await Promise.allSettled([
-      journal.begin(intent('o3', 'c'), { record: record('c', 'taken') }),
-      journal.begin(intent('o4', 'd'), { record: record('d', 'taken') }),
-      journal.end('o2', 'b', 'done', undefined),
-    ]);
-    assert.deepEqual(
-      settled.map(({ status }) => status),
-      ['fulfilled', 'rejected', 'fulfilled'],
-    );
-    assert.deepEqual(
-      journal.unfinished().map(({ id }) => id),
-      ['o1', 'o3'],
-    );
-    assert.equal(database.records.isTransaction, false);
-  });
-
-  it('forgets the oldest of the operations that have ended, and none that has not', async () => {
+  it('forgets the oldest of the operations that have ended, and none that has not', () => {
     using database = openDatabase(home);
     const journal = new Journal(database.records);
     const operate = (id: string, instanceId: string) =>
-      journal.begin(intent(id, instanceId), { record: record(instanceId) });
-    await operate('open', 'a');
+      journal.begin({ id, instanceId, action: 'start', startedAt: '2026' }, record(instanceId));
+    operate('open', 'a');
     for (const id of ['o1', 'o2', 'o3']) {
-      await operate(id, 'b');
-      await journal.end(id, 'b', 'done', { record: record('b') });
+      operate(id, 'b');
+      journal.end(id, 'b', 'done', record('b'));
     }
     const again = new Journal(database.records, 1);
     assert.deepEqual(
