@@ -166,13 +166,12 @@ describe('a zygote', () => {
     assert.equal((await first.kill()).signal, 'SIGKILL');
   });
 
-  test('that does not answer is given up and replaced, and the VM starts without it', async () => {
+  test('that does not answer is given up, and the VM starts without it', async () => {
     const { driver, pid } = await attended();
     process.kill(pid, 'SIGSTOP');
     const machine = await launch(driver);
     assert.equal(await machine.status(), 'running');
     assert.equal(await readIdentity(pid), undefined);
-    await eventually('another one', async () => (await zygotes()).length === 1 || undefined);
   });
 
   test('ends with the driver, whose VMs it leaves alone', async () => {

@@ -39,6 +39,8 @@ export class Zygote implements AsyncDisposable {
   readonly #dir: string;
   readonly ended: Promise<void>;
   #over = false;
+  /** Whether it was given up because no answer came in time. */
+  wasSilent = false;
   #disposed: Promise<void> | undefined;
 
   private constructor(child: ChildProcess, dir: string) {
@@ -81,7 +83,8 @@ export class Zygote implements AsyncDisposable {
       await zygote[Symbol.asyncDispose]();
       throw error;
     } finally {
-      await rm(named, { force: true });
+      // One that stays is in nobody's way, and the next start removes it.
+      await rm(named, { force: true }).catch(() => undefined);
     }
     child.unref();
     for (const pipe of [child.stdin, child.stdout]) (pipe as unknown as Socket).unref();
@@ -95,14 +98,16 @@ export class Zygote implements AsyncDisposable {
    */
   async shim(dir: string, detached: boolean, signal?: AbortSignal): Promise<StartedShim | undefined> {
     let socket: Socket | undefined;
+    const late = AbortSignal.timeout(answerTimeoutMs);
     try {
-      const stop = AbortSignal.any([AbortSignal.timeout(answerTimeoutMs), ...(signal ? [signal] : [])]);
+      const stop = AbortSignal.any([late, ...(signal ? [signal] : [])]);
       socket = await connectUnix(this.#dir, zygoteSocket, stop);
       return await ForkedShim.over(socket, dir, detached, stop);
     } catch {
       // It was not told where to begin: it ends by itself.
       socket?.destroy();
       signal?.throwIfAborted();
+      this.wasSilent = late.aborted;
       // Not waited for, and whether its socket could be removed is of no interest: the next one does that too.
       this[Symbol.asyncDispose]().catch(() => undefined);
       return undefined;

@@ -63,8 +63,8 @@ export class Zygotes implements AsyncDisposable {
     const kept = this.#kept;
     if (kept?.qemu === qemu && kept.zygote !== undefined) {
       const shim = await kept.zygote.shim(dir, detached, signal);
-      // It is on its way out; that it has ended may not have been heard of yet.
-      if (shim === undefined && this.#kept === kept) this.#keep(qemu);
+      // That it has ended may not have been heard of yet. After one that lived and was silent the next VMM is spawned: another may be as silent.
+      if (shim === undefined && this.#kept === kept && !kept.zygote.wasSilent) this.#keep(qemu);
       return shim;
     }
     // Why there can be none is told to whoever asks with begin().
