@@ -33,19 +33,24 @@ export class RawSource implements AsyncDisposable {
     return made;
   }
 
-  /** Milliseconds to the child's answer. The child is gone afterwards. */
-  async fork(): Promise<number> {
+  /** Milliseconds until so many children of one save have answered, made one after the other. They are gone afterwards. */
+  async fork(count = 1): Promise<number> {
     const { conversation, machine, disk } = this.#source;
     const { memoryBytes } = this.#template;
     const began = performance.now();
     await conversation.ask([['freeze', {}]]);
     await rawSave(machine, this.#qmp, memoryBytes, this.#state, 'stay');
-    const launch = await this.#template.childOf(disk, this.#state);
+    const launches = [];
+    for (let number = 0; number < count; number++)
+      launches.push(await this.#template.childOf(disk, this.#state));
     await this.#qmp.execute('cont');
     await conversation.ask([['thaw', {}]]);
-    await using child = await launch();
-    const voice = await child.open('control');
-    await new Conversation(voice).ask([this.#template.identityOfChild(), ['thaw', {}]]);
+    await using children = new AsyncDisposableStack();
+    for (const launch of launches) {
+      const child = children.use(await launch());
+      const voice = await child.open('control');
+      await new Conversation(voice).ask([this.#template.identityOfChild(), ['thaw', {}]]);
+    }
     return performance.now() - began;
   }
 

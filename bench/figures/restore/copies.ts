@@ -25,11 +25,7 @@ export async function copies(ground: Ground): Promise<Measured[]> {
     const raw = await rawPause(ground);
     pauses.raw.push(raw.milliseconds);
     copied.push(raw.bytes);
-    answers.floor.push(
-      await timed(async () => {
-        await using _ = await template.alive();
-      }),
-    );
+    answers.floor.push(await clone(ground));
     answers.raw.push(await rawSource.fork());
     // Nothing has changed since the one before. A fork is over once its child has answered, told who it is.
     let children: Vm[] = [];
@@ -44,7 +40,7 @@ export async function copies(ground: Ground): Promise<Measured[]> {
     await engine.snapshots.remove(id);
   }
   ground.starts.set('fork, to its answer', answers.ours);
-  const many = await tenAtOnce(ground, source, median(answers.floor));
+  const many = await tenAtOnce(ground, source, rawSource, median(answers.floor));
   const beyond = median(answers.ours) - median(answers.floor);
   const raw = `${ms(median(pauses.raw))} (raw clone, ${(median(copied) / MiB).toFixed(1)} MB copied while it stands still)`;
   return [
@@ -66,9 +62,23 @@ export async function copies(ground: Ground): Promise<Measured[]> {
   ];
 }
 
-async function tenAtOnce(ground: Ground, source: Vm, floor: number): Promise<Measured> {
+/** Milliseconds to the greeting of a raw clone, which is gone afterwards. */
+async function clone({ template }: Ground): Promise<number> {
+  const began = performance.now();
+  await using _clone = await template.alive();
+  return performance.now() - began;
+}
+
+/** Beside ten raw children of one save, made one after the other; and beside ten raw clones that are only greeted. */
+async function tenAtOnce(
+  ground: Ground,
+  source: Vm,
+  rawSource: RawSource,
+  greeted: number,
+): Promise<Measured> {
   const { margin } = ground;
   const times: number[] = [];
+  const floors: number[] = [];
   for (let round = 0; round < Math.max(1, Math.floor(ground.rounds / 4)); round++) {
     let children: Vm[] = [];
     times.push(
@@ -78,13 +88,15 @@ async function tenAtOnce(ground: Ground, source: Vm, floor: number): Promise<Mea
     );
     await Promise.all(children.map((child) => child.stats()));
     await discard(children);
+    floors.push(await rawSource.fork(10));
   }
+  const [ours, floor] = [median(times), median(floors)];
   return {
     what: `Ten forks of one source at once, all answering, ${times.length} times`,
-    ours: ms(median(times)),
-    floor: `${ms(10 * floor)} (ten raw clones, one after the other)`,
-    promise: `at most ${0.85 * margin}x`,
-    kept: median(times) <= 0.85 * margin * 10 * floor,
+    ours: ms(ours),
+    floor: `${ms(floor)} (ten raw children of one save through the same steps, one after the other; ten raw clones that are told nothing: ${ms(10 * greeted)}, of which ours is ${(ours / (10 * greeted)).toFixed(2)}x)`,
+    promise: `at most ${0.85 * margin}x the floor`,
+    kept: ours <= 0.85 * margin * floor,
   };
 }
 
