@@ -39,8 +39,7 @@ export class Zygote implements AsyncDisposable {
   readonly #dir: string;
   readonly ended: Promise<void>;
   #over = false;
-  /** Whether it was given up because no answer came in time. */
-  wasSilent = false;
+  #silent = false;
   #disposed: Promise<void> | undefined;
 
   private constructor(child: ChildProcess, dir: string) {
@@ -91,6 +90,11 @@ export class Zygote implements AsyncDisposable {
     return zygote;
   }
 
+  /** Whether it was given up because no answer came in time. */
+  get wasSilent(): boolean {
+    return this.#silent;
+  }
+
   /**
    * A shim with a VMM-to-be below it. Undefined, and the zygote on its way out, where it does not answer: nothing has been started then.
    *
@@ -107,7 +111,7 @@ export class Zygote implements AsyncDisposable {
       // It was not told where to begin: it ends by itself.
       socket?.destroy();
       signal?.throwIfAborted();
-      this.wasSilent = late.aborted;
+      this.#silent = late.aborted;
       // Not waited for, and whether its socket could be removed is of no interest: the next one does that too.
       this[Symbol.asyncDispose]().catch(() => undefined);
       return undefined;
